@@ -1,0 +1,1 @@
+"""See each AI feature of a product live."""

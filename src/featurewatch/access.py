@@ -1,0 +1,43 @@
+"""Who asks, and what they may do and see. Pure: `bridge.auth` finds out who it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Literal, TypeAlias
+
+from .model import Role
+
+Action: TypeAlias = Literal["read", "act", "edit", "ingest", "administer"]
+
+ALLOWED: Final[dict[Role, frozenset[Action]]] = {
+    "viewer": frozenset({"read"}),
+    "operator": frozenset({"read", "act"}),
+    "editor": frozenset({"read", "act", "edit"}),
+    "ingest": frozenset({"ingest"}),
+    "admin": frozenset({"read", "act", "edit", "ingest", "administer"}),
+}
+"""read: look; act: acknowledge, resolve, silence; edit: features, rules, channels; ingest: write metrics and lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller: its name (for the audit), role, and the patterns (`*`, `?`) of the features that it may see.
+
+    `expires_ns` is when the credential ends, None where it does not.
+    """
+
+    name: str
+    role: Role
+    patterns: tuple[str, ...] = ("*",)
+    expires_ns: int | None = None
+
+    def may(self, action: Action) -> bool:
+        return action in ALLOWED[self.role]
+
+    def sees(self, feature: str) -> bool:
+        return any(fnmatchcase(feature, pattern) for pattern in self.patterns)
+
+
+ANYONE: Final = Principal("anonymous", "admin")
+"""The caller where no authentication is set: the bridge then listens on loopback only."""

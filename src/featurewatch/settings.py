@@ -1,0 +1,170 @@
+"""The bridge's settings: read once from FEATUREWATCH_*, validated together; a wrong one is named."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import BadInput, SettingsError
+from .model import ENVIRONMENT, ENVIRONMENT_RULE
+from .times import parse_duration
+
+PREFIX = "FEATUREWATCH_"
+
+EXPORTER_NAMES = frozenset(
+    {
+        "DISABLED", "ENDPOINT", "OTLP_ENDPOINT", "SERVICE_NAME", "SPOOL_DIR", "MULTIPROCESS_DIR", "MODE", "TOKEN",
+        "PUSH_INTERVAL", "LOG_LEVEL",
+    }
+)  # fmt: skip
+"""Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str) and value.strip() and not value.strip().replace(".", "", 1).isdigit():
+        try:
+            return parse_duration(value, name="value", at_most=100 * 366 * 86_400)
+        except BadInput as error:
+            raise ValueError(str(error).removeprefix("value: ")) from None
+    return value
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _environment(value: str) -> str:
+    if ENVIRONMENT.fullmatch(value) is None:
+        raise ValueError(f"expected {ENVIRONMENT_RULE}")
+    return value
+
+
+class Settings(BaseModel):
+    """Every setting of the bridge. The environment variable is the name in capitals after FEATUREWATCH_.
+
+    Durations are seconds or text such as 5s, 15m, 30d; lists are separated by commas.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Another than loopback needs API_TOKENS_FILE.")
+    port: int = Field(8400, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    api_prefix: str = Field("/api/v1", description="Where the API lives; the whole API moves with it.")
+    environment: Annotated[str, AfterValidator(_environment)] = Field(
+        "development", description="The bridge's own environment: what lines and calls without one get."
+    )
+    data_dir: Path = Field(Path(".featurewatch"), description="Where the embedded stores keep their files.")
+    database_url: str = Field("", description="SQLAlchemy URL of the state; empty: SQLite in DATA_DIR.")
+    prometheus_url: str = Field("", description="Prometheus for queries; empty: the embedded metrics store.")
+    loki_url: str = Field("", description="Loki for logs; empty: the embedded log store.")
+    otlp_forward_url: str = Field("", description="Where OTLP metrics go when PROMETHEUS_URL is set.")
+    grafana_url: str = Field("", description="Grafana, for links from the console.")
+    api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
+    allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites' UIs that may call the API.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Host names, besides loopback and HOST, that requests may name."
+    )
+    metrics_interval: float = Field(5.0, ge=0.5, le=3600, description="Seconds between two metrics updates.")
+    metrics_window: float = Field(300.0, ge=10, le=86_400, description="Window of a snapshot, default 5m.")
+    uptime_threshold: float = Field(
+        50.0, gt=0, le=100, description="A minute is down from this percentage of failed calls on."
+    )
+    unknown_metrics: Literal["null", "zero"] = Field(
+        "null", description="What a figure that cannot be known is sent as."
+    )
+    log_retention: float = Field(14 * 86_400.0, ge=60, description="How long the embedded store keeps lines.")
+    log_max_bytes: int = Field(
+        10 * 1024**3,
+        ge=10 * 1024**2,
+        description="How large the embedded log store may grow; the oldest lines go first.",
+    )
+    metric_retention: float = Field(400 * 86_400.0, ge=3600, description="How long the embedded store keeps metrics.")
+    max_body_bytes: int = Field(16 * 1024**2, ge=1024, description="Largest request body, after decompression.")
+    max_line_bytes: int = Field(256 * 1024, ge=256, description="Largest log message; longer ones are cut with a mark.")
+    log_queue_bytes: int = Field(64 * 1024**2, ge=1024**2, description="Lines waiting for the disk; above it: 429.")
+    stream_queue_bytes: int = Field(
+        1024**2, ge=64 * 1024, description="Log bytes waiting for one slow stream; above it lines become a gap."
+    )
+    max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 503.")
+
+    _as_seconds = field_validator(
+        "metrics_interval", "metrics_window", "log_retention", "metric_retention", mode="before"
+    )(_seconds)
+    _as_names = field_validator("allowed_origins", "allowed_hosts", mode="before")(_split)
+
+    @field_validator("api_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        trimmed = "/" + value.strip("/")
+        if trimmed == "/" or any(mark in trimmed for mark in "?#{} %"):
+            raise ValueError("expected a path such as /api/v1")
+        return trimmed
+
+    @field_validator("prometheus_url", "loki_url", "grafana_url", "otlp_forward_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("expected a URL that starts with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _closed(self) -> Settings:
+        if not self.loopback and self.api_tokens_file is None:
+            raise ValueError(
+                f"HOST is {self.host}, which others can reach, and no authentication is set: set "
+                f"{PREFIX}API_TOKENS_FILE (make a token with 'featurewatch token create --role admin'), "
+                f"or {PREFIX}HOST=127.0.0.1"
+            )
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the bridge."""
+        return self.host in ("localhost", "::1", "[::1]") or self.host.startswith("127.")
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings from the environment; an override (a command's option) that is not None wins.
+
+    Raises:
+        SettingsError: one line that names every wrong setting, what was expected and what came.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {
+        name: environ[f"{PREFIX}{name.upper()}"]
+        for name in Settings.model_fields
+        if environ.get(f"{PREFIX}{name.upper()}", "").strip()
+    }
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def unknown_names(environ: Mapping[str, str]) -> list[str]:
+    """Find FEATUREWATCH_* variables that nothing reads, each as a sentence with the nearest name."""
+    known = {name.upper() for name in Settings.model_fields} | EXPORTER_NAMES
+    sentences = []
+    for variable in sorted(environ):
+        name = variable.removeprefix(PREFIX)
+        if variable == name or name in known or name.startswith("TEST_"):
+            continue
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+        sentences.append(f"{variable} is not a setting{hint}")
+    return sentences
+
+
+def _explain(problem: Any) -> str:
+    text = str(problem["msg"]).removeprefix("Value error, ").partition(", got ")[0]
+    if not problem["loc"]:
+        return text
+    shown = str(problem["input"])
+    shown = repr(shown if len(shown) <= 60 else shown[:60] + "…")
+    return f"{PREFIX}{str(problem['loc'][0]).upper()}: {text[0].lower()}{text[1:]}, got {shown}"

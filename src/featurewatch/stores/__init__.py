@@ -1,0 +1,1 @@
+"""Where metrics, logs and state are kept."""
