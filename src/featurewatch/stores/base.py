@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ..model import (
-    Event, EventKind, FeatureKey, FeatureRecord, Level, LogEntry, Measurement, ModelCost, StoredLog,
+    Event,
+    EventKind,
+    FeatureKey,
+    FeatureRecord,
+    Level,
+    LogEntry,
+    Measurement,
+    ModelCost,
+    StoredLog,
 )  # fmt: skip
 
 Direction: TypeAlias = Literal["forward", "backward"]
