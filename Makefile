@@ -1,0 +1,58 @@
+# featurewatch: `make demo` shows it, `make test` tests it; both do all the set-up in .venv.
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench generated system clean
+
+help:
+	@echo "make demo    start the bridge and a demo app, print the console's address"
+	@echo "make test    install what the tests need and run them"
+	@echo "make check   ruff, mypy, generated files"
+	@echo "make bench   the benchmarks, each beside its peer (minutes)"
+	@echo "make generated   write the files that are made from the code anew"
+	@echo "make clean   remove .venv and caches"
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "featurewatch needs Python 3.11 or newer; none was found on PATH"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "featurewatch needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "a virtual environment could not be made; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bridge,client]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' --group test --group check
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	@exec $(BIN)/featurewatch demo $(ARGS)
+
+# Real counterparts of the tests: installed where this user may, else the tests that need them say so and are skipped.
+system:
+	@tests/install-system-packages
+
+test: system $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m featurewatch.bridge.openapi --check docs/openapi.json
+
+generated: $(VENV)/.test
+	$(BIN)/python -m featurewatch.bridge.openapi docs/openapi.json
+
+bench: $(VENV)/.test
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
