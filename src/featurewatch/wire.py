@@ -62,6 +62,7 @@ def snapshot(value: MetricsSnapshot, *, unknown_as_zero: bool = False) -> dict[s
         "metrics": figures(value.metrics, unknown_as_zero=unknown_as_zero),
         "statuses": dict(value.statuses),
         "health_status": value.health,
+        "reasons": list(value.reasons),
         "alerts": [
             {
                 "type": alert.type,
