@@ -24,13 +24,15 @@ ALLOWED: Final[dict[Role, frozenset[Action]]] = {
 class Principal:
     """A caller: its name (for the audit), role, and the patterns (`*`, `?`) of the features that it may see.
 
-    `expires_ns` is when the credential ends, None where it does not.
+    `expires_ns` is when the credential ends, None where it does not; `credential` is its id (no secret), so that
+    a stream can ask whether it still holds.
     """
 
     name: str
     role: Role
     patterns: tuple[str, ...] = ("*",)
     expires_ns: int | None = None
+    credential: str = ""
 
     def may(self, action: Action) -> bool:
         return action in ALLOWED[self.role]

@@ -1,1 +1,80 @@
-"""Where metrics, logs and state are kept."""
+"""Where metrics, logs and state are kept. `open_stores` alone chooses what keeps them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..errors import SettingsError
+from .base import LogStore, MetricStore, StateStore
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+__all__ = ["Stores", "open_stores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The three stores of a bridge, opened together and closed together."""
+
+    logs: LogStore
+    metrics: MetricStore
+    state: StateStore
+    _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
+
+    async def close(self) -> None:
+        """Close what was opened, the last first. Harmless when repeated."""
+        await self._opened.aclose()
+
+
+async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.time_ns) -> Stores:
+    """Open the stores that the settings choose; what was opened is closed again where one of them fails.
+
+    Raises:
+        SettingsError: a store is asked for that this version does not have.
+        Unavailable: a store cannot be opened; the message says why and what to do. StoreLocked where another
+            bridge uses the same DATA_DIR.
+    """
+    for name, url in (("PROMETHEUS_URL", settings.prometheus_url), ("LOKI_URL", settings.loki_url)):
+        if url:
+            raise SettingsError(
+                f"FEATUREWATCH_{name} is set, but this version serves its embedded stores only: unset it "
+                "(a later version reads from Prometheus and Loki)"
+            )
+    # Imported here, so that a command that opens no store does not wait for SQLAlchemy.
+    from sqlalchemy import URL
+
+    from ..exporter.prices import estimate
+    from .embedded_logs import EmbeddedLogs
+    from .embedded_metrics import EmbeddedMetrics
+    from .lock import DirectoryLock
+    from .state import State
+
+    folder = settings.data_dir
+    async with AsyncExitStack() as opened:
+        opened.callback(DirectoryLock.acquire(folder, clock=clock).release)
+        state = await State.open(
+            settings.database_url or URL.create("sqlite", database=str(folder / "state.db")), clock=clock
+        )
+        opened.push_async_callback(state.close)
+        metrics = await EmbeddedMetrics.open(
+            folder / "metrics.db",
+            uptime_threshold=settings.uptime_threshold,
+            retention_s=settings.metric_retention,
+            clock=clock,
+            price=estimate,
+        )
+        opened.push_async_callback(metrics.close)
+        logs = await EmbeddedLogs.open(
+            folder / "logs.db",
+            retention_s=settings.log_retention,
+            max_bytes=settings.log_max_bytes,
+            queue_bytes=settings.log_queue_bytes,
+            clock=clock,
+        )
+        opened.push_async_callback(logs.close)
+        return Stores(logs, metrics, state, opened.pop_all())

@@ -78,29 +78,26 @@ def note(connection: Connection, fresh: Mapping[FeatureKey, Sighting]) -> None:
     known = {(row.feature, row.environment): row.info for row in connection.execute(select(*columns))}
     rows = [
         {
-            "of_feature": key.feature,
-            "in_environment": key.environment,
-            "first_seen_ns": seen.last_seen_ns,
-            "last_seen_ns": seen.last_seen_ns,
-            "info": dict(known.get(key, {}) if seen.info is None else seen.info),
+            "of": key.feature,
+            "within": key.environment,
+            "at": seen.last_seen_ns,
+            "words": dict(known.get(key, {}) if seen.info is None else seen.info),
         }
         for key, seen in fresh.items()
     ]
-    old = [row for row in rows if (row["of_feature"], row["in_environment"]) in known]
-    new = [row for row in rows if (row["of_feature"], row["in_environment"]) not in known]
-    if old:
-        this = (sightings.c.feature == bindparam("of_feature"), sightings.c.environment == bindparam("in_environment"))
-        values = {"last_seen_ns": bindparam("last_seen_ns"), "info": bindparam("info")}
-        connection.execute(update(sightings).where(*this).values(values), old)
-    if new:
-        statement = insert(sightings).values(
-            feature=bindparam("of_feature"),
-            environment=bindparam("in_environment"),
-            first_seen_ns=bindparam("first_seen_ns"),
-            last_seen_ns=bindparam("last_seen_ns"),
-            info=bindparam("info"),
+    if old := [row for row in rows if (row["of"], row["within"]) in known]:
+        this = (sightings.c.feature == bindparam("of"), sightings.c.environment == bindparam("within"))
+        change = update(sightings).where(*this)
+        connection.execute(change.values(last_seen_ns=bindparam("at"), info=bindparam("words")), old)
+    if new := [row for row in rows if (row["of"], row["within"]) not in known]:
+        addition = insert(sightings).values(
+            feature=bindparam("of"),
+            environment=bindparam("within"),
+            first_seen_ns=bindparam("at"),
+            last_seen_ns=bindparam("at"),
+            info=bindparam("words"),
         )
-        connection.execute(statement, new)
+        connection.execute(addition, new)
 
 
 def _joined(
