@@ -149,7 +149,7 @@ class Readers:
         self._closed = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Call `work` with a connection on one of the threads and return its answer.
+        """Call `work` with a connection on one of the threads, within one consistent state, and return its answer.
 
         Raises:
             Unavailable: SQLite's errors, worded by `explain`; or this was closed.
@@ -204,6 +204,7 @@ class Readers:
                 read.connection = connection
                 self._running.add(read)
             try:
+                connection.execute("BEGIN")
                 return work(connection)
             finally:
                 with self._lock:
