@@ -254,3 +254,16 @@ def _observed(expression: Observed, window: Window) -> float | None:
 def _observations(expression: Observations, window: Window) -> float | None:
     histogram = window.histograms.get(expression.family.name)
     return None if histogram is None else histogram.count
+
+
+def families_of(expression: Expression) -> frozenset[str]:
+    """Name the families that an expression reads, so that a store fetches no others; uptime reads none of a Window."""
+    match expression:
+        case Ratio(top, bottom):
+            return frozenset({top.family.name, bottom.family.name})
+        case PerMinute(inner):
+            return frozenset({inner.family.name})
+        case Uptime():
+            return frozenset()
+        case _:
+            return frozenset({expression.family.name})

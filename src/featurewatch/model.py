@@ -172,6 +172,31 @@ class CallReport:
     cost_usd: float | None = None
 
 
+class Sample(NamedTuple):
+    """One point of a series as OTLP brings it: cumulative since `start_ns`, or a gauge's value now.
+
+    A tuple, since every push brings some 15 of them for each feature.
+
+    Attributes:
+        family: a name of `families.FAMILIES`.
+        labels: the family's own labels, in its order.
+        instance: which process says so; distinct for processes that count side by side.
+        start_ns: when the count began, 0 where that is not told.
+        value: a counter's total, a gauge's value, or the sum of what a histogram observed.
+        counts: a histogram's observations per bucket of `families.BUCKETS` (not cumulative), the last one above
+            the highest bound; empty for the others.
+    """
+
+    family: str
+    key: FeatureKey
+    labels: tuple[str, ...]
+    instance: str
+    start_ns: int
+    time_ns: int
+    value: float
+    counts: tuple[int, ...] = ()
+
+
 EventKind: TypeAlias = Literal["status_change", "test_result", "alert"]
 
 

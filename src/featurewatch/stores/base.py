@@ -147,6 +147,14 @@ class MetricStore(Protocol):
         """Return the cost by model within the window, dearest first."""
         ...
 
+    async def errors(self, key: FeatureKey, window_s: float) -> Mapping[str, int]:
+        """Return how many calls failed within the window by error_type, most frequent first; zeros are left out."""
+        ...
+
+    async def in_progress(self, keys: Collection[FeatureKey] | None) -> Mapping[FeatureKey, int]:
+        """Return how many calls run now by feature (None: all); absent where nothing was heard for 5 minutes."""
+        ...
+
     async def ping(self) -> None:
         """Return when the store can answer, raise Unavailable when not."""
         ...

@@ -1,0 +1,136 @@
+"""One thread that writes: what waits goes into one transaction, so that a slow disk is asked once for all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from ..errors import TooMany, Unavailable
+from .sqlite import explain
+
+__all__ = ["GroupWriter"]
+
+T = TypeVar("T")
+
+_TOGETHER: Final = 64
+"""So many pieces of work share a transaction at most: the first should not wait long for the last."""
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[sqlite3.Connection], Any]
+    weight: int
+    future: Future[Any]
+
+
+class GroupWriter:
+    """Performs pieces of work in order, each wholly or not at all, and answers once they are on the disk.
+
+    A piece that raises is undone by itself; the others of its transaction stay. Beyond `capacity` (the sum of the
+    weights that wait) TooMany is raised; a piece heavier than that is taken when nothing else waits.
+
+    Args:
+        connection: a writing connection, used by this thread alone from here on and closed with it.
+        undone: called in the thread after anything was rolled back, so that caches of it can be dropped.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        capacity: int,
+        undone: Callable[[], None] = lambda: None,
+        name: str = "writer",
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._capacity = capacity
+        self._undone = undone
+        self._jobs: deque[_Job] = deque()
+        self._weight = 0
+        self._ready = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, weight: int = 1) -> T:
+        """Perform `work` with the connection inside a transaction and return its answer after the commit.
+
+        A caller that is cancelled no longer waits; its work is done all the same.
+
+        Raises:
+            TooMany: too much waits already.
+            Unavailable: what SQLite said, worded; or this was closed.
+        """
+        future: Future[T] = Future()
+        with self._ready:
+            if self._closed:
+                raise Unavailable(f"{self._path}: the store is closed")
+            if self._jobs and self._weight + weight > self._capacity:
+                raise TooMany(f"{self._path}: the disk is slower than what comes: send again in a second")
+            self._jobs.append(_Job(work, weight, future))
+            self._weight += weight
+            self._ready.notify()
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def close(self) -> None:
+        """Finish what waits, end the thread, close the connection. Harmless when repeated."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _loop(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._jobs or self._closed)
+                jobs = [self._jobs.popleft() for _ in range(min(_TOGETHER, len(self._jobs)))]
+            if not jobs:
+                break
+            self._commit(jobs)
+            with self._ready:
+                self._weight -= sum(job.weight for job in jobs)
+        self._connection.close()
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        answers: list[tuple[_Job, Any]] = []
+        failed: list[tuple[_Job, Exception]] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                self._connection.execute("SAVEPOINT job")
+                try:
+                    answer = job.work(self._connection)
+                except Exception as error:
+                    failed.append((job, self._worded(error)))
+                    self._connection.execute("ROLLBACK TO job")
+                    self._undone()
+                else:
+                    answers.append((job, answer))
+                self._connection.execute("RELEASE job")
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            # SQLite may have ended the transaction by itself (a full disk); whatever was answered is gone with it
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+            self._undone()
+            told = {id(job) for job, _ in failed}
+            failed += [(job, self._worded(error)) for job in jobs if id(job) not in told]
+            answers = []
+        for job, answer in answers:
+            job.future.set_result(answer)
+        for job, reason in failed:
+            job.future.set_exception(reason)
+
+    def _worded(self, error: Exception) -> Exception:
+        return explain(error, self._path) if isinstance(error, (sqlite3.Error, OSError)) else error
