@@ -174,7 +174,7 @@ class StateStore(Protocol):
         ...
 
     async def delete_feature(self, feature: str) -> None:
-        """Forget a declaration; NotFound where there is none. A feature that still sends is listed again."""
+        """Forget a feature, declared or seen; NotFound where it is neither. While it sends, it is listed again."""
         ...
 
     async def see(self, keys: Collection[FeatureKey], info: Mapping[FeatureKey, Mapping[str, str]]) -> None:

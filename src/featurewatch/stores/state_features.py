@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from .. import wire
 from ..errors import NotFound, StaleEdit
 from ..model import FeatureKey, FeatureRecord, Slo, Thresholds, choose_environment
 from .state_schema import features, sightings
@@ -51,7 +53,7 @@ def save(connection: Connection, record: FeatureRecord, expected: int | None) ->
         raise StaleEdit(f"feature {record.id}: expected revision {expected}, it is {current}: read it again first")
     rows = connection.execute(select(sightings).where(sightings.c.feature == record.id))
     seen: dict[str, Mapping[str, str]] = {row.environment: row.info for row in rows}
-    declaration = _declaration(record, seen)
+    declaration = orjson.loads(wire.dump(_declaration(record, seen)))  # as it will be read again
     values = {"revision": current + 1, "declared": True, "declaration": declaration}
     if found:
         connection.execute(update(features).where(features.c.id == record.id).values(values))
