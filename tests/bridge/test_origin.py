@@ -30,8 +30,8 @@ def test_loopback_and_addresses_are_allowed(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [None, "", " ", "evil.example", "evil.example:8400", "localhost.evil.example", "127.0.0.1.evil.example",
-     "xlocalhost", "localhost:99999", "localhost:x", "localhost:", "[::1", "::1", "user@localhost", "localhost/x", "a b", "[evil]",
-     "127.0.0.1:8400:1", "*"],
+     "xlocalhost", "localhost:99999", "localhost:x", "localhost:", "[::1", "::1", "user@localhost", "localhost/x",
+     "a b", "[evil]", "127.0.0.1:8400:1", "*"],
 )  # fmt: skip
 def test_a_name_that_was_rebound_or_is_malformed_is_refused(host: str | None) -> None:
     assert not host_allowed(host, LOCAL)
