@@ -1,1 +1,137 @@
-"""See each AI feature of a product live."""
+"""See each AI feature of a product live: declare a feature, and its calls, cost and log lines are there.
+
+    import featurewatch
+
+    summarize = featurewatch.Feature("summarize")
+
+    with summarize.call(model="gpt-5-mini") as call:
+        call.tokens(input=812, output=120)
+
+Importing it loads nothing heavy, starts nothing and sends nothing. After a declaration nothing here raises into the
+app: what goes wrong is told once in its log (logger `featurewatch`) and counted.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Never
+
+from .exporter.call import Call, current_call
+from .exporter.feature import Feature
+from .exporter.runtime import RUNTIME as _RUNTIME
+
+if TYPE_CHECKING:
+    from .exporter.logs import LogHandler, loguru_sink
+    from .exporter.prometheus import collector, metrics_app, metrics_route, metrics_wsgi_app
+    from .exporter.stream import Stream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "Feature",
+    "LogHandler",
+    "Stream",
+    "aflush",
+    "collector",
+    "configure",
+    "current_call",
+    "flush",
+    "loguru_sink",
+    "metrics_app",
+    "metrics_route",
+    "metrics_wsgi_app",
+    "shutdown",
+]
+
+_LAZY = {
+    "LogHandler": "logs",
+    "loguru_sink": "logs",
+    "Stream": "stream",
+    "collector": "prometheus",
+    "metrics_app": "prometheus",
+    "metrics_route": "prometheus",
+    "metrics_wsgi_app": "prometheus",
+}
+
+
+def configure(
+    *,
+    environment: str | None = None,
+    endpoint: str | None = None,
+    otlp_endpoint: str | None = None,
+    loki_url: str | None = None,
+    loki_tenant: str | None = None,
+    service_name: str | None = None,
+    token: str | None = None,
+    push_interval: float | None = None,
+    log_level: str | None = None,
+    log_queue_bytes: int | None = None,
+    exit_timeout: float | None = None,
+    disabled: bool | None = None,
+    **unknown: Never,
+) -> None:
+    """Say where figures and lines go. Optional; may come after declarations; a later one replaces an earlier.
+
+    What is left out comes from FEATUREWATCH_* (the name in capitals), then OTEL_*. Without any, the environment is
+    `development`, calls are counted for `/metrics`, and nothing is sent anywhere.
+
+    Args:
+        environment: what calls and lines belong to.
+        endpoint: a bridge, which takes metrics and lines; `token` is sent to it alone.
+        otlp_endpoint: a collector's base URL for metrics instead (HTTP; /v1/metrics is added).
+        loki_url: Loki's base URL for lines instead, with `loki_tenant` as X-Scope-OrgID.
+        push_interval: seconds between two pushes of metrics.
+        log_level: the least level that a LogHandler made without one takes.
+        log_queue_bytes: how much may wait to be shipped; above it new lines are dropped and counted.
+        exit_timeout: seconds that the process waits at its end for what is still to be sent.
+        disabled: makes everything here a no-op.
+
+    Raises:
+        TypeError: a keyword that does not exist; the nearest is named.
+        SettingsError: a value is wrong; nothing is changed.
+    """
+    _RUNTIME.configure(
+        {
+            "environment": environment,
+            "endpoint": endpoint,
+            "otlp_endpoint": otlp_endpoint,
+            "loki_url": loki_url,
+            "loki_tenant": loki_tenant,
+            "service_name": service_name,
+            "token": token,
+            "push_interval": push_interval,
+            "log_level": log_level,
+            "log_queue_bytes": log_queue_bytes,
+            "exit_timeout": exit_timeout,
+            "disabled": disabled,
+            **unknown,
+        }
+    )
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send everything recorded until now; False where that is not done within `timeout` seconds."""
+    return _RUNTIME.flush(timeout)
+
+
+async def aflush(timeout: float = 5.0) -> bool:
+    """Send everything recorded until now without blocking the event loop."""
+    import asyncio
+
+    return await asyncio.to_thread(_RUNTIME.flush, timeout)
+
+
+def shutdown(timeout: float = 5.0) -> bool:
+    """Flush and end the threads; only a further `configure` sends again. Runs by itself when the process ends."""
+    return _RUNTIME.shutdown(timeout)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f".exporter.{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module 'featurewatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

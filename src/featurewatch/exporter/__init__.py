@@ -1,0 +1,1 @@
+"""From an instrumented call to what leaves the app. At import it needs the standard library alone."""

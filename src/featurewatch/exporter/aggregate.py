@@ -1,0 +1,268 @@
+"""A feature's running totals in one environment: plain numbers behind one lock, so that a scrape is never torn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..families import (
+    BUCKETS,
+    BUDGET,
+    COST,
+    DURATION,
+    ERRORS,
+    FIRST_TOKEN,
+    IN_PROGRESS,
+    INFO,
+    PROBE,
+    REQUESTS,
+    TOKEN_KINDS,
+    TOKENS,
+    UNPRICED,
+)
+from ..model import FeatureKey, Outcome
+from .drops import Drops
+
+if TYPE_CHECKING:
+    from .call import Call
+
+LABEL_LIMIT: Final = 50
+"""Distinct values of error_type, and of model, that one feature may have; further ones become OTHER."""
+
+LABEL_LENGTH: Final = 128
+OTHER: Final = "other"
+UNKNOWN_MODEL: Final = "unknown"
+
+Classifier = Callable[[BaseException], "str | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What `Feature(...)` was told."""
+
+    id: str
+    name: str
+    owner: str = ""
+    version: str = ""
+    models: tuple[str, ...] = ()
+    classify: Classifier | None = None
+    budget_usd_per_day: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram's state: `counts` per bucket (not cumulative; the last is above the highest bound), their sum."""
+
+    counts: tuple[int, ...]
+    sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All series of one feature in one environment at one instant.
+
+    Attributes:
+        start_ns: since when it counts, nanoseconds UTC.
+        numbers: by family name, then by the values of the family's labels in their order. Counts are int.
+        distributions: by family name.
+    """
+
+    key: FeatureKey
+    start_ns: int
+    numbers: Mapping[str, Mapping[tuple[str, ...], float]]
+    distributions: Mapping[str, Distribution]
+
+
+class _Model:
+    """One model's totals: tokens in the order of TOKEN_KINDS, US dollars by source, calls without a price."""
+
+    __slots__ = ("estimated", "reported", "tokens", "unpriced")
+
+    def __init__(self) -> None:
+        self.tokens = [0] * len(TOKEN_KINDS)
+        self.reported = 0.0
+        self.estimated = 0.0
+        self.unpriced = 0
+
+
+class Aggregate:
+    """Counts the calls of one feature in one environment.
+
+    The lock is reentrant: the garbage collector may finalise an abandoned generator, which ends its call, on a
+    thread that holds it. Updates inside allocate no containers, so that this can only happen between whole ones.
+    """
+
+    __slots__ = (
+        "_duration_sum",
+        "_durations",
+        "_errors",
+        "_first_sum",
+        "_firsts",
+        "_lock",
+        "_models",
+        "_probe",
+        "_requests",
+        "_running",
+        "_start_ns",
+        "declaration",
+        "drops",
+        "estimate",
+        "key",
+        "on_begin",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: FeatureKey,
+        declaration: Declaration,
+        drops: Drops,
+        estimate: Callable[[Aggregate, str, Sequence[int]], None],
+    ) -> None:
+        self.key = key
+        self.declaration = declaration
+        self.drops = drops
+        self.estimate = estimate
+        self.on_begin: Callable[[], None] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from zero with a new lock and no running calls: what a forked child does with its parent's counts."""
+        self._lock = threading.RLock()
+        self._running: set[Call] = set()
+        self._start_ns = time.time_ns()
+        self._requests: dict[Outcome, int] = {"success": 0, "error": 0, "cancelled": 0}
+        self._errors: dict[str, int] = {}
+        self._durations = [0] * (len(BUCKETS) + 1)
+        self._duration_sum = 0.0
+        self._firsts = [0] * (len(BUCKETS) + 1)
+        self._first_sum = 0.0
+        self._models: dict[str, _Model] = {model: _Model() for model in self.declaration.models}
+        self._probe: int | None = None
+
+    def begin(self, call: Call) -> None:
+        """Note that a call runs. A set's `add` is atomic, so it needs no lock."""
+        if self.on_begin is not None:
+            self.on_begin()
+        self._running.add(call)
+
+    def end(
+        self,
+        call: Call,
+        outcome: Outcome,
+        error_type: str | None,
+        duration: float,
+        first_token: float | None,
+        model: str | None,
+        tokens: list[int] | None,
+        usd: float | None,
+    ) -> None:
+        """Count a call that ended, with everything it carried, at once. Durations in seconds, cost in US dollars.
+
+        A call that does not run here (it ended already, or began in the parent of a forked process) is not counted.
+        """
+        with self._lock:
+            if call not in self._running:
+                return
+            self._running.remove(call)
+            self._requests[outcome] += 1
+            self._durations[bisect_left(BUCKETS, duration)] += 1
+            self._duration_sum += duration
+            if error_type is not None:
+                if error_type not in self._errors:
+                    error_type = self._new_label(error_type, self._errors)
+                self._errors[error_type] = self._errors.get(error_type, 0) + 1
+            if first_token is not None:
+                self._firsts[bisect_left(BUCKETS, first_token)] += 1
+                self._first_sum += first_token
+            if tokens is not None or usd is not None:
+                totals = self._models.get(model) if model is not None else None
+                if totals is None:
+                    totals = self._model(model)
+                if tokens is not None:
+                    sums = totals.tokens
+                    for kind, count in enumerate(tokens):
+                        if count:
+                            sums[kind] += count
+                if usd is not None:
+                    totals.reported += usd
+        if usd is None and tokens is not None:
+            self.estimate(self, model or UNKNOWN_MODEL, tokens)
+
+    def price(self, model: str, usd: float | None) -> None:
+        """Add a call's estimated cost; None counts it as unpriced."""
+        with self._lock:
+            totals = self._model(model)
+            if usd is None:
+                totals.unpriced += 1
+            else:
+                totals.estimated += usd
+
+    def probe(self, ok: bool) -> None:
+        with self._lock:
+            self._probe = int(ok)
+
+    def running(self) -> list[Call]:
+        with self._lock:
+            return list(self._running)
+
+    def touched(self) -> bool:
+        """Tell whether anything was ever recorded; an untouched aggregate of a replaced environment is not exported."""
+        with self._lock:
+            return bool(self._running or any(self._requests.values()) or self._probe is not None)
+
+    def snapshot(self) -> Snapshot:
+        """Copy everything under the lock."""
+        about = self.declaration
+        with self._lock:
+            models = [
+                (name, tuple(model.tokens), model.reported, model.estimated, model.unpriced)
+                for name, model in self._models.items()
+            ]
+            requests, errors = dict(self._requests), dict(self._errors)
+            durations = Distribution(tuple(self._durations), self._duration_sum)
+            firsts = Distribution(tuple(self._firsts), self._first_sum)
+            running, probe, start_ns = len(self._running), self._probe, self._start_ns
+        numbers: dict[str, dict[tuple[str, ...], float]] = {
+            REQUESTS.name: {(outcome,): count for outcome, count in requests.items()},
+            ERRORS.name: {(error_type,): count for error_type, count in errors.items()},
+            IN_PROGRESS.name: {(): running},
+            TOKENS.name: {
+                (name, kind): count
+                for name, tokens, *_ in models
+                for kind, count in zip(TOKEN_KINDS, tokens, strict=True)
+            },
+            COST.name: {
+                (name, source): usd
+                for name, _, reported, estimated, _ in models
+                for source, usd in (("reported", reported), ("estimated", estimated))
+            },
+            UNPRICED.name: {(name,): count for name, *_, count in models},
+            INFO.name: {(about.name, about.owner, about.version): 1},
+        }
+        if about.budget_usd_per_day is not None:
+            numbers[BUDGET.name] = {(): about.budget_usd_per_day}
+        if probe is not None:
+            numbers[PROBE.name] = {(): probe}
+        return Snapshot(self.key, start_ns, numbers, {DURATION.name: durations, FIRST_TOKEN.name: firsts})
+
+    def _model(self, name: str | None) -> _Model:
+        name = name or UNKNOWN_MODEL
+        totals = self._models.get(name)
+        if totals is None:
+            name = self._new_label(name, self._models)
+            totals = self._models.get(name)
+            if totals is None:
+                totals = self._models[name] = _Model()
+        return totals
+
+    def _new_label(self, value: str, known: Mapping[str, object]) -> str:
+        """Bound a label's values: a long one is cut, one too many becomes OTHER and is counted."""
+        value = str(value)[:LABEL_LENGTH]
+        if value in known or len(known) < LABEL_LIMIT:
+            return value
+        self.drops.count("calls", "label_limit", self.key)
+        return OTHER

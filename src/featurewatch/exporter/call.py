@@ -1,0 +1,275 @@
+"""One call of a feature: begun once, ended once, on whatever way out."""
+
+from __future__ import annotations
+
+import math
+from contextvars import ContextVar
+from time import perf_counter
+from types import TracebackType
+from typing import Final, Never, Self
+
+from ..families import TOKEN_KINDS
+from ..model import Outcome
+from .aggregate import Aggregate
+
+_current: Final[ContextVar[Call | None]] = ContextVar("featurewatch_call", default=None)
+
+_CANCELLATIONS: Final = frozenset(
+    {
+        ("asyncio.exceptions", "CancelledError"),
+        ("concurrent.futures._base", "CancelledError"),
+        ("trio", "Cancelled"),
+        ("trio._core._exceptions", "Cancelled"),
+    }
+)
+"""Named rather than imported: asyncio alone would double what `import featurewatch` costs."""
+
+
+class Call:
+    """A call, used as `with` or `async with`; what happens to it is told by its methods.
+
+    `model` may be set while it runs, for instance from the answer.
+    """
+
+    __slots__ = (
+        "_aggregate", "_error_type", "_first", "_open", "_outcome", "_parent", "_started", "_stopped", "_tokens",
+        "_usd", "model",
+    )  # fmt: skip
+
+    def __init__(self, aggregate: Aggregate, model: str | None) -> None:
+        self._aggregate = aggregate
+        self.model = model
+        self._open = False
+        self._outcome: Outcome | None = None
+        self._error_type: str | None = None
+        self._first: float | None = None
+        self._stopped: float | None = None
+        self._tokens: list[int] | None = None
+        self._usd: float | None = None
+        self._parent: Call | None = None
+
+    @property
+    def feature(self) -> str:
+        """The id of the feature that is called; empty where no call runs."""
+        return self._aggregate.key.feature
+
+    def tokens(
+        self,
+        *,
+        input: int | None = 0,
+        output: int | None = 0,
+        cache_read: int | None = 0,
+        cache_write: int | None = 0,
+        reasoning: int | None = 0,
+        **unknown: Never,
+    ) -> None:
+        """Add tokens. cache_* are subsets of input, reasoning of output: they are never summed with them."""
+        try:
+            # The sign bit survives "or": the result is negative where any of them is.
+            sound = (input | output | cache_read | cache_write | reasoning) >= 0 and not unknown  # type: ignore[operator]  # None falls to the except
+        except TypeError:
+            sound = False
+        if not sound:
+            input, output, cache_read, cache_write, reasoning = self._mended(
+                {"input": input, "output": output, "cache_read": cache_read, "cache_write": cache_write,
+                 "reasoning": reasoning, **unknown}
+            )  # fmt: skip
+        if self._tokens is None:
+            self._tokens = [input, output, cache_read, cache_write, reasoning]  # type: ignore[list-item]  # no None is left
+        else:
+            self._tokens = [
+                a + b  # type: ignore[operator]  # no None is left
+                for a, b in zip(self._tokens, (input, output, cache_read, cache_write, reasoning), strict=True)
+            ]
+
+    def cost(self, usd: float) -> None:
+        """Add what the call cost, US dollars. Without it the cost is estimated from the model and the tokens."""
+        try:
+            value = float(usd)
+            sound = 0.0 <= value < math.inf
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            self._refuse("cost", f"expected US dollars of 0 or more, got {usd!r}")
+        else:
+            self._usd = value if self._usd is None else self._usd + value
+
+    def first_token(self) -> None:
+        """Note that the first token is there; later ones change nothing."""
+        if self._first is None and self._open:
+            self._first = perf_counter() - self._started
+
+    def fail(self, error_type: str = "error") -> None:
+        """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""
+        self._outcome = "error"
+        self._error_type = str(error_type) or "error"
+
+    def cancel(self) -> None:
+        """Make the call a cancelled one, whatever else happens."""
+        self._outcome = "cancelled"
+        self._error_type = None
+
+    def __enter__(self) -> Self:
+        self._parent = live(_current.get())
+        _current.set(self)
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave()
+        self._end(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _leave(self) -> None:
+        """Make the call around this one the running one again.
+
+        Set, never reset: the block may be left in another context than it was entered in.
+        """
+        if _current.get() is self:
+            _current.set(live(self._parent))
+
+    def _begin(self, started: float | None = None) -> None:
+        if self._open:
+            return
+        self._open = True
+        self._aggregate.begin(self)
+        self._started = perf_counter() if started is None else started
+
+    def _end(self, error: BaseException | None = None) -> None:
+        """Count the call, once: a second end finds it closed."""
+        if not self._open:
+            return
+        self._open = False
+        outcome, error_type = self._outcome, self._error_type
+        if outcome is None:
+            if error is None:
+                outcome = "success"
+            else:
+                outcome, error_type = self._judge(error)
+        self._aggregate.end(
+            self,
+            outcome,
+            error_type,
+            (self._stopped or perf_counter()) - self._started,
+            self._first,
+            self.model,
+            self._tokens,
+            self._usd,
+        )
+
+    def _judge(self, error: BaseException) -> tuple[Outcome, str | None]:
+        classify = self._aggregate.declaration.classify
+        if classify is not None:
+            try:
+                verdict = classify(error)
+            except Exception as fault:
+                self._aggregate.drops.count("calls", "classifier_failed", self._aggregate.key)
+                self._aggregate.drops.tell(
+                    f"classify {self.feature}", "%s: classify raised %r; the call is judged without it",
+                    self.feature, fault,
+                )  # fmt: skip
+                verdict = None
+            if verdict == "success":
+                return "success", None
+            if verdict == "cancelled":
+                return "cancelled", None
+            if verdict is not None and verdict != "error":
+                return "error", str(verdict)
+        if is_cancellation(error):
+            return "cancelled", None
+        return "error", type(error).__name__
+
+    def _mended(self, counts: dict[str, object]) -> list[int]:
+        """Take what can be counted; None is 0, what is not a count is told, counted and left out."""
+        kept = dict.fromkeys(TOKEN_KINDS, 0)
+        for kind, count in counts.items():
+            if count is None:
+                continue
+            if kind not in kept:
+                self._refuse("tokens", f"expected one of {', '.join(TOKEN_KINDS)}, got {kind!r}")
+            elif isinstance(count, (int, float)) and 0 <= count < math.inf and count == int(count):
+                kept[kind] = int(count)
+            else:
+                self._refuse("tokens", f"expected a whole number of 0 or more for {kind}, got {count!r}")
+        return list(kept.values())
+
+    def _refuse(self, what: str, problem: str) -> None:
+        aggregate = self._aggregate
+        aggregate.drops.count("calls", "invalid_value", aggregate.key)
+        aggregate.drops.tell(
+            f"{what} {self.feature}", "%s: %s: %s; it is ignored", self.feature, what, problem[:300]
+        )  # fmt: skip
+
+
+class NoCall(Call):
+    """What runs where no call runs, or where featurewatch is disabled: falsy, and everything told to it is lost."""
+
+    __slots__ = ()
+    model = None
+
+    def __init__(self) -> None:
+        """Have no state at all: one object serves every thread."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Forget what is set: `model` may be set on any call."""
+
+    @property
+    def feature(self) -> str:
+        return ""
+
+    def tokens(self, **counts: object) -> None: ...
+
+    def cost(self, usd: float) -> None: ...
+
+    def first_token(self) -> None: ...
+
+    def fail(self, error_type: str = "error") -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def _leave(self) -> None: ...
+
+    def _begin(self, started: float | None = None) -> None: ...
+
+    def _end(self, error: BaseException | None = None) -> None: ...
+
+
+NO_CALL: Final = NoCall()
+
+
+def current_call() -> Call:
+    """Return the call that runs here; where none does, a falsy one that takes everything and keeps nothing."""
+    return live(_current.get()) or NO_CALL
+
+
+def live(call: Call | None) -> Call | None:
+    """Find the innermost call that has not ended; one that a generator left behind may have."""
+    while call is not None and not call._open:
+        call = call._parent
+    return call
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Tell whether someone ended the call, rather than something failed in it."""
+    return isinstance(error, GeneratorExit) or any(
+        (kind.__module__, kind.__name__) in _CANCELLATIONS for kind in type(error).__mro__
+    )

@@ -1,0 +1,204 @@
+"""Totals pushed by OTLP: snapshots rendered to OpenTelemetry's data model, sent by its own exporter."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..families import BUCKETS, DROPPED, FAMILIES, Family
+from ..model import FeatureKey
+from .aggregate import Distribution, Snapshot
+from .config import Config
+from .drops import Drops
+from .worker import Pause, Worker, on_own_thread
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.resources import Resource
+
+_EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
+_TIMEOUT: Final = 5.0
+"""Seconds a push may take, its retries included, where OTEL_EXPORTER_OTLP_TIMEOUT says nothing."""
+
+
+class Host(Protocol):
+    """What a pusher needs of the runtime."""
+
+    drops: Drops
+    instance: str
+
+    def snapshots(self) -> list[Snapshot]: ...
+
+
+class Pusher:
+    """Pushes all totals at an interval, and when someone flushes.
+
+    Totals are cumulative: a push that fails loses nothing, the next one carries it.
+    """
+
+    def __init__(self, host: Host, config: Config, clock: Callable[[], int] = time.time_ns) -> None:
+        self._host = host
+        self._config = config
+        self._clock = clock
+        self._started = clock()
+        self._exporter: Any = None
+        self._reason = ""
+        self.worker = Worker("metrics", self._push)
+
+    def stop(self, deadline: float) -> None:
+        """End the thread, and a retry that it waits in."""
+        exporter = self._exporter
+        if exporter is not None:
+            exporter.shutdown()
+        self.worker.stop(deadline, flush=False)
+
+    def _push(self) -> Pause:
+        from opentelemetry.sdk.metrics.export import MetricExportResult
+
+        if self._exporter is None:
+            self._exporter = self._new_exporter()
+        host, url = self._host, self._config.metrics_url
+        snapshots = host.snapshots()
+        if not snapshots:
+            return Pause(self._config.push_interval)
+        data = render(
+            snapshots, host.drops.snapshot(), service=self._config.service_name, instance=host.instance,
+            started_ns=self._started, now_ns=self._clock(),
+        )  # fmt: skip
+        self._reason = "no answer"
+        if self._exporter.export(data) is MetricExportResult.SUCCESS:
+            host.drops.recovered("push", "metrics are pushed to %s again", url)
+            return Pause(self._config.push_interval)
+        host.drops.count("metrics", "push_failed")
+        host.drops.tell(
+            "push", "metrics could not be pushed to %s (%s); they are kept and pushed again", url, self._reason
+        )
+        return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
+
+    def _new_exporter(self) -> Any:
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        logging.getLogger(_EXPORTER_LOGGER).addFilter(self._hear)
+        url = self._config.metrics_url
+        named = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
+        timeouts = ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+        return OTLPMetricExporter(
+            endpoint=url,
+            headers=self._config.headers(url),
+            compression=None if any(os.environ.get(name) for name in named) else Compression.Gzip,
+            timeout=None if any(os.environ.get(name) for name in timeouts) else _TIMEOUT,
+        )
+
+    def _hear(self, record: logging.LogRecord) -> bool:
+        """Take the reason from what OpenTelemetry's exporter logs on our thread, and keep the line out of the app's
+        log, where it would come with every push; `_push` tells once. Other exporters of the app are left alone.
+        """
+        if not on_own_thread(record):
+            return True
+        if record.levelno >= logging.WARNING and self._reason == "no answer":
+            self._reason = record.getMessage()
+        return False
+
+
+def render(
+    snapshots: Iterable[Snapshot],
+    dropped: Mapping[tuple[str, str, FeatureKey], int],
+    *,
+    service: str,
+    instance: str,
+    started_ns: int,
+    now_ns: int,
+) -> MetricsData:
+    """Render snapshots as cumulative OTLP metrics: names, labels and buckets as in `families`, counts as integers."""
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        Gauge,
+        Histogram,
+        HistogramDataPoint,
+        Metric,
+        MetricsData,
+        NumberDataPoint,
+        ResourceMetrics,
+        ScopeMetrics,
+        Sum,
+    )
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    cumulative = AggregationTemporality.CUMULATIVE
+    numbers: dict[str, list[NumberDataPoint]] = {}
+    histograms: dict[str, list[HistogramDataPoint]] = {}
+    for snapshot in snapshots:
+        base = {"feature": snapshot.key.feature, "environment": snapshot.key.environment}
+        for name, series in snapshot.numbers.items():
+            labels = FAMILIES[name].labels
+            numbers.setdefault(name, []).extend(
+                NumberDataPoint(_attributes(base, labels, values), snapshot.start_ns, now_ns, value)
+                for values, value in series.items()
+            )
+        for name, distribution in snapshot.distributions.items():
+            histograms.setdefault(name, []).append(
+                _histogram_point(HistogramDataPoint, base, distribution, snapshot.start_ns, now_ns)
+            )
+    numbers[DROPPED.name] = [
+        NumberDataPoint(
+            _attributes(_known(key), DROPPED.labels, (signal, reason)), started_ns, now_ns, count
+        )
+        for (signal, reason, key), count in dropped.items()
+    ]  # fmt: skip
+
+    def data(family: Family) -> Any:
+        if family.kind == "histogram":
+            return Histogram(histograms[family.name], cumulative)
+        points = numbers[family.name]
+        return Gauge(points) if family.kind == "gauge" else Sum(points, cumulative, is_monotonic=True)
+
+    metrics = [
+        Metric(family.name, family.help, family.unit, data(family))
+        for family in FAMILIES.values()
+        if numbers.get(family.name) or histograms.get(family.name)
+    ]
+    resource = _resource(service, instance)
+    scope = InstrumentationScope("featurewatch")
+    return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
+
+
+def _resource(service: str, instance: str) -> Resource:
+    """Name who sends. OTEL_RESOURCE_ATTRIBUTES adds to it.
+
+    Not by Resource.create, which asks its detectors on a thread pool: none can be used while the process ends.
+    """
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+    return OTELResourceDetector().detect().merge(
+        Resource({"service.name": service, "service.instance.id": instance, "telemetry.sdk.language": "python"})
+    )  # fmt: skip
+
+
+def _attributes(base: Mapping[str, str], labels: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
+    return {**base, **dict(zip(labels, values, strict=True))}
+
+
+def _known(key: FeatureKey) -> dict[str, str]:
+    """Leave out what is empty: to Prometheus an empty label is an absent one."""
+    return {name: value for name, value in key._asdict().items() if value}
+
+
+def _histogram_point(
+    point: Any, base: Mapping[str, str], distribution: Distribution, start_ns: int, now_ns: int
+) -> Any:
+    return point(
+        attributes=base,
+        start_time_unix_nano=start_ns,
+        time_unix_nano=now_ns,
+        count=sum(distribution.counts),
+        sum=distribution.sum,
+        bucket_counts=distribution.counts,
+        explicit_bounds=BUCKETS,
+        # Extremes of a whole process's life say nothing, so none are kept; both are optional in OTLP.
+        min=None,
+        max=None,
+    )

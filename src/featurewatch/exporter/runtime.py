@@ -1,0 +1,232 @@
+"""What runs behind the features of a process: their registry, the configuration, and the threads that send."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import SettingsError
+from ..model import FeatureKey
+from . import config as configuration
+from .aggregate import Aggregate, Declaration, Snapshot
+from .config import Config
+from .drops import Drops
+from .prices import Estimator
+
+if TYPE_CHECKING:
+    from .feature import Feature
+    from .loki import Shipper
+    from .otlp import Pusher
+
+
+class Runtime:
+    """Joins features to what sends their figures and lines. One serves the process; nothing starts before use."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._lock = threading.RLock()
+        self._config: Config | None = None
+        self._replaced: list[Aggregate] = []
+        self._hooked = False
+        self.features: dict[str, Feature] = {}
+        self.drops = Drops()
+        self.estimator = Estimator(self.drops)
+        self.pusher: Pusher | None = None
+        self.shipper: Shipper | None = None
+        self.instance = _new_instance()
+
+    @property
+    def config(self) -> Config:
+        """The configuration: `configure`'s, else what the environment says at first use."""
+        if self._config is None:
+            self.configure({})
+        assert self._config is not None
+        return self._config
+
+    def configure(self, given: Mapping[str, Any]) -> None:
+        """Replace the configuration, and what sends where its destination changed; the old one drains aside."""
+        config = configuration.read(given, self._environ, self.drops)
+        with self._lock:
+            before, self._config = self._config, config
+            self._hook()
+            for feature in self.features.values():
+                feature._aggregate = self._aggregate_for(feature._declaration, feature._aggregate)
+            if before is None or _sending(before) != _sending(config):
+                self._send(config)
+
+    def declare(self, feature: Feature, declaration: Declaration) -> Feature:
+        """Register a feature, or return the one that was declared alike before.
+
+        Raises:
+            SettingsError: it was declared differently; the message names what differs.
+        """
+        config = self.config
+        with self._lock:
+            known = self.features.get(declaration.id)
+            if known is not None:
+                _require_same(known._declaration, declaration)
+                return known
+            feature._declaration = declaration
+            feature._aggregate = self._aggregate_for(declaration, None)
+            self.features[declaration.id] = feature
+            if self.pusher is not None and not config.disabled:
+                self.pusher.worker.wake()
+            return feature
+
+    def snapshots(self) -> list[Snapshot]:
+        """Copy every feature's totals, and those that a replaced environment still has."""
+        with self._lock:
+            current = [feature._aggregate for feature in self.features.values()]
+            replaced = [aggregate for aggregate in self._replaced if aggregate.touched()]
+        return [aggregate.snapshot() for aggregate in (*current, *replaced) if aggregate is not None]
+
+    def flush(self, timeout: float) -> bool:
+        """Send everything recorded until now; False where that took longer than `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        priced = self.estimator.worker.flush(deadline) if self.estimator.waiting else True
+        pusher, shipper = self.pusher, self.shipper
+        shipped = shipper is None or shipper.worker.flush(deadline)
+        pushed = pusher is None or not self.features or pusher.worker.flush(deadline)
+        return priced and shipped and pushed
+
+    def shutdown(self, timeout: float) -> bool:
+        """Flush and end the threads. Calls are still counted; only a further configure() sends again."""
+        deadline = time.monotonic() + timeout
+        done = self.flush(timeout)
+        with self._lock:
+            pusher, self.pusher = self.pusher, None
+            shipper, self.shipper = self.shipper, None
+        if pusher is not None:
+            pusher.stop(deadline)
+        if shipper is not None:
+            shipper.stop(deadline)
+        return done
+
+    def estimate(self, aggregate: Aggregate, model: str, tokens: Sequence[int]) -> None:
+        self.estimator.submit(aggregate, model, tokens)
+
+    def _aggregate_for(self, declaration: Declaration, before: Aggregate | None) -> Aggregate | None:
+        config = self.config
+        if config.disabled:
+            return None
+        key = FeatureKey(declaration.id, config.environment)
+        if before is not None and before.key == key:
+            return before
+        if before is not None:
+            self._replaced.append(before)
+        for aggregate in self._replaced:
+            if aggregate.key == key:
+                self._replaced.remove(aggregate)
+                return aggregate
+        return Aggregate(key, declaration, self.drops, self.estimate)
+
+    def _send(self, config: Config) -> None:
+        """Build what sends by the configuration; the threads start when there is something to send."""
+        old_pusher, old_shipper = self.pusher, self.shipper
+        self.pusher = self.shipper = None
+        if not config.disabled and config.metrics_url:
+            from .otlp import Pusher
+
+            self.pusher = Pusher(self, config)
+            if self.features:
+                self.pusher.worker.wake()
+        if not config.disabled and config.logs_url:
+            from .loki import Shipper
+
+            self.shipper = Shipper(config, self.drops)
+        if old_shipper is not None or old_pusher is not None:
+
+            def drain() -> None:
+                deadline = time.monotonic() + config.exit_timeout
+                for old in (old_shipper, old_pusher):
+                    if old is not None:
+                        old.stop(deadline)
+
+            threading.Thread(target=drain, name="featurewatch-drain", daemon=True).start()
+
+    def _hook(self) -> None:
+        if self._hooked:
+            return
+        self._hooked = True
+        atexit.register(self._at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _at_exit(self) -> None:
+        """Count the calls that the end of the process cuts off as cancelled, and send what is left."""
+        for aggregate in self._aggregates():
+            for call in aggregate.running():
+                call.cancel()
+                call._end()
+        self.shutdown(self.config.exit_timeout)
+
+    def _after_fork(self) -> None:
+        """Make a forked child a process of its own: its parent's counts, lines and threads stay the parent's.
+
+        Locks are made anew, since a thread that does not exist here may hold them. The threads start again at the
+        child's first call or line, not before: a child that only computes sends nothing.
+        """
+        self._lock = threading.RLock()
+        self.drops.reset()
+        self.instance = _new_instance()
+        self.estimator = Estimator(self.drops)
+        for aggregate in self._aggregates():
+            aggregate.reset()
+        if self._config is None:
+            return
+        self.pusher = self.shipper = None
+        config = self._config
+        if config.disabled:
+            return
+        if config.logs_url:
+            from .loki import Shipper
+
+            self.shipper = Shipper(config, self.drops)
+        if config.metrics_url:
+            from .otlp import Pusher
+
+            self.pusher = pusher = Pusher(self, config)
+
+            def begin() -> None:
+                for aggregate in self._aggregates():
+                    aggregate.on_begin = None
+                pusher.worker.wake()
+
+            for aggregate in self._aggregates():
+                aggregate.on_begin = begin
+
+    def _aggregates(self) -> list[Aggregate]:
+        current = (feature._aggregate for feature in self.features.values())
+        return [aggregate for aggregate in (*current, *self._replaced) if aggregate is not None]
+
+
+def _new_instance() -> str:
+    """Make a service.instance.id: random, as OpenTelemetry advises, so that no two processes share their series."""
+    return os.urandom(16).hex()
+
+
+def _sending(config: Config) -> tuple[object, ...]:
+    return (
+        config.metrics_url, config.logs_url, config.token, config.loki_tenant, config.service_name,
+        config.push_interval, config.log_queue_bytes, config.disabled,
+    )  # fmt: skip
+
+
+def _require_same(known: Declaration, again: Declaration) -> None:
+    differing = [
+        f"{name} was {before!r}, is {after!r}"
+        for name in Declaration.__slots__
+        if (before := getattr(known, name)) != (after := getattr(again, name))
+    ]
+    if differing:
+        raise SettingsError(
+            f"feature {known.id!r} is already declared differently ({'; '.join(differing)}): "
+            "declare it once and import it, or make the declarations alike"
+        )
+
+
+RUNTIME: Final = Runtime()
