@@ -1,4 +1,4 @@
-"""The names by which the world calls the five levels."""
+"""The names and numbers that others give to the five levels. Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,54 @@ from typing import Final
 from .errors import BadInput
 from .model import LEVELS, Level
 
-__all__ = ["parse_level"]
+__all__ = ["parse_level", "severity_level"]
 
-_ALIASES: Final[dict[Level, str]] = {
-    "debug": "trace verbose fine finest all dbg",
-    "info": "information informational notice success inf",
-    "warn": "warning wrn",
-    "error": "err severe eror",
-    "fatal": "critical crit alert emerg emergency panic ftl",
+_NAMES: Final[dict[str, Level]] = {
+    **{level: level for level in LEVELS},
+    "trace": "debug",
+    "verbose": "debug",
+    "finest": "debug",
+    "fine": "debug",
+    "dbg": "debug",
+    "information": "info",
+    "informational": "info",
+    "inf": "info",
+    "notice": "info",
+    "success": "info",
+    "warning": "warn",
+    "wrn": "warn",
+    "err": "error",
+    "severe": "error",
+    "exception": "error",
+    "critical": "fatal",
+    "crit": "fatal",
+    "alert": "fatal",
+    "emerg": "fatal",
+    "emergency": "fatal",
+    "panic": "fatal",
+    "ftl": "fatal",
 }
-_BY_NAME: Final[dict[str, Level]] = {
-    name: level for level in LEVELS for name in (level, *_ALIASES[level].split())
-}  # fmt: skip
 
 
 def parse_level(text: str) -> Level:
-    """Read a level by its own name or another system's (WARNING, critical, trace, notice …), in whatever case.
+    """Read a level by any of its usual names, in any case; OpenTelemetry's numbered ones (WARN2) too.
 
     Raises:
-        BadInput: it is none of them.
+        BadInput: the name is unknown; the message names the five.
     """
-    level = _BY_NAME.get(text) or _BY_NAME.get(text.strip().lower())
+    name = text.strip().lower()
+    level = _NAMES.get(name) or (_NAMES.get(name[:-1]) if name[-1:] in ("2", "3", "4") else None)
     if level is None:
         shown = repr(text if len(text) <= 40 else text[:40] + "…")
-        raise BadInput(f"level: expected {', '.join(LEVELS)}, got {shown}")
+        raise BadInput(f"level: expected one of {', '.join(LEVELS)}, got {shown}")
     return level
+
+
+def severity_level(number: int) -> Level | None:
+    """Read OpenTelemetry's SeverityNumber, 1 to 24; None where it says nothing (0) or is none.
+
+    https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber
+    """
+    if not 1 <= number <= 24:
+        return None
+    return "debug" if number <= 8 else LEVELS[(number - 1) // 4 - 1]
