@@ -16,7 +16,7 @@ from ..formulas import METRICS, metric_named
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
 from . import metric_figures, metric_ledger, metric_upkeep
 from .group_commit import GroupWriter
-from .metric_ledger import Ids, Price
+from .metric_ledger import Ids, Price, PricedCall
 from .metric_schema import SCHEMA, TIERS, VERSION, Tier
 from .sqlite import Readers, connect, create
 
@@ -130,6 +130,10 @@ class EmbeddedMetrics:
             self.dropped_samples += await self._writer.run(partial(self._add, part), weight=len(part))
 
     async def record_calls(self, key: FeatureKey, calls: Sequence[CallReport]) -> int:
+        """Count calls of one feature told one by one; see `record`."""
+        return await self.record({key: calls})
+
+    async def record(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> int:
         """Count calls told one by one, all or none, each id once within a day; returns how many were new.
 
         A call without a cost gets one estimated from its model and tokens; where none is known it is unpriced.
@@ -138,13 +142,8 @@ class EmbeddedMetrics:
             BadInput: the tokens of a call contradict each other.
             TooMany: the disk is too far behind.
         """
-        estimates = await asyncio.to_thread(self._estimates, calls)
-        return await self._writer.run(
-            lambda db: metric_ledger.add_calls(
-                db, self._ids, key, calls, estimates, threshold=self._threshold, now_ns=self._clock()
-            ),
-            weight=max(1, len(calls)),
-        )
+        priced = await asyncio.to_thread(self._priced, calls)
+        return await self._writer.run(partial(self._add_calls, priced), weight=sum(map(len, calls.values())))
 
     async def keys(self) -> set[FeatureKey]:
         return set((await self._readers.run(metric_figures.all_keys)).values())
@@ -203,8 +202,14 @@ class EmbeddedMetrics:
         await self._readers.close()
         await self._writer.close()
 
-    def _estimates(self, calls: Sequence[CallReport]) -> list[float | None]:
-        return [metric_ledger.estimated_cost(call, self._price) for call in calls]
+    def _priced(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> dict[FeatureKey, list[PricedCall]]:
+        return {
+            key: [(call, metric_ledger.estimated_cost(call, self._price)) for call in told]
+            for key, told in calls.items()
+        }
+
+    def _add_calls(self, calls: Mapping[FeatureKey, Sequence[PricedCall]], db: sqlite3.Connection) -> int:
+        return metric_ledger.add_calls(db, self._ids, calls, threshold=self._threshold, now_ns=self._clock())
 
     def _add(self, samples: Iterable[Sample], db: sqlite3.Connection) -> int:
         return metric_ledger.add_samples(

@@ -33,9 +33,11 @@ from .metric_schema import (
     upsert_labelled,
 )  # fmt: skip
 
-__all__ = ["Ids", "Price", "add_calls", "add_samples", "estimated_cost"]
+__all__ = ["Ids", "Price", "PricedCall", "add_calls", "add_samples", "estimated_cost"]
 
 Price: TypeAlias = Callable[[str, Mapping[str, int]], float | None]
+PricedCall: TypeAlias = tuple[CallReport, float | None]
+"""A call told by itself and what `estimated_cost` says of it."""
 
 UNKNOWN_MODEL: Final = "unknown"
 REPORTED_STANDS_NS: Final = 24 * 3600 * NS
@@ -111,29 +113,27 @@ def add_samples(
 def add_calls(
     db: sqlite3.Connection,
     ids: Ids,
-    key: FeatureKey,
-    calls: Sequence[CallReport],
-    estimates: Sequence[float | None],
+    calls: Mapping[FeatureKey, Sequence[PricedCall]],
     *,
     threshold: float,
     now_ns: int,
 ) -> int:
-    """Add calls told one by one, each id once; how many were new is returned.
-
-    Args:
-        estimates: what `estimated_cost` says of each call.
-    """
+    """Add calls told one by one, each id of a feature once; how many were new is returned."""
     ledger = _Ledger(db, ids, threshold, now_ns)
-    k = ids.of_key(db, key)
     new = 0
-    for call, estimate in zip(calls, estimates, strict=True):
-        if call.id is not None:
-            told = db.execute("INSERT INTO calls VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (k, call.id, now_ns // NS))
-            if not told.rowcount:
-                continue
-        new += 1
-        for family, labels, value, counts in _gains_of(call, estimate):
-            ledger.add(k, family, labels, Gain(call.timestamp_ns, call.timestamp_ns, value, counts), REPORTED_STANDS_NS)
+    for key, told in calls.items():
+        k = ids.of_key(db, key)
+        for call, estimate in told:
+            if call.id is not None:
+                noted = db.execute(
+                    "INSERT INTO calls VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (k, call.id, now_ns // NS)
+                )
+                if not noted.rowcount:
+                    continue
+            new += 1
+            at = call.timestamp_ns
+            for family, labels, value, counts in _gains_of(call, estimate):
+                ledger.add(k, family, labels, Gain(at, at, value, counts), REPORTED_STANDS_NS)
     ledger.write()
     return new
 
