@@ -28,15 +28,12 @@ from .. import families
 from ..errors import BadInput
 from ..families import BUCKETS, FAMILIES, TOKEN_KINDS, Family
 from ..model import OUTCOMES, Sample
-from ..times import NS
+from ..stores.metric_samples import REMEMBERED_NS
 from .decode_otlp_logs import LogBatch, decode_logs
 from .otlp_keys import KEY_NAMES, Refusals, check_time, key_of
 from .otlp_wire import failure, media_type, parse, success, text_of
 
 __all__ = ["LogBatch", "MetricBatch", "decode_logs", "decode_metrics", "failure", "media_type", "success"]
-
-OLDEST_NS: Final = 2 * 86_400 * NS
-"""Positions of series are kept so long: what is older may have been counted before."""
 
 LARGEST: Final = 2.0**53
 """Up to here floating point counts by ones."""
@@ -162,7 +159,7 @@ def _samples(family: Family, point: _Point, resource: _Resource, environment: st
     labels = tuple(_label(family, name, own) for name in family.labels)
     others = {name: text for name, text in own.items() if name not in family.labels and name not in KEY_NAMES}
     time_ns = check_time(point.time_unix_nano, now_ns)
-    if time_ns < now_ns - OLDEST_NS:
+    if time_ns < now_ns - REMEMBERED_NS:
         raise BadInput("time: expected one of the last 2 days, got an earlier one, which may have been counted before")
     start_ns = point.start_time_unix_nano
     instance = resource.instance(start_ns, others)

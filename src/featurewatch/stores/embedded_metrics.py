@@ -14,9 +14,10 @@ from typing import Final, Self
 from ..errors import BadInput, Unavailable
 from ..formulas import METRICS, metric_named
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
-from . import metric_figures, metric_ledger, metric_upkeep
+from . import metric_calls, metric_figures, metric_samples, metric_upkeep
 from .group_commit import GroupWriter
-from .metric_ledger import Ids, Price, PricedCall
+from .metric_calls import Price, PricedCall
+from .metric_ledger import Ids
 from .metric_schema import SCHEMA, TIERS, VERSION, Tier
 from .sqlite import Readers, connect, create
 
@@ -204,15 +205,15 @@ class EmbeddedMetrics:
 
     def _priced(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> dict[FeatureKey, list[PricedCall]]:
         return {
-            key: [(call, metric_ledger.estimated_cost(call, self._price)) for call in told]
+            key: [(call, metric_calls.estimated_cost(call, self._price)) for call in told]
             for key, told in calls.items()
         }
 
     def _add_calls(self, calls: Mapping[FeatureKey, Sequence[PricedCall]], db: sqlite3.Connection) -> int:
-        return metric_ledger.add_calls(db, self._ids, calls, threshold=self._threshold, now_ns=self._clock())
+        return metric_calls.add_calls(db, self._ids, calls, threshold=self._threshold, now_ns=self._clock())
 
     def _add(self, samples: Iterable[Sample], db: sqlite3.Connection) -> int:
-        return metric_ledger.add_samples(
+        return metric_samples.add_samples(
             db, self._ids, samples, threshold=self._threshold, now_ns=self._clock(), round_=self._round
         )
 

@@ -28,7 +28,7 @@ LATE_S: Final = 600
 """Rows stay so much longer than reads rely on them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tier:
     """Rows of one width; reads rely on them for `held_s` seconds. Durations in seconds."""
 

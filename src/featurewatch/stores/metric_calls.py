@@ -1,0 +1,95 @@
+"""Calls told one by one, each by its own id, added to the rows of the embedded metric store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from .. import families
+from ..errors import BadInput
+from ..families import BUCKETS
+from ..formulas import bucket_of
+from ..model import CallReport, FeatureKey
+from ..times import NS
+from .cumulative import Gain
+from .metric_ledger import Ids, Ledger
+
+__all__ = ["Price", "PricedCall", "add_calls", "estimated_cost"]
+
+Price: TypeAlias = Callable[[str, Mapping[str, int]], float | None]
+PricedCall: TypeAlias = tuple[CallReport, float | None]
+"""A call told by itself and what `estimated_cost` says of it."""
+
+_STANDS_NS: Final = 24 * 3600 * NS
+"""A feature whose calls are told one by one is idle, not absent, so long after the last of them."""
+
+_UNKNOWN_MODEL: Final = "unknown"
+_OTHER_ERROR: Final = "other"
+
+
+def add_calls(
+    db: sqlite3.Connection,
+    ids: Ids,
+    calls: Mapping[FeatureKey, Sequence[PricedCall]],
+    *,
+    threshold: float,
+    now_ns: int,
+) -> int:
+    """Add calls told one by one, each id of a feature once; how many were new is returned."""
+    ledger = Ledger(db, ids, threshold, now_ns)
+    new = 0
+    for key, told in calls.items():
+        k = ids.of_key(db, key)
+        for call, estimate in told:
+            if call.id is not None:
+                noted = db.execute(
+                    "INSERT INTO calls VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (k, call.id, now_ns // NS)
+                )
+                if not noted.rowcount:
+                    continue
+            new += 1
+            at = call.timestamp_ns
+            for family, labels, value, counts in _gains_of(call, estimate):
+                ledger.add(k, family, labels, Gain(at, at, value, counts), _STANDS_NS)
+    ledger.write()
+    return new
+
+
+def estimated_cost(call: CallReport, price: Price) -> float | None:
+    """Estimate what a call cost from its model and tokens; None where its cost is reported, or the model unknown.
+
+    Raises:
+        BadInput: the tokens contradict each other.
+    """
+    if call.cost_usd is not None or not call.model or not call.tokens:
+        return None
+    try:
+        return price(call.model, call.tokens)
+    except ValueError as error:
+        raise BadInput(f"tokens: {error}") from None
+
+
+def _gains_of(
+    call: CallReport, estimate: float | None
+) -> Iterable[tuple[str, tuple[str, ...], float, tuple[int, ...]]]:
+    model = call.model or _UNKNOWN_MODEL
+    yield families.REQUESTS.name, (call.outcome,), 1, ()
+    yield families.DURATION.name, (), call.duration_s, _one_in(call.duration_s)
+    if call.outcome == "error":
+        yield families.ERRORS.name, (call.error_type or _OTHER_ERROR,), 1, ()
+    if call.time_to_first_token_s is not None:
+        yield families.FIRST_TOKEN.name, (), call.time_to_first_token_s, _one_in(call.time_to_first_token_s)
+    for kind, count in call.tokens.items():
+        yield families.TOKENS.name, (model, kind), count, ()
+    if call.cost_usd is not None:
+        yield families.COST.name, (model, "reported"), float(call.cost_usd), ()
+    elif estimate is not None:
+        yield families.COST.name, (model, "estimated"), estimate, ()
+    elif call.tokens:
+        yield families.UNPRICED.name, (model,), 1, ()
+
+
+def _one_in(seconds: float) -> tuple[int, ...]:
+    at = bucket_of(seconds)
+    return tuple(int(index == at) for index in range(len(BUCKETS) + 1))
