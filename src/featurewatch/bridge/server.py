@@ -1,0 +1,137 @@
+"""Run an app under uvicorn: listen first, say when it is ready, stop without losing what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ..errors import SettingsError, Unavailable
+
+__all__ = ["address", "listen", "run"]
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+"""Largest WebSocket message of a client; what is larger closes with 1009 and is not read."""
+GRACE_S: Final = 5
+"""How long requests under way may take to end."""
+
+
+def run(app: Starlette, host: str, port: int, *, on_ready: Callable[[str], None], access_log: bool = False) -> int:
+    """Serve `app` until SIGTERM or SIGINT; return 0, or 130 after SIGINT. A second signal does not wait for anyone.
+
+    `app.state.bridge.hub.stop()`, where there is one, ends the streams (1012) before requests are waited for.
+
+    Raises:
+        Unavailable: the port is taken. SettingsError: the host is no address of this machine.
+    """
+    listener = listen(host, port)
+    config = uvicorn.Config(
+        app,
+        http="auto",
+        ws="auto",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # costs 50 KiB a connection
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        lifespan="off",  # run below, so that what fails in it arrives here as it was raised
+        log_config=None,
+        access_log=access_log,
+        proxy_headers=False,  # anyone could claim to be another address
+        server_header=False,
+        timeout_keep_alive=75,  # above the pauses of log shippers and scrapers
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config, app, lambda: on_ready(address(listener)))
+    with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(app, server, listener))
+    return 130 if server.stopped_by == signal.SIGINT else 0
+
+
+async def _serve(app: Starlette, server: _Server, listener: socket.socket) -> None:
+    async with app.router.lifespan_context(app):
+        await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, app: Starlette, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._on_ready = on_ready
+        self.stopped_by: int | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        stop = _stop_streams(self._app)
+        if stop is not None and not self.force_exit:
+            await stop()
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn's own would raise the signal again at the end, and so end the process before it could say how.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self.stopped_by = sig
+
+
+def _stop_streams(app: Any) -> Callable[[], Awaitable[None]] | None:
+    hub = getattr(getattr(app.state, "bridge", None), "hub", None)
+    return None if hub is None else hub.stop
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; port 0 takes a free one.
+
+    Raises:
+        Unavailable: the port is in use, or only root may listen on it.
+        SettingsError: the host is no address of this machine.
+    """
+    name = host.strip("[]")
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise SettingsError(f"host {host!r} is not known: expected a name or address of this machine") from None
+    # localhost is ::1 and 127.0.0.1: the latter is what everyone tries, at first or in the end.
+    family, kind, protocol, _, place = min(found, key=lambda option: option[0] != socket.AF_INET)
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Unavailable(
+                f"port {port} of {host} is in use: stop what listens there, or choose another with --port "
+                "(0 takes a free one)"
+            ) from None
+        if error.errno == errno.EACCES:
+            raise Unavailable(f"port {port} needs root: choose one above 1023 with --port") from None
+        raise SettingsError(f"host {host!r} is no address of this machine ({error.strerror}): see --host") from None
+    listener.setblocking(False)
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Write where a socket listens as a URL that a browser on this machine can open."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

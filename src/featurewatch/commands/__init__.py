@@ -1,0 +1,15 @@
+"""The commands of the command line, one module each: a `register` that describes it, and a function that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .logs import register as logs
+from .parser import Commands
+from .serve import register as serve
+from .tail import register as tail
+from .token import register as token
+
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (serve, tail, logs, token)
+"""In the order of the help."""
