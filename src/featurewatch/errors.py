@@ -4,7 +4,8 @@
     ├── SettingsError          a setting, argument or declaration is wrong; nothing was started
     ├── BadInput        400    malformed or missing
     │   ├── OutOfRange  422    well-formed, but outside what is allowed
-    │   └── TooLarge    413    over a size limit
+    │   ├── TooLarge    413    over a size limit
+    │   └── Unsupported 415    a content type or encoding that is not understood
     ├── Unauthenticated 401
     ├── Forbidden       403
     ├── NotFound        404
@@ -65,6 +66,11 @@ class OutOfRange(BadInput):
 class TooLarge(BadInput):
     code = "too_large"
     status = 413
+
+
+class Unsupported(BadInput):
+    code = "unsupported_media_type"
+    status = 415
 
 
 class Unauthenticated(FeaturewatchError):

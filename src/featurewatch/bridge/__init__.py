@@ -1,0 +1,1 @@
+"""The service: features, figures and lines over HTTP."""

@@ -1,0 +1,169 @@
+"""Puts the bridge together: the one place where its parts are made and handed to each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from ..errors import FeaturewatchError
+from ..exporter.prices import estimate
+from ..exporter.prometheus import render
+from ..settings import Settings
+from ..snapshots import Snapshots
+from ..stores import Stores, open_stores
+from ..streams.hub import Hub
+from ..streams.metric_poll import MetricPoll
+from . import errors, openapi
+from .auth import Authenticator
+from .catalog import Catalog
+from .context import Bridge
+from .flight import SingleFlight
+from .intake import Intake
+from .meters import MeterRequests, Meters, families
+from .recent import Recent
+from .recorder import Recorder
+from .routes import console, export, features, figures, logs, operations, receivers, recorded, sessions, streams
+from .security import Gate, SecurityHeaders
+
+__all__ = ["create_app"]
+
+# Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
+PREFIXED: Final = (features, figures, export, logs, recorded, sessions, streams)
+PLAIN: Final = (operations, receivers)
+
+EXPOSED: Final = ("ETag", "Retry-After", "Content-Disposition", "X-Featurewatch-Environment")
+
+
+def create_app(settings: Settings, *, stores: Stores | None = None, clock: Callable[[], int] = time.time_ns) -> FastAPI:
+    """Make the bridge. It opens its stores when it starts and closes them when it stops.
+
+    Args:
+        stores: ones that are open already and stay the caller's to close.
+        clock: nanoseconds since the epoch.
+
+    Raises:
+        SettingsError: the file of tokens cannot be read.
+    """
+    meters = Meters()
+    authenticator = Authenticator.of(settings, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as running:
+            opened = stores or await open_stores(settings, clock=clock)
+            if stores is None:
+                running.push_async_callback(opened.close)
+            bridge = await _start(running, settings, opened, authenticator, meters, clock)
+            app.state.bridge = bridge
+            try:
+                yield
+            finally:
+                app.state.bridge = None
+
+    app = FastAPI(
+        title="featurewatch",
+        lifespan=lifespan,
+        openapi_url=f"{settings.api_prefix}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        middleware=[
+            Middleware(MeterRequests, meters=meters),
+            Middleware(SecurityHeaders),
+            Middleware(Gate, settings=settings),
+            *_cors(settings),
+        ],
+        exception_handlers={
+            FeaturewatchError: errors.answer,
+            HTTPException: errors.answer,
+            RequestValidationError: errors.answer,
+            Exception: errors.answer,
+        },
+    )
+    for module in PREFIXED:
+        app.include_router(module.router, prefix=settings.api_prefix)
+    for module in PLAIN:
+        app.include_router(module.router)
+    app.router.routes.extend(console.routes(settings))
+    openapi.install(app)
+    return app
+
+
+async def _start(
+    running: AsyncExitStack,
+    settings: Settings,
+    stores: Stores,
+    authenticator: Authenticator,
+    meters: Meters,
+    clock: Callable[[], int],
+) -> Bridge:
+    """Start what runs beside the requests; `running` ends it in the opposite order."""
+    snapshots = Snapshots(
+        stores.metrics,
+        stores.state,
+        window_s=settings.metrics_window,
+        clock=clock,
+        default_environment=settings.environment,
+    )
+    hub = Hub(
+        stores.logs,
+        stores.state,
+        snapshots.directory,
+        clock=clock,
+        queue_bytes=settings.stream_queue_bytes,
+        max_streams=settings.max_streams,
+    )
+    await hub.start()
+    running.push_async_callback(hub.stop)
+    poll = MetricPoll(snapshots, stores.metrics, stores.state, hub, interval_s=settings.metrics_interval, clock=clock)
+    await poll.start()
+    running.push_async_callback(poll.stop)
+    recent = Recent(stores.logs)
+    running.callback(recent.close)
+    recorder = Recorder(stores.metrics, _price, clock=clock)
+    catalog = Catalog(stores.state, snapshots)
+    meters.show(lambda: families(hub.stats.families()))
+    meters.show(lambda: render(recorder.snapshots(), {}))
+    return Bridge(
+        settings=settings,
+        clock=clock,
+        stores=stores,
+        authenticator=authenticator,
+        catalog=catalog,
+        hub=hub,
+        snapshots=snapshots,
+        intake=Intake(stores, catalog, recorder, snapshots, recent, meters),
+        meters=meters,
+        flights=SingleFlight(),
+        recent=recent,
+    )
+
+
+def _price(model: str, tokens: Mapping[str, int]) -> float | None:
+    try:
+        return estimate(model, tokens)
+    except ValueError:
+        return None
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allowed_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID"],
+            allow_credentials=True,
+            expose_headers=list(EXPOSED),
+            max_age=600,
+        )
+    ]

@@ -1,0 +1,103 @@
+"""Reading a request's body: whole, decompressed, never larger than allowed."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from ..errors import BadInput, TooLarge, Unsupported
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+async def read_raw(request: Request, limit: int) -> bytes:
+    """Read the body as it was sent.
+
+    Raises:
+        TooLarge: it is larger than `limit` bytes; reading stops there.
+        BadInput: the caller went away before its end.
+    """
+    length = request.headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise BadInput(f"Content-Length: expected a number of bytes, got {length[:40]!r}")
+    if int(length[:19]) > limit:
+        raise too_large(limit)
+    received = bytearray()
+    try:
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > limit:
+                raise too_large(limit)
+    except ClientDisconnect:
+        raise BadInput("the caller went away before its body was complete") from None
+    return bytes(received)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read the body and undo its Content-Encoding (gzip, deflate or none).
+
+    Raises:
+        TooLarge: it is larger than `limit` bytes, as sent or decompressed.
+        Unsupported: the encoding is another one.
+        BadInput: the compressed data is damaged, or the caller went away.
+    """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        raise Unsupported(f"Content-Encoding: expected gzip, deflate or none, got {encoding[:40]!r}")
+    received = await read_raw(request, limit)
+    return received if encoding in ("", "identity") else decompress(received, encoding, limit)
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo gzip (of one or more members) or deflate (with or without zlib's header), up to `limit` bytes."""
+    deflate = encoding == "deflate"
+    # RFC 9110 means zlib's format by deflate; a bare stream is as common. Its first byte tells: 0x78 is zlib's.
+    window = (zlib.MAX_WBITS if body[:1] == b"\x78" else -zlib.MAX_WBITS) if deflate else _GZIP
+    whole = bytearray()
+    while body:
+        unpacker = zlib.decompressobj(window)
+        try:
+            whole += unpacker.decompress(body, limit + 1 - len(whole))
+        except zlib.error as error:
+            raise BadInput(f"the body is not valid {encoding}: {error}") from None
+        if len(whole) > limit:
+            raise too_large(limit)
+        if not unpacker.eof:
+            raise BadInput(f"the body is not valid {encoding}: it ends too early")
+        # gzip allows zero bytes after its end, and further members.
+        body = b"" if deflate else unpacker.unused_data.lstrip(b"\0")
+    return bytes(whole)
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """Read the body as JSON (UTF-8); an empty one is BadInput.
+
+    Of a key that an object repeats the last counts; NaN and Infinity, nesting deeper than 1,024 and text that
+    is not UTF-8 are refused.
+    """
+    return parse_json(await read_body(request, limit))
+
+
+def parse_json(body: bytes) -> Any:
+    if not body.strip():
+        raise BadInput("the body is empty; expected JSON")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        try:
+            body.decode()
+        except UnicodeDecodeError as wrong:
+            raise BadInput(f"the body is not UTF-8: byte {wrong.start} is 0x{body[wrong.start]:02x}") from None
+        raise BadInput(
+            f"the body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"the body is larger than {limit} bytes, the most that is taken; send it in parts, or raise "
+        "FEATUREWATCH_MAX_BODY_BYTES"
+    )

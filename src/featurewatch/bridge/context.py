@@ -1,0 +1,76 @@
+"""What every route is handed: the bridge's parts, put together once by `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from starlette.requests import Request
+
+from ..access import Action, Principal
+from ..errors import Forbidden, Unauthenticated
+from ..settings import Settings
+from ..snapshots import Snapshots
+from ..stores import Stores
+from ..streams.hub import Hub
+from .auth import Authenticator
+from .catalog import Catalog
+from .flight import SingleFlight
+from .intake import Intake
+from .meters import Meters
+from .recent import Recent
+
+Need: TypeAlias = Action | Literal["any"] | None
+
+NOBODY: Final = Principal("nobody", "viewer", ())
+"""Whoever asks where nobody is asked who they are: sees no feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The running bridge. `clock` is nanoseconds since the epoch."""
+
+    settings: Settings
+    clock: Callable[[], int]
+    stores: Stores
+    authenticator: Authenticator
+    catalog: Catalog
+    hub: Hub
+    snapshots: Snapshots
+    intake: Intake
+    meters: Meters
+    flights: SingleFlight
+    recent: Recent
+
+    async def admit(self, request: Request, action: Need, *, ticket: bool = False) -> Principal:
+        """Find out who asks and whether they may.
+
+        Args:
+            action: what they need to be allowed to do; "any": to be someone; None: nobody is asked who they are.
+            ticket: whether a ticket opens this, as it does streams; elsewhere it would be spent for nothing.
+
+        Raises:
+            Unauthenticated, Forbidden, TooMany.
+        """
+        if action is None:
+            return NOBODY
+        caller = await self.identify(request, ticket=ticket)
+        if action != "any" and not caller.may(action):
+            raise Forbidden(f"role {caller.role} of {caller.name!r} does not include {action!r}, which this needs")
+        return caller
+
+    async def identify(self, request: Request, *, ticket: bool = False) -> Principal:
+        """Find out who asks.
+
+        Raises:
+            Unauthenticated, TooMany.
+        """
+        client = request.client.host if request.client else ""
+        shown = request.query_params.get("ticket", "") if ticket else ""
+        caller = await self.authenticator.from_headers(request.headers, ticket=shown, client=client)
+        if caller is None:
+            raise Unauthenticated(
+                "a credential is missing: send 'Authorization: Bearer <token>'; 'featurewatch token create' makes one"
+            )
+        return caller

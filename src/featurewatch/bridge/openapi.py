@@ -1,0 +1,138 @@
+"""The bridge's OpenAPI document: `python -m featurewatch.bridge.openapi` writes it, with `--check` compares it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from ..settings import load
+from . import schemas
+
+DESCRIPTION: Final = """Metrics, logs and health of each AI feature of a product.
+
+Everything is by feature and environment. Without `environment` an answer is of production if the feature has it,
+else staging, else what there is; it names which. Times are ISO 8601, in `points` epoch milliseconds. An empty
+parameter equals an absent one; a parameter that an endpoint does not know is refused with the nearest that it does.
+Unknown fields of bodies are ignored; fields are only ever added to answers.
+
+Answers carry an ETag. Errors are `{"error", "code", "details"}`: one line, a stable word, and what is wrong with which
+item of a list.
+"""
+TAGS: Final = {
+    "features": "What was declared of features, and how they do.",
+    "figures": "Usage, performance, cost and health; now and over time.",
+    "logs": "Lines: kept, found, exported.",
+    "recorded": "Calls and test results told by others; what happened.",
+    "streams": "Live, by WebSocket and server-sent events.",
+    "access": "Sessions, tickets, and who asks.",
+    "receivers": "OTLP and Loki's push.",
+    "operations": "Health and metrics of the bridge itself.",
+}
+FAILURES: Final = {
+    "BadRequest": (
+        "Something is malformed or missing.",
+        "bad_request",
+        "limit: expected a whole number from 1 to 5000, got 'many'",
+    ),
+    "Unauthenticated": ("No credential, or one that does not hold.", "unauthenticated", "a credential is missing"),
+    "Forbidden": ("The credential does not allow this.", "forbidden", "role viewer of 'ci' does not include 'edit'"),
+    "NotFound": ("There is none, or none that the caller may see.", "not_found", "feature 'sumarize' is not known"),
+    "TooLarge": ("The body is larger than is taken.", "too_large", "the body is larger than 16777216 bytes"),
+    "Unsupported": (
+        "The content type or encoding is not understood.",
+        "unsupported_media_type",
+        "Content-Type: expected application/json, got 'text/plain'",
+    ),
+    "OutOfRange": (
+        "Well-formed, but outside what is allowed.",
+        "out_of_range",
+        "limit: expected a whole number from 1 to 5000, got '9000'",
+    ),
+    "TooMany": (
+        "More than can be taken now; Retry-After says when to come back.",
+        "too_many",
+        "the disk is slower than what comes",
+    ),
+    "Unavailable": ("A store cannot be reached, or its disk is full.", "unavailable", "the disk is full"),
+}
+TARGET: Final = Path("docs/openapi.json")
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer with this document."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = describe(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Make the OpenAPI document of an app."""
+    document = get_openapi(
+        title="featurewatch",
+        version=version("featurewatch"),
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    document["components"] = {
+        "schemas": schemas.components(),
+        "responses": {name: _failure(*told) for name, told in FAILURES.items()},
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "An API token."},
+            "basic": {"type": "http", "scheme": "basic", "description": "The token as password; any user name."},
+            "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": "featurewatch_session_8400",
+                "description": "A browser's session, opened by POST /session; the port is part of the name.",
+            },
+        },
+    }
+    document["security"] = [{"bearer": []}, {"basic": []}, {"session": []}]
+    return document
+
+
+def _failure(description: str, code: str, message: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/Error"},
+                "example": {"error": message, "code": code, "details": []},
+            }
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the document, or say whether the written one is current."""
+    from .app import create_app
+
+    parser = argparse.ArgumentParser(prog="python -m featurewatch.bridge.openapi", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    parser.add_argument("--target", type=Path, default=TARGET, help=f"the file, default {TARGET}")
+    options = parser.parse_args(arguments)
+    text = json.dumps(create_app(load({})).openapi(), indent=2, ensure_ascii=False) + "\n"
+    if not options.check:
+        options.target.write_text(text, encoding="utf-8")
+        return 0
+    if options.target.exists() and options.target.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write(f"{options.target} is not current: run python -m featurewatch.bridge.openapi\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""Whether the bridge lives, whether it can work, and what it counts of itself. No prefix."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from fastapi import APIRouter
+from prometheus_client.exposition import choose_encoder
+from starlette.responses import Response
+
+from ...errors import FeaturewatchError
+from .. import schemas
+from ..endpoint import Call, endpoint
+from ..http import plain
+from ..parameters import Parameter
+
+router = APIRouter(tags=["operations"])
+
+VERBOSE: Final = Parameter("verbose", "Any value: the answer shows each store by itself.")
+PATIENCE_S: Final = 2.0
+"""A store that takes longer to answer is not ready."""
+
+
+@endpoint(
+    router, "GET", "/healthz", None, loose=True, answer={"schema": {"type": "object"}, "example": {"status": "ok"}}
+)
+async def alive(call: Call) -> Response:
+    """Tell that the process answers."""
+    return plain({"status": "ok"})
+
+
+@endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape)
+async def ready(call: Call) -> Response:
+    """Tell whether the stores answer: 200 or 503. `?verbose` shows each of them."""
+    stores = call.bridge.stores
+    names = ("logs", "metrics", "state")
+    states = await asyncio.gather(*map(_state, (stores.logs, stores.metrics, stores.state)))
+    checks = {
+        name: {"ok": not said, **({"error": said} if said else {})} for name, said in zip(names, states, strict=True)
+    }
+    good = not any(states)
+    shown: dict[str, Any] = {"status": "ready" if good else "unready"}
+    if "verbose" in call.request.query_params or not good:
+        shown["checks"] = checks
+    return plain(shown, 200 if good else 503, headers={} if good else {"Retry-After": "5"})
+
+
+@endpoint(
+    router,
+    "GET",
+    "/metrics",
+    None,
+    loose=True,
+    answer={"schema": {"type": "string"}, "example": 'featurewatch_ingested_total{protocol="json",signal="logs"} 12.0'},
+    media_type="text/plain",
+)
+async def expose_metrics(call: Call) -> Response:
+    """Expose the bridge's own metrics, and those of the calls that were told to it, for Prometheus.
+
+    With authentication on, a token of role viewer or above that sees all features is needed.
+    """
+    await call.bridge.admit(call.request, "read")
+    encode, media_type = choose_encoder(call.request.headers.get("accept", ""))
+    body = await asyncio.to_thread(encode, call.bridge.meters.registry)
+    return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
+
+
+async def _state(store: Any) -> str:
+    """Return what is wrong with a store, "" where nothing is."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await store.ping()
+    except FeaturewatchError as error:
+        return error.message
+    except TimeoutError:
+        return f"no answer within {PATIENCE_S:g} s"
+    return ""

@@ -1,0 +1,216 @@
+"""OTLP and Loki's push: what existing exporters and shippers send, answered in their own protocols. No prefix."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...errors import Problem, Unsupported
+from .. import decode_otlp
+from ..bodies import read_raw
+from ..decode_loki import decode_push
+from ..endpoint import Call, endpoint
+from ..errors import Fault
+from ..ingest import cut_line
+
+router = APIRouter(tags=["receivers"])
+
+Batch = TypeVar("Batch")
+
+LARGE: Final = 64 * 1024
+"""Bytes from which decoding goes to a thread: above it, it would hold up the streams."""
+
+_RPC: Final = {400: 3, 401: 16, 403: 7, 404: 5, 413: 8, 415: 3, 422: 3, 429: 8, 500: 13, 502: 14, 503: 14}
+"""google.rpc.Code by HTTP status."""
+
+_OTLP: Final = {"schema": {"type": "object"}, "example": {"partialSuccess": {}}}
+_OTLP_BODY: Final = {
+    "schema": {"type": "object", "description": "An export request of OTLP/HTTP; application/x-protobuf as well."},
+    "example": {
+        "resourceLogs": [
+            {
+                "scopeLogs": [
+                    {
+                        "logRecords": [
+                            {
+                                "body": {"stringValue": "no answer within 30 s"},
+                                "severityText": "ERROR",
+                                "attributes": [{"key": "feature", "value": {"stringValue": "summarize"}}],
+                            }
+                        ]
+                    }
+                ]
+            }
+        ]
+    },
+}
+_METRICS_BODY: Final = {
+    "schema": _OTLP_BODY["schema"],
+    "example": {
+        "resourceMetrics": [
+            {
+                "scopeMetrics": [
+                    {
+                        "metrics": [
+                            {
+                                "name": "feature_requests_total",
+                                "sum": {
+                                    "aggregationTemporality": 2,
+                                    "isMonotonic": True,
+                                    "dataPoints": [
+                                        {
+                                            "asInt": "12",
+                                            "startTimeUnixNano": "1769860800000000000",
+                                            "timeUnixNano": "1769860860000000000",
+                                            "attributes": [
+                                                {"key": "feature", "value": {"stringValue": "summarize"}},
+                                                {"key": "outcome", "value": {"stringValue": "success"}},
+                                            ],
+                                        }
+                                    ],
+                                },
+                            }
+                        ]
+                    }
+                ]
+            }
+        ]
+    },
+}
+_PUSH_BODY: Final = {
+    "schema": {"type": "object", "description": "A push of Loki; protobuf in snappy as well."},
+    "example": {
+        "streams": [
+            {
+                "stream": {"feature": "summarize", "environment": "production"},
+                "values": [["1769860800000000000", "no answer within 30 s", {"level": "error"}]],
+            }
+        ]
+    },
+}
+
+
+def answer_otlp(request: Request, fault: Fault) -> Response:
+    """Answer a failure as google.rpc.Status, in the encoding of the request."""
+    media_type = _encoding(request)
+    body = decode_otlp.failure(media_type, _RPC.get(fault.status, 2), fault.message)
+    return Response(body, fault.status, dict(fault.headers), media_type)
+
+
+def answer_loki(request: Request, fault: Fault) -> Response:
+    """Answer a failure as Loki does: a line of text."""
+    return Response(fault.message + "\n", fault.status, dict(fault.headers), "text/plain; charset=utf-8")
+
+
+@endpoint(router, "POST", "/v1/metrics", "ingest", loose=True, body=_METRICS_BODY, answer=_OTLP, failure=answer_otlp)
+async def receive_otlp_metrics(call: Call) -> Response:
+    """Receive metrics by OTLP/HTTP, protobuf or JSON, gzip.
+
+    `feature` and `environment` are attributes of the points, or of the resource. Points are cumulative; delta ones
+    and unknown `feature_*` metrics are refused by partialSuccess. Errors are google.rpc.Status.
+    """
+    with call.bridge.meters.refusals("metrics", "otlp"):
+        body, settings = await _body(call), call.bridge.settings
+        headers = call.request.headers
+        batch = await _decoded(
+            lambda: decode_otlp.decode_metrics(
+                body,
+                headers.get("content-type", ""),
+                headers.get("content-encoding", ""),
+                environment=settings.environment,
+                now_ns=call.bridge.clock(),
+                max_bytes=settings.max_body_bytes,
+            ),
+            len(body),
+        )
+        if batch.samples:
+            await call.bridge.intake.samples(batch.samples, call.caller)
+    call.bridge.meters.refused.labels("metrics", "otlp", "partial").inc(batch.rejected)
+    media_type = _encoding(call.request)
+    return Response(decode_otlp.success(media_type, batch.rejected, batch.message, "metrics"), 200, None, media_type)
+
+
+@endpoint(router, "POST", "/v1/logs", "ingest", loose=True, body=_OTLP_BODY, answer=_OTLP, failure=answer_otlp)
+async def receive_otlp_logs(call: Call) -> Response:
+    """Receive lines by OTLP/HTTP, protobuf or JSON, gzip.
+
+    `feature` and `environment` are attributes of the records, or of the resource. Records that name no feature are
+    refused by partialSuccess; the others are kept.
+    """
+    with call.bridge.meters.refusals("logs", "otlp"):
+        body, settings = await _body(call), call.bridge.settings
+        headers = call.request.headers
+        batch = await _decoded(
+            lambda: decode_otlp.decode_logs(
+                body,
+                headers.get("content-type", ""),
+                headers.get("content-encoding", ""),
+                environment=settings.environment,
+                now_ns=call.bridge.clock(),
+                max_bytes=settings.max_body_bytes,
+            ),
+            len(body),
+        )
+        entries = [cut_line(entry, settings.max_line_bytes) for entry in batch.entries]
+        if entries:
+            await call.bridge.intake.lines(entries, call.caller, "otlp")
+    call.bridge.meters.refused.labels("logs", "otlp", "partial").inc(batch.rejected)
+    media_type = _encoding(call.request)
+    return Response(decode_otlp.success(media_type, batch.rejected, batch.message, "logs"), 200, None, media_type)
+
+
+@endpoint(router, "POST", "/loki/api/v1/push", "ingest", loose=True, body=_PUSH_BODY, status=204, failure=answer_loki)
+async def receive_loki_push(call: Call) -> Response:
+    """Receive lines as Loki's push API: JSON, or protobuf in snappy; gzip and deflate.
+
+    204 once they are safe. 400 where some lines are wrong, said of the first; the others are kept all the same, as Loki
+    does. Streams need the label `feature`.
+    """
+    with call.bridge.meters.refusals("logs", "loki"):
+        body, settings = await _body(call), call.bridge.settings
+        headers = call.request.headers
+        batch = await _decoded(
+            lambda: decode_push(
+                body,
+                headers.get("content-type", ""),
+                headers.get("content-encoding", ""),
+                environment=settings.environment,
+                now_ns=call.bridge.clock(),
+                max_bytes=settings.max_body_bytes,
+                max_line_bytes=settings.max_line_bytes,
+            ),
+            len(body),
+        )
+        if batch.entries:
+            await call.bridge.intake.lines(batch.entries, call.caller, "loki")
+    call.bridge.meters.refused.labels("logs", "loki", "partial").inc(len(batch.rejected))
+    if batch.rejected:
+        return answer_loki(call.request, Fault(400, "bad_request", _told(batch.rejected, len(batch.entries))))
+    return Response(status_code=204)
+
+
+async def _body(call: Call) -> bytes:
+    return await read_raw(call.request, call.bridge.settings.max_body_bytes)
+
+
+async def _decoded(decode: Callable[[], Batch], size: int) -> Batch:
+    return decode() if size < LARGE else await asyncio.to_thread(decode)
+
+
+def _encoding(request: Request) -> str:
+    """Return the encoding that answers this request; JSON where its own is unknown, since people can read it."""
+    try:
+        return decode_otlp.media_type(request.headers.get("content-type", ""))
+    except Unsupported:
+        return "application/json"
+
+
+def _told(rejected: Sequence[Problem], kept: int) -> str:
+    first = rejected[0]
+    of = len(rejected) + kept
+    return f"{len(rejected)} of {of} lines were refused, the others are kept; line {first.index}: {first.message}"

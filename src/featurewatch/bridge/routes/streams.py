@@ -1,0 +1,170 @@
+"""Live: WebSocket and server-sent events."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from ...access import Principal
+from ...errors import BadInput, FeaturewatchError, TooMany, UpgradeRequired
+from ...streams.sse import EventStream, logs_stream, metrics_stream
+from ...streams.websocket import serve_websocket
+from .. import parameters
+from ..context import Bridge
+from ..endpoint import Call, bridge_of, endpoint
+from ..parameters import Parameter, Query
+
+router = APIRouter(tags=["streams"])
+
+AFTER: Final = Parameter(
+    "after", "The `id` of the last message received: what came since is sent first. Last-Event-ID means the same.",
+    aliases=("last_event_id", "lastEventId"),
+)  # fmt: skip
+BATCH: Final = Parameter(
+    "batch",
+    "`true`: a frame is an array of messages, sent at most every 100 ms.",
+    "true",
+    {"type": "string", "enum": ["true", "false"], "default": "false"},
+)
+STREAM: Final = (parameters.ENVIRONMENT_PARAMETER, AFTER, parameters.TICKET)
+SOCKET: Final = (
+    Parameter(
+        "featureId",
+        "The feature, repeated for several; `*` for all that the caller may see.",
+        "summarize",
+        aliases=("feature_id",),
+        required=True,
+    ),
+    parameters.UNKNOWN,
+    BATCH,
+    *STREAM,
+)
+EVENTS: Final = {
+    "schema": {"type": "string"},
+    "example": 'data: {"type":"connected","featureId":"summarize","environment":"production","recovered":false}\n\n',
+}
+POLICY_VIOLATION: Final = 1008
+
+
+@endpoint(
+    router,
+    "GET",
+    "/features/{feature_id}/metrics/stream",
+    "read",
+    parameters=(parameters.UNKNOWN, *STREAM),
+    answer=EVENTS,
+    media_type="text/event-stream",
+    ticket=True,
+)
+async def stream_metrics(call: Call) -> Response:
+    """Stream the snapshots of a feature, its status changes, test results and alerts, as server-sent events.
+
+    First `{"type":"connected"}`, then at once the latest snapshot. All events are unnamed, so that `onmessage` sees
+    them; `id:` is the position from which Last-Event-ID resumes. A comment comes every 15 seconds.
+    """
+    key = await call.key()
+    zero = call.unknown_as_zero
+    _room(call.bridge)
+    return EventStream(
+        metrics_stream(
+            call.bridge.hub,
+            call.bridge.snapshots,
+            feature=key.feature,
+            environment=key.environment,
+            principal=call.caller,
+            unknown_as_zero=zero,
+            after=_after(call),
+        )
+    )
+
+
+@endpoint(
+    router,
+    "GET",
+    "/features/{feature_id}/logs/stream",
+    "read",
+    parameters=(*parameters.LOG_FILTER, *STREAM),
+    answer=EVENTS,
+    media_type="text/event-stream",
+    ticket=True,
+)
+async def stream_logs(call: Call) -> Response:
+    """Stream the lines of a feature as server-sent events, filtered as /logs.
+
+    First the last 50 lines, or with Last-Event-ID those that came since; then new ones as they arrive.
+    """
+    key = await call.key()
+    chosen = call.query.log_filter()
+    _room(call.bridge)
+    return EventStream(
+        logs_stream(
+            call.bridge.hub,
+            call.bridge.snapshots,
+            feature=key.feature,
+            environment=key.environment,
+            filter=chosen,
+            principal=call.caller,
+            after=_after(call),
+        )
+    )
+
+
+@endpoint(router, "GET", "/websocket", None, parameters=SOCKET, status=426)
+async def refuse_plain_get(call: Call) -> Response:
+    """Open a WebSocket: figures, events and lines of features as they come.
+
+    A plain GET without the upgrade is answered 426. Messages are `{"type","featureId","data","timestamp","id"}`.
+    """
+    raise UpgradeRequired(
+        "this endpoint speaks WebSocket: send Upgrade: websocket, or use the streams of /features/{id}"
+    )
+
+
+@router.websocket("/websocket")
+async def open_websocket(websocket: WebSocket) -> None:
+    """Serve one WebSocket; what is wrong with its URL or credential closes it with 1008 and says so."""
+    try:
+        bridge = bridge_of(websocket)
+        query = Query(websocket.query_params.multi_items(), SOCKET)
+        environment = query.environment() or None
+        batch = query.choice("batch", ("true", "false"), "false") == "true"
+        zero = query.choice("unknown", ("null", "zero"), bridge.settings.unknown_metrics) == "zero"
+        principal = await bridge.authenticator.from_scope(websocket.scope)
+    except FeaturewatchError as error:
+        await websocket.accept()
+        await websocket.close(POLICY_VIOLATION, error.message.encode()[:120].decode(errors="ignore"))
+        return
+
+    async def authenticate(token: str) -> Principal:
+        client = websocket.client.host if websocket.client else ""
+        return await bridge.authenticator.from_token(token, client=client)
+
+    await serve_websocket(
+        websocket,
+        bridge.hub,
+        bridge.snapshots,
+        features=query.texts("featureId"),
+        environment=environment,
+        batch=batch,
+        unknown_as_zero=zero,
+        principal=principal,
+        authenticate=authenticate,
+        holds=bridge.authenticator.holds,
+        after=query.text("after"),
+    )
+
+
+def _room(bridge: Bridge) -> None:
+    """Refuse before the answer has begun, where a status can still say so."""
+    if bridge.hub.full or bridge.hub.stopping:
+        raise TooMany(f"{bridge.settings.max_streams} streams are open, which is the limit", retry_after=5)
+
+
+def _after(call: Call) -> str:
+    after = call.request.headers.get("last-event-id", "").strip() or call.query.text("after")
+    if len(after) > 256:
+        raise BadInput("Last-Event-ID: expected the id of a message")
+    return after
