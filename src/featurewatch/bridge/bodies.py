@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from ..errors import BadInput, TooLarge, Unsupported
+
+LARGE: Final = 64 * 1024
+"""Bytes whose parsing takes some milliseconds."""
+
+Result = TypeVar("Result")
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
@@ -48,7 +55,9 @@ async def read_body(request: Request, limit: int) -> bytes:
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise Unsupported(f"Content-Encoding: expected gzip, deflate or none, got {encoding[:40]!r}")
     received = await read_raw(request, limit)
-    return received if encoding in ("", "identity") else decompress(received, encoding, limit)
+    if encoding in ("", "identity"):
+        return received
+    return await off_loop(len(received), lambda: decompress(received, encoding, limit))
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -70,6 +79,11 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         # gzip allows zero bytes after its end, and further members.
         body = b"" if deflate else unpacker.unused_data.lstrip(b"\0")
     return bytes(whole)
+
+
+async def off_loop(size: int, work: Callable[[], Result]) -> Result:
+    """Do work on `size` bytes: in a thread where it would hold up the streams."""
+    return work() if size < LARGE else await asyncio.to_thread(work)
 
 
 async def read_json(request: Request, limit: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 Answer = TypeVar("Answer")
 
-MAX_KEPT: Final = 256
+MAX_KEPT: Final = 64
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class _Flight:
 
 
 class SingleFlight:
-    """Runs a query once for all who ask it at the same time; keeps at most 256 answers, the oldest goes first.
+    """Runs a query once for all who ask it at the same time; keeps at most 64 answers for `seconds`.
 
     A query ends when the last who waits for it has gone. A failure is told to all who wait and is not kept.
     """
@@ -32,8 +32,13 @@ class SingleFlight:
         self._flights: dict[Hashable, _Flight] = {}
         self._kept: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
-    async def run(self, key: Hashable, query: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
-        """Return the answer of `query`, of one that runs for the same key, or one younger than `seconds`."""
+    async def run(
+        self, key: Hashable, query: Callable[[], Coroutine[Any, Any, Answer]], *, keep: bool = True
+    ) -> Answer:
+        """Return the answer of `query`, of one that runs for the same key, or one younger than `seconds`.
+
+        `keep` is False for answers that are too large to be held.
+        """
         kept = self._kept.get(key)
         if kept is not None and self._clock() < kept[0]:
             answer: Answer = kept[1]
@@ -41,7 +46,7 @@ class SingleFlight:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.ensure_future(query()))
-            flight.task.add_done_callback(lambda task: self._landed(key, task))
+            flight.task.add_done_callback(lambda task: self._landed(key, task, keep))
         joined: Answer = await self._join(key, flight)
         return joined
 
@@ -57,15 +62,16 @@ class SingleFlight:
                     del self._flights[key]
                 flight.task.cancel()
 
-    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+    def _landed(self, key: Hashable, task: asyncio.Task[Any], keep: bool) -> None:
         flight = self._flights.get(key)
         if flight is not None and flight.task is task:
             del self._flights[key]
-        if task.cancelled() or task.exception() is not None:
+        if task.cancelled() or task.exception() is not None or not keep:
             return
-        self._kept[key] = (self._clock() + self._seconds, task.result())
+        now = self._clock()
+        self._kept[key] = (now + self._seconds, task.result())
         self._kept.move_to_end(key)
-        while len(self._kept) > MAX_KEPT:
+        while len(self._kept) > MAX_KEPT or next(iter(self._kept.values()))[0] <= now:
             self._kept.popitem(last=False)
 
 

@@ -13,7 +13,7 @@ from ...errors import NotFound
 from ...model import FeatureKey
 from ...stores.base import Direction, LogQuery
 from .. import parameters, schemas
-from ..bodies import read_json
+from ..bodies import off_loop, parse_json, read_body
 from ..endpoint import Call, endpoint
 from ..http import answer, plain
 from ..ingest import Told, parse_lines
@@ -61,7 +61,7 @@ async def list_logs(call: Call) -> Response:
     )
     # The count of arrivals is part of the key: nobody gets an answer from before a line that they sent.
     page = await call.bridge.flights.run(
-        ("logs", call.bridge.recent.lines, query), lambda: call.bridge.stores.logs.query(query)
+        ("logs", call.bridge.recent.lines, query), lambda: call.bridge.stores.logs.query(query), keep=False
     )
     return answer(
         call.request,
@@ -91,7 +91,8 @@ async def keep_logs(call: Call) -> Response:
     settings = call.bridge.settings
     with call.bridge.meters.refusals("logs", "json"):
         told = Told(settings.environment, call.bridge.clock(), settings.max_line_bytes)
-        entries = parse_lines(await read_json(call.request, settings.max_body_bytes), told)
+        body = await read_body(call.request, settings.max_body_bytes)
+        entries = await off_loop(len(body), lambda: parse_lines(parse_json(body), told))
         await call.bridge.intake.lines(entries, call.caller, "json")
     return plain({"success": True, "ids": [entry.id for entry in entries]})
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import Response
 
-from ...errors import FeaturewatchError
+from ...errors import FeaturewatchError, Forbidden
 from .. import schemas
 from ..endpoint import Call, endpoint
 from ..http import plain
@@ -60,7 +60,9 @@ async def expose_metrics(call: Call) -> Response:
 
     With authentication on, a token of role viewer or above that sees all features is needed.
     """
-    await call.bridge.admit(call.request, "read")
+    caller = await call.bridge.admit(call.request, "read")
+    if "*" not in caller.patterns:
+        raise Forbidden(f"{caller.name!r} may not see all features, which /metrics shows")
     encode, media_type = choose_encoder(call.request.headers.get("accept", ""))
     body = await asyncio.to_thread(encode, call.bridge.meters.registry)
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -12,18 +11,13 @@ from starlette.responses import Response
 
 from ...errors import Problem, Unsupported
 from .. import decode_otlp
-from ..bodies import read_raw
+from ..bodies import off_loop, read_raw
 from ..decode_loki import decode_push
 from ..endpoint import Call, endpoint
 from ..errors import Fault
 from ..ingest import cut_line
 
 router = APIRouter(tags=["receivers"])
-
-Batch = TypeVar("Batch")
-
-LARGE: Final = 64 * 1024
-"""Bytes from which decoding goes to a thread: above it, it would hold up the streams."""
 
 _RPC: Final = {400: 3, 401: 16, 403: 7, 404: 5, 413: 8, 415: 3, 422: 3, 429: 8, 500: 13, 502: 14, 503: 14}
 """google.rpc.Code by HTTP status."""
@@ -117,7 +111,8 @@ async def receive_otlp_metrics(call: Call) -> Response:
     with call.bridge.meters.refusals("metrics", "otlp"):
         body, settings = await _body(call), call.bridge.settings
         headers = call.request.headers
-        batch = await _decoded(
+        batch = await off_loop(
+            len(body),
             lambda: decode_otlp.decode_metrics(
                 body,
                 headers.get("content-type", ""),
@@ -126,7 +121,6 @@ async def receive_otlp_metrics(call: Call) -> Response:
                 now_ns=call.bridge.clock(),
                 max_bytes=settings.max_body_bytes,
             ),
-            len(body),
         )
         if batch.samples:
             await call.bridge.intake.samples(batch.samples, call.caller)
@@ -145,7 +139,8 @@ async def receive_otlp_logs(call: Call) -> Response:
     with call.bridge.meters.refusals("logs", "otlp"):
         body, settings = await _body(call), call.bridge.settings
         headers = call.request.headers
-        batch = await _decoded(
+        batch = await off_loop(
+            len(body),
             lambda: decode_otlp.decode_logs(
                 body,
                 headers.get("content-type", ""),
@@ -154,7 +149,6 @@ async def receive_otlp_logs(call: Call) -> Response:
                 now_ns=call.bridge.clock(),
                 max_bytes=settings.max_body_bytes,
             ),
-            len(body),
         )
         entries = [cut_line(entry, settings.max_line_bytes) for entry in batch.entries]
         if entries:
@@ -174,7 +168,8 @@ async def receive_loki_push(call: Call) -> Response:
     with call.bridge.meters.refusals("logs", "loki"):
         body, settings = await _body(call), call.bridge.settings
         headers = call.request.headers
-        batch = await _decoded(
+        batch = await off_loop(
+            len(body),
             lambda: decode_push(
                 body,
                 headers.get("content-type", ""),
@@ -184,7 +179,6 @@ async def receive_loki_push(call: Call) -> Response:
                 max_bytes=settings.max_body_bytes,
                 max_line_bytes=settings.max_line_bytes,
             ),
-            len(body),
         )
         if batch.entries:
             await call.bridge.intake.lines(batch.entries, call.caller, "loki")
@@ -196,10 +190,6 @@ async def receive_loki_push(call: Call) -> Response:
 
 async def _body(call: Call) -> bytes:
     return await read_raw(call.request, call.bridge.settings.max_body_bytes)
-
-
-async def _decoded(decode: Callable[[], Batch], size: int) -> Batch:
-    return decode() if size < LARGE else await asyncio.to_thread(decode)
 
 
 def _encoding(request: Request) -> str:

@@ -11,7 +11,7 @@ from ... import wire
 from ...errors import BadInput
 from ...model import CallReport, EventKind, FeatureKey
 from .. import parameters, schemas
-from ..bodies import read_json
+from ..bodies import off_loop, parse_json, read_body, read_json
 from ..endpoint import Call, endpoint
 from ..http import answer, plain
 from ..ingest import Told, parse_calls, parse_test_results
@@ -58,7 +58,8 @@ async def record_requests(call: Call) -> Response:
     with call.bridge.meters.refusals("calls", "json"):
         feature = call.feature_id
         told = Told(call.query.environment() or settings.environment, call.bridge.clock())
-        calls = parse_calls(await read_json(call.request, settings.max_body_bytes), told)
+        body = await read_body(call.request, settings.max_body_bytes)
+        calls = await off_loop(len(body), lambda: parse_calls(parse_json(body), told))
         by_key: dict[FeatureKey, list[CallReport]] = {}
         for environment, report in calls:
             by_key.setdefault(FeatureKey(feature, environment), []).append(report)

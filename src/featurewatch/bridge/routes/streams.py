@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ...access import Principal
-from ...errors import BadInput, FeaturewatchError, TooMany, UpgradeRequired
+from ...errors import BadInput, FeaturewatchError, TooMany, Unavailable, UpgradeRequired
 from ...streams.sse import EventStream, logs_stream, metrics_stream
 from ...streams.websocket import serve_websocket
 from .. import parameters
@@ -159,7 +159,9 @@ async def open_websocket(websocket: WebSocket) -> None:
 
 def _room(bridge: Bridge) -> None:
     """Refuse before the answer has begun, where a status can still say so."""
-    if bridge.hub.full or bridge.hub.stopping:
+    if bridge.hub.stopping:
+        raise Unavailable("the bridge stops: come back in a few seconds")
+    if bridge.hub.full:
         raise TooMany(f"{bridge.settings.max_streams} streams are open, which is the limit", retry_after=5)
 
 
