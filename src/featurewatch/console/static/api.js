@@ -1,0 +1,80 @@
+// The bridge's REST interface.
+
+/** An answer that is not a success; `status` 0 where the bridge could not be reached. */
+export class ApiError extends Error {
+  /** @param {string} message @param {number} status @param {string} code */
+  constructor(message, status, code) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** @param {Record<string, unknown>} [params] lists are joined by commas; what is empty is left out */
+export function queryOf(params = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    const text = Array.isArray(value) ? value.join(",") : String(value ?? "");
+    if (text !== "") query.set(name, text);
+  }
+  const text = query.toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+export class Api {
+  /** @param {{prefix: string, fetch: typeof fetch, onUnauthenticated?: () => void}} options */
+  constructor({ prefix, fetch, onUnauthenticated = () => {} }) {
+    this.prefix = prefix;
+    this.fetch = fetch;
+    this.onUnauthenticated = onUnauthenticated;
+  }
+
+  /** @param {string} path @param {Record<string, unknown>} [params] */
+  url(path, params) {
+    return `${this.prefix}${path}${queryOf(params)}`;
+  }
+
+  /** @param {string} path @param {Record<string, unknown>} [params] @param {AbortSignal} [signal] @returns {Promise<any>} */
+  get(path, params, signal) {
+    return this.#send(this.url(path, params), { signal });
+  }
+
+  /** @param {string} path @param {unknown} body @returns {Promise<any>} */
+  post(path, body) {
+    return this.#send(this.url(path), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  }
+
+  /** @param {string} path @returns {Promise<any>} */
+  delete(path) {
+    return this.#send(this.url(path), { method: "DELETE", headers: { "content-type": "application/json" } });
+  }
+
+  /** @param {string} url @param {RequestInit} init */
+  async #send(url, init) {
+    let response;
+    try {
+      response = await this.fetch(url, { credentials: "same-origin", ...init });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError("The bridge cannot be reached.", 0, "unreachable");
+    }
+    const text = await response.text();
+    const answer = parsed(text);
+    if (response.ok) return answer;
+    if (response.status === 401) this.onUnauthenticated();
+    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown");
+  }
+}
+
+/** @param {string} text */
+function parsed(text) {
+  try {
+    return text === "" ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

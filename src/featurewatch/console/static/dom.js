@@ -1,0 +1,91 @@
+// Making and changing elements. Data only ever becomes text or an attribute, never markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** @typedef {Node|string|number|null|undefined|false} Child */
+
+/**
+ * @param {string} tag @param {Record<string, any>} [props] attributes; `class`, `dataset`, and `onclick` and the like are understood
+ * @param {...(Child|Child[])} children @returns {HTMLElement & Record<string, any>}
+ */
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  apply(element, props);
+  append(element, children);
+  return element;
+}
+
+/** @param {string} tag @param {Record<string, any>} [props] @param {...(Child|Child[])} children @returns {SVGElement} */
+export function svg(tag, props = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  apply(element, props);
+  append(element, children);
+  return element;
+}
+
+/** @param {Node} node @param {string} text */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** @param {Element} element @param {string} name @param {string|null} value null removes it */
+export function setAttribute(element, name, value) {
+  if (value === null) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** Run a function once before the next frame, however often it is asked for; hidden pages get no frames, so a timer stands in. @param {() => void} run */
+export function oncePerFrame(run) {
+  let asked = false;
+  const go = () => {
+    asked = false;
+    run();
+  };
+  return () => {
+    if (asked) return;
+    asked = true;
+    if (document.hidden) setTimeout(go, 250);
+    else requestAnimationFrame(go);
+  };
+}
+
+/** @param {(...args: any[]) => void} run @param {number} wait ms */
+export function debounce(run, wait) {
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let timer;
+  return (/** @type {any[]} */ ...args) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => run(...args), wait);
+  };
+}
+
+/** Copy a text and say so on the button for a moment. @param {HTMLElement} button @param {string} text */
+export async function copyFrom(button, text) {
+  const said = button.dataset.said ?? button.textContent ?? "";
+  button.dataset.said = said;
+  try {
+    await navigator.clipboard.writeText(text);
+    setText(button, "Copied");
+  } catch {
+    // Without a secure context the clipboard is closed: the reader can still select the text.
+    setText(button, "Select and copy");
+  }
+  setTimeout(() => setText(button, said), 1600);
+}
+
+/** @param {Element} element @param {Record<string, any>} props */
+function apply(element, props) {
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "dataset") Object.assign(/** @type {HTMLElement} */ (element).dataset, value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+/** @param {Element} element @param {(Child|Child[])[]} children */
+function append(element, children) {
+  for (const child of children.flat()) {
+    if (child !== null && child !== undefined && child !== false) element.append(child instanceof Node ? child : String(child));
+  }
+}

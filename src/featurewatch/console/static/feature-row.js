@@ -1,0 +1,113 @@
+// One feature on the overview: its health, figures and last hour in a line.
+
+import { h, oncePerFrame, setText } from "./dom.js";
+import { FIGURES, ago, readable } from "./format.js";
+import { figureElement } from "./figures.js";
+import { healthMark } from "./health.js";
+import { History } from "./history.js";
+import { icon } from "./icons.js";
+import { trafficBars } from "./sparkline.js";
+import { healthOf, nameOf } from "./store.js";
+
+const SHOWN = ["requests_per_minute", "error_rate", "response_time_p95", "uptime", "total_cost"];
+
+export class FeatureRow {
+  /** @param {import("./main.js").Context} context @param {string} id */
+  constructor(context, id) {
+    this.context = context;
+    this.id = id;
+    this.inSight = false;
+    this.changed = true;
+    this.health = "";
+    this.environment = "";
+    /** @type {History|null} */
+    this.history = null;
+    this.healthCell = h("span", { class: "row-health" });
+    this.link = h("a", { class: "row-link", href: context.router.link({ page: "feature", feature: id }) });
+    this.reason = h("span", { class: "row-reason" });
+    this.spark = h("span", { class: "row-spark" });
+    this.figures = SHOWN.map((name) => ({ name, ...figureElement(name) }));
+    this.logs = h("button", { class: "icon-button row-logs", type: "button", onclick: () => context.openLogs(id) }, icon("logs"));
+    this.element = h(
+      "li",
+      { class: "row", dataset: { id } },
+      this.healthCell,
+      h("span", { class: "row-name" }, this.link, this.reason),
+      this.spark,
+      ...this.figures.map(({ name, element }) => h("span", { class: "row-figure", dataset: { metric: name } }, h("span", { class: "row-label" }, FIGURES[name].short), element)),
+      this.logs,
+    );
+    this.drawSpark = oncePerFrame(() => this.#drawSpark());
+    this.#drawSpark();
+  }
+
+  close() {
+    this.history?.close();
+  }
+
+  touch() {
+    this.changed = true;
+  }
+
+  /** @param {boolean} inSight */
+  setInSight(inSight) {
+    this.inSight = inSight;
+    this.follow(Date.now());
+  }
+
+  refresh() {
+    this.history?.refresh();
+  }
+
+  /** @param {number} now */
+  follow(now) {
+    if (this.inSight) void this.history?.follow(now);
+  }
+
+  /** @param {import("./store.js").Feature} feature */
+  draw(feature) {
+    this.link.setAttribute("href", this.context.router.link({ page: "feature", feature: this.id }));
+    if (!this.changed) return;
+    this.changed = false;
+    const { snapshot, about } = feature;
+    const health = healthOf(feature);
+    if (health !== this.health) {
+      this.health = health;
+      this.element.dataset.health = health;
+      this.healthCell.replaceChildren(healthMark(health));
+    }
+    setText(this.link, nameOf(feature));
+    this.logs.setAttribute("aria-label", `Open the log of ${nameOf(feature)}`);
+    this.logs.title = "Open the log";
+    const reasons = snapshot?.reasons ?? [];
+    const quiet = [nameOf(feature) === this.id ? "" : this.id, snapshot?.environment ?? "", about.owner ?? ""].filter(Boolean).join(" · ");
+    const why = reasons.length > 0 ? readable(reasons[0]) + (reasons.length > 1 ? ` (+${reasons.length - 1})` : "") : "";
+    const stale = snapshot?.stale ? `Stale: the store cannot be reached, figures are from ${ago(Date.now() - Date.parse(snapshot.timestamp))}` : "";
+    setText(this.reason, stale || why || quiet);
+    this.reason.title = reasons.map(readable).join("\n") || quiet;
+    this.element.classList.toggle("is-stale", Boolean(snapshot?.stale));
+    for (const { name, show } of this.figures) show(snapshot?.metrics[name], snapshot?.statuses?.[name]);
+    this.#remember(snapshot?.environment ?? this.context.router.route.env);
+  }
+
+  /** Keep the history of the environment that is shown. @param {string} environment */
+  #remember(environment) {
+    if (this.history !== null && (environment === this.environment || environment === "")) return;
+    this.environment = environment;
+    this.history?.close();
+    this.history = new History({
+      api: this.context.api,
+      lane: this.context.lane,
+      featureId: this.id,
+      environment,
+      metrics: ["requests_per_minute", "error_rate"],
+      changed: this.drawSpark,
+    });
+    this.follow(Date.now());
+  }
+
+  #drawSpark() {
+    const { requests_per_minute: requests = [], error_rate: errors = [] } = this.history?.points ?? {};
+    this.spark.replaceChildren(trafficBars(requests, errors, Date.now()));
+  }
+}

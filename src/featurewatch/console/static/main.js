@@ -1,0 +1,151 @@
+// Puts the console together: what it talks to, what it shows, what the address says.
+
+import { Api } from "./api.js";
+import { connectionBadge } from "./badge.js";
+import { LiveClient } from "./client.js";
+import { readConfig } from "./config.js";
+import { debounce, h } from "./dom.js";
+import { FeaturePage } from "./feature.js";
+import { span } from "./format.js";
+import { Lane } from "./history.js";
+import { LogDrawer } from "./logs.js";
+import { Overview } from "./overview.js";
+import { Router } from "./route.js";
+import { Session } from "./session.js";
+import { Store } from "./store.js";
+import { setUpTheme } from "./theme.js";
+
+/**
+ * @typedef {object} Context what every part of the console is handed
+ * @property {import("./config.js").Config} config
+ * @property {Api} api @property {LiveClient} client @property {Store} store @property {Router} router
+ * @property {Lane} lane            how many histories are asked for at a time
+ * @property {string} window        what a snapshot's figures cover, in words
+ * @property {() => string} failure why the features could not be loaded, "" where they were
+ * @property {(featureId: string, filters?: Partial<import("./log-filters.js").Filters>) => void} openLogs
+ */
+
+const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
+
+const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
+const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => session.ask() });
+const store = new Store();
+const router = new Router(window);
+const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
+const session = new Session(api, () => start());
+let failure = "";
+
+/** @type {Context} */
+const context = {
+  config,
+  api,
+  client,
+  store,
+  router,
+  lane: new Lane(4),
+  window: span(config.window),
+  failure: () => failure,
+  openLogs: (featureId, filters) => drawer.open(featureId, filters),
+};
+
+const drawer = new LogDrawer(context);
+/** @type {Overview|FeaturePage} */
+let page;
+
+const loadFeatures = async () => {
+  try {
+    const { features } = await api.get("/features");
+    failure = "";
+    store.setFeatures(features);
+  } catch (error) {
+    failure = /** @type {Error} */ (error).message;
+    if ("draw" in page) page.draw();
+  }
+};
+const loadFeaturesSoon = debounce(loadFeatures, 500);
+
+/** Show the page that the address names. */
+function showPage() {
+  const { route } = router;
+  page?.close();
+  page = route.page === "feature" ? new FeaturePage(context, route.feature) : new Overview(context);
+  if (route.page === "overview") document.title = "featurewatch";
+  client.focus(route.feature);
+  find("#page").replaceChildren(page.element);
+}
+
+/** Connect and load, at first and after signing in. */
+function start() {
+  client.start(router.route.env);
+  void loadFeatures();
+  void session.introduce();
+}
+
+/** Offer the environments that were seen. */
+function drawEnvironments() {
+  const select = /** @type {HTMLSelectElement} */ (find("#environment"));
+  const names = [...new Set([...store.environments(), router.route.env])].filter(Boolean).sort();
+  const options = [["", "Automatic"], ...names.map((name) => [name, name])];
+  if (select.options.length !== options.length || options.some(([value], index) => select.options[index].value !== value)) {
+    select.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
+  }
+  select.value = router.route.env;
+  find("#environment-label").hidden = names.length < 2 && router.route.env === "";
+}
+
+setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
+find("#badge").replaceWith(connectionBadge(client));
+find("#session").append(session.who, session.out);
+document.body.append(drawer.element, session.dialog);
+find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
+find(".brand").addEventListener("click", (event) => {
+  event.preventDefault();
+  router.update({ page: "overview", feature: "", q: "", health: "" }, { push: true });
+});
+
+find(".skip").addEventListener("click", (event) => {
+  // The hash is the console's address: a jump to an anchor would leave the page.
+  event.preventDefault();
+  find("#page").focus();
+});
+
+store.subscribe(drawEnvironments);
+drawEnvironments();
+router.subscribe((route, before) => {
+  if (route.env !== before.env) {
+    store.forgetSnapshots();
+    client.start(route.env);
+    drawEnvironments();
+  }
+  if (route.page !== before.page || route.feature !== before.feature) {
+    showPage();
+    window.scrollTo(0, 0);
+  }
+});
+
+client.subscribe("metrics_update", ({ data }) => {
+  if (!store.applySnapshot(data)) loadFeaturesSoon();
+});
+let connectedBefore = false;
+client.subscribe("state", (state) => {
+  if (state === "signed-out") session.ask();
+  if (!state.startsWith("live")) return;
+  // After a break what happened meanwhile is read again; the log resumes by itself.
+  if (connectedBefore || failure !== "") {
+    void loadFeatures();
+    page.refresh();
+  }
+  connectedBefore = true;
+});
+window.addEventListener("online", () => client.retry());
+document.addEventListener("visibilitychange", () => !document.hidden && client.retry());
+document.addEventListener("keydown", (event) => {
+  const typing = /** @type {HTMLElement} */ (event.target).closest?.("input, select, textarea");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  if (drawer.isOpen) drawer.filterBar.search.focus();
+  else page.focusSearch();
+});
+
+showPage();
+start();

@@ -1,0 +1,171 @@
+// All features at a glance, those in trouble first.
+
+import { h, oncePerFrame, setText } from "./dom.js";
+import { asText, figure } from "./format.js";
+import { HEALTH } from "./health.js";
+import { icon } from "./icons.js";
+import { FeatureRow } from "./feature-row.js";
+import { byTrouble, healthOf, nameOf } from "./store.js";
+import { welcome } from "./welcome.js";
+
+const COLUMNS = ["Health", "Feature", "Last hour", "Req/min", "Errors", "p95", "Uptime", "Cost"];
+
+export class Overview {
+  /** @param {import("./main.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    /** @type {Map<string, FeatureRow>} */
+    this.rows = new Map();
+    this.search = h("input", { class: "input", type: "search", placeholder: "Filter features", "aria-label": "Filter features", "aria-keyshortcuts": "/", value: context.router.route.q });
+    this.search.addEventListener("input", () => context.router.update({ q: this.search.value }));
+    this.counts = Object.keys(HEALTH).map((health) => {
+      const number = h("span", { class: "count-number" });
+      const button = h(
+        "button",
+        { class: "count", type: "button", dataset: { health }, onclick: () => this.#toggle(health) },
+        icon(health), number, h("span", { class: "count-word" }, HEALTH[health]),
+      );
+      return { health, number, button };
+    });
+    this.totals = h("p", { class: "totals" });
+    this.list = h("ul", { class: "rows", role: "list" });
+    this.none = h("p", { class: "none", hidden: true });
+    this.table = h(
+      "section",
+      { class: "panel features", "aria-label": "Features" },
+      h("div", { class: "row row-head", "aria-hidden": "true" }, ...COLUMNS.map((name, index) => h("span", { class: `cell-${index}` }, name)), h("span")),
+      this.list,
+      this.none,
+    );
+    this.body = h("div", { class: "overview-body" }, skeleton());
+    this.element = h(
+      "div",
+      { class: "page overview" },
+      h(
+        "div",
+        { class: "overview-head" },
+        h("h1", { class: "page-title" }, "Features"),
+        h("div", { class: "counts", role: "group", "aria-label": "Show only" }, ...this.counts.map(({ button }) => button)),
+        this.totals,
+        h("label", { class: "search" }, icon("search"), this.search),
+      ),
+      this.body,
+    );
+    // A row comes and goes with the scroll position: only those in sight ask for their hour.
+    this.seen = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) this.rows.get(/** @type {HTMLElement} */ (target).dataset.id ?? "")?.setInSight(isIntersecting);
+    }, { rootMargin: "200px" });
+    this.draw = oncePerFrame(() => this.#draw());
+    this.ends = [
+      context.store.subscribe((id) => {
+        if (id !== null) this.rows.get(id)?.touch();
+        this.draw();
+      }),
+      context.router.subscribe(() => this.draw()),
+    ];
+    this.timer = setInterval(() => this.#follow(), 5_000);
+    this.#draw();
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.seen.disconnect();
+    for (const end of this.ends) end();
+    for (const row of this.rows.values()) row.close();
+  }
+
+  focusSearch() {
+    this.search.focus();
+  }
+
+  /** Read the hour again, after a break. */
+  refresh() {
+    for (const row of this.rows.values()) row.refresh();
+    this.#follow();
+  }
+
+  #follow() {
+    for (const row of this.rows.values()) row.follow(Date.now());
+  }
+
+  /** @param {string} health */
+  #toggle(health) {
+    const { router } = this.context;
+    router.update({ health: router.route.health === health ? "" : health });
+  }
+
+  #draw() {
+    const { store, router, failure } = this.context;
+    if (failure() && !store.loaded) {
+      this.body.replaceChildren(h("p", { class: "none panel", role: "alert" }, failure()));
+      return;
+    }
+    if (!store.loaded) return;
+    if (store.features.size === 0) {
+      if (!this.body.querySelector(".welcome")) this.body.replaceChildren(welcome());
+      this.#summarise([]);
+      return;
+    }
+    if (this.table.parentNode !== this.body) this.body.replaceChildren(this.table);
+    const { q, health, env } = router.route;
+    if (document.activeElement !== this.search) this.search.value = q;
+    const here = [...store.features.values()].filter(({ about, snapshot }) => env === "" || (about.environments ?? []).includes(env) || snapshot?.environment === env);
+    const wanted = q.trim().toLowerCase();
+    const shown = here
+      .filter((feature) => health === "" || healthOf(feature) === health)
+      .filter((feature) => [feature.id, nameOf(feature), feature.about.owner ?? ""].some((text) => text.toLowerCase().includes(wanted)))
+      .sort(byTrouble);
+    this.#summarise(here);
+    this.#place(shown);
+    this.none.hidden = shown.length > 0;
+    setText(this.none, here.length === 0 ? `No feature was seen in ${env}.` : "No feature matches the filter.");
+  }
+
+  /** @param {import("./store.js").Feature[]} shown in order */
+  #place(shown) {
+    const wanted = new Set(shown.map(({ id }) => id));
+    for (const [id, row] of this.rows) {
+      if (wanted.has(id)) continue;
+      this.seen.unobserve(row.element);
+      row.close();
+      this.rows.delete(id);
+    }
+    shown.forEach((feature, index) => {
+      let row = this.rows.get(feature.id);
+      if (row === undefined) {
+        row = new FeatureRow(this.context, feature.id);
+        this.rows.set(feature.id, row);
+        this.seen.observe(row.element);
+      }
+      row.draw(feature);
+      // Moving an element loses its focus and hover, so only those out of place are moved.
+      if (this.list.children[index] !== row.element) this.list.insertBefore(row.element, this.list.children[index] ?? null);
+    });
+  }
+
+  /** @param {import("./store.js").Feature[]} features */
+  #summarise(features) {
+    for (const { health, number, button } of this.counts) {
+      const count = features.filter((feature) => healthOf(feature) === health).length;
+      setText(number, String(count));
+      button.classList.toggle("is-none", count === 0);
+      button.setAttribute("aria-pressed", String(this.context.router.route.health === health));
+    }
+    const sum = (/** @type {string} */ name) =>
+      features.reduce((/** @type {number|null} */ total, { snapshot }) => {
+        const value = snapshot?.metrics[name] ?? null;
+        return value === null ? total : (total ?? 0) + value;
+      }, null);
+    const rate = asText(figure("requests_per_minute", sum("requests_per_minute")));
+    const cost = asText(figure("total_cost", sum("total_cost")));
+    setText(this.totals, features.length === 0 ? "" : `${rate.replace("/min", "")} requests/min · ${cost} in ${this.context.window}`);
+  }
+}
+
+function skeleton() {
+  return h(
+    "div",
+    { class: "panel features skeleton", role: "status", "aria-label": "Loading features" },
+    ...Array.from({ length: 5 }, () => h("div", { class: "skeleton-row" }, h("span"), h("span"), h("span"))),
+  );
+}

@@ -1,0 +1,47 @@
+// What failed: kinds of errors by count, and the last lines that say so, with the way into the log.
+
+import { h } from "./dom.js";
+import { count, moment } from "./format.js";
+import { Section } from "./section.js";
+
+/** @extends {Section<any>} */
+export class RecentErrors extends Section {
+  /** @param {import("./main.js").Context} context @param {string} id */
+  constructor(context, id) {
+    super({
+      title: "Errors",
+      kind: "errors",
+      empty: "No call failed in the last hour, no error was logged.",
+      aside: h("button", { class: "button button-quiet", type: "button", onclick: () => context.openLogs(id, { levels: ["error", "fatal"], search: "" }) }, "Show in the log"),
+      load: (environment, signal) =>
+        Promise.all([
+          context.api.get(`/features/${encodeURIComponent(id)}/performance`, { time_range: "1h", environment }, signal),
+          context.api.get("/logs", { feature_id: id, levels: "error,fatal", limit: 5, environment }, signal),
+        ]),
+      draw: ([{ errors_by_type: kinds = {} }, { logs }]) => shown(Object.entries(kinds), logs),
+      every: 15_000,
+    });
+  }
+}
+
+/** @param {[string, number][]} kinds @param {import("./log-buffer.js").Line[]} lines */
+function shown(kinds, lines) {
+  const counted = kinds.filter(([, count]) => count >= 0.5).sort((one, other) => other[1] - one[1]);
+  if (counted.length === 0 && lines.length === 0) return null;
+  return h(
+    "div",
+    {},
+    counted.length > 0 && h("ul", { class: "error-kinds", "aria-label": "Kinds of errors in the last hour" }, ...counted.map(([kind, number]) => h("li", {}, kind, " ", h("b", {}, count(Math.round(number)).value)))),
+    lines.length > 0 && h("ul", { class: "last-errors", "aria-label": "Last lines" }, ...[...lines].reverse().map(line)),
+  );
+}
+
+/** @param {import("./log-buffer.js").Line} line */
+function line({ timestamp, message }) {
+  return h(
+    "li",
+    {},
+    h("time", { datetime: timestamp, title: timestamp }, moment(new Date(timestamp), new Date())),
+    h("span", { class: "last-error", title: message }, message),
+  );
+}

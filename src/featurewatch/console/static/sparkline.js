@@ -1,0 +1,45 @@
+// The last hour of a feature in the height of a line: calls by minute, the failed share of each in red.
+
+import { svg } from "./dom.js";
+
+const MINUTES = 60;
+const STEP = 3;
+const HEIGHT = 28;
+
+/**
+ * @param {[number, number|null][]} requests calls per minute, one point a minute @param {[number, number|null][]} errorRates percent
+ * @param {number} now epoch ms
+ * @returns {SVGElement}
+ */
+export function trafficBars(requests, errorRates, now) {
+  const failing = new Map(errorRates);
+  const most = requests.reduce((max, [, value]) => Math.max(max, value ?? 0), 0);
+  const end = Math.floor(now / 60_000) * 60_000;
+  const calls = [];
+  const failed = [];
+  for (const [time, value] of requests) {
+    const place = MINUTES - 1 - Math.round((end - time) / 60_000);
+    if (value === null || place < 0 || place >= MINUTES) continue;
+    if (value === 0) continue;
+    const height = Math.max(1.5, (value / most) * (HEIGHT - 2));
+    const rate = failing.get(time) ?? 0;
+    // Below one percent is good and stays calm; from there on a failure is seen however small its share.
+    const red = rate < 1 ? 0 : Math.max(1.5, (height * Math.min(rate, 100)) / 100);
+    const x = place * STEP + 0.5;
+    if (height > red) calls.push(`M${x} ${round(HEIGHT - red)}v${-round(height - red)}h2v${round(height - red)}z`);
+    if (red > 0) failed.push(`M${x} ${HEIGHT}v${-round(red)}h2v${round(red)}z`);
+  }
+  const width = MINUTES * STEP;
+  return svg(
+    "svg",
+    { class: "spark", viewBox: `0 0 ${width} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("path", { class: "spark-base", d: `M0 ${HEIGHT - 0.5}H${width}` }),
+    svg("path", { class: "spark-calls", d: calls.join("") }),
+    svg("path", { class: "spark-failed", d: failed.join("") }),
+  );
+}
+
+/** @param {number} value */
+function round(value) {
+  return Math.round(value * 100) / 100;
+}

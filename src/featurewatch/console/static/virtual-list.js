@@ -1,0 +1,167 @@
+// A list that draws only the rows in sight, follows its end, and keeps its place when rows come before.
+
+import { h, oncePerFrame } from "./dom.js";
+import { offsetOf, totalHeight, visibleRange } from "./virtual-window.js";
+
+/** @typedef {{id: string}} Keyed */
+
+export class VirtualList {
+  /**
+   * @param {{label: string, render: (row: any, open: boolean, index: number) => HTMLElement, onNearTop: () => void, onFollow: (following: boolean) => void}} options
+   */
+  constructor({ label, render, onNearTop, onFollow }) {
+    this.render = render;
+    this.onNearTop = onNearTop;
+    this.onFollow = onFollow;
+    /** @type {Keyed[]} */
+    this.rows = [];
+    this.row = 26;
+    this.following = true;
+    this.lastTop = 0;
+    /** @type {Map<string, {index: number, extra: number}>} rows that are open; the place is kept, not searched */
+    this.open = new Map();
+    /** @type {Map<string, HTMLElement>} */
+    this.drawn = new Map();
+    this.space = h("div", { class: "vlist-space", role: "list", "aria-label": label });
+    this.element = h("div", { class: "vlist", tabindex: "0", role: "region", "aria-label": label }, this.space);
+    this.draw = oncePerFrame(() => this.#draw());
+    this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.#measure()).observe(this.element);
+  }
+
+  /** Show other rows from the start. @param {Keyed[]} rows */
+  reset(rows) {
+    this.rows = rows;
+    this.open.clear();
+    this.#forget();
+    this.follow();
+  }
+
+  /**
+   * Show the same rows with some before or after.
+   * @param {Keyed[]} rows @param {{before?: number}} [change] before: how many came at the start, negative: how many went
+   */
+  update(rows, { before = 0 } = {}) {
+    this.rows = rows;
+    if (before !== 0) {
+      let moved = before * this.row;
+      for (const [id, place] of this.open) {
+        place.index += before;
+        if (place.index >= 0) continue;
+        this.open.delete(id);
+        moved -= place.extra;
+      }
+      if (!this.following) {
+        this.#stretch();
+        this.lastTop = Math.max(0, this.element.scrollTop + moved);
+        this.element.scrollTop = this.lastTop;
+      }
+    }
+    this.draw();
+  }
+
+  /** Go to the end and stay there. */
+  follow() {
+    this.#setFollowing(true);
+    this.draw();
+  }
+
+  /** Open or close a row. @param {string} id @param {number} index */
+  toggle(id, index) {
+    if (!this.open.delete(id)) {
+      this.open.set(id, { index, extra: 0 });
+      // Lines that arrive must not carry away what is being read.
+      this.#setFollowing(false);
+    }
+    this.drawn.get(id)?.remove();
+    this.drawn.delete(id);
+    this.#draw();
+    /** @type {HTMLElement|null|undefined} */ (this.drawn.get(id)?.querySelector("button"))?.focus({ preventScroll: true });
+  }
+
+  /** Draw every row in sight anew. */
+  redraw() {
+    this.#forget();
+    this.draw();
+  }
+
+  #forget() {
+    for (const element of this.drawn.values()) element.remove();
+    this.drawn.clear();
+  }
+
+  /** @returns {import("./virtual-window.js").Extras} */
+  #extras() {
+    return [...this.open.values()].map(({ index, extra }) => /** @type {[number, number]} */ ([index, extra])).sort((one, other) => one[0] - other[0]);
+  }
+
+  #stretch() {
+    this.space.style.setProperty("height", `${totalHeight(this.rows.length, this.row, this.#extras())}px`);
+  }
+
+  #draw() {
+    if (this.element.clientHeight === 0) return;
+    this.#stretch();
+    if (this.following) {
+      this.element.scrollTop = this.element.scrollHeight;
+      this.lastTop = this.element.scrollTop;
+    }
+    const extras = this.#extras();
+    const { first, end } = visibleRange({ top: this.element.scrollTop, height: this.element.clientHeight, count: this.rows.length, row: this.row, extras });
+    const wanted = new Map();
+    for (let index = first; index < end; index += 1) wanted.set(this.rows[index].id, index);
+    for (const [id, element] of this.drawn) {
+      if (wanted.has(id)) continue;
+      element.remove();
+      this.drawn.delete(id);
+    }
+    let next = this.space.firstElementChild;
+    let resized = false;
+    for (const [id, index] of wanted) {
+      let element = this.drawn.get(id);
+      if (element === undefined) {
+        element = this.render(this.rows[index], this.open.has(id), index);
+        this.drawn.set(id, element);
+      }
+      if (element !== next) this.space.insertBefore(element, next);
+      else next = next.nextElementSibling;
+      element.style.setProperty("transform", `translateY(${offsetOf(index, this.row, extras)}px)`);
+      element.setAttribute("aria-posinset", String(index + 1));
+      element.setAttribute("aria-setsize", String(this.rows.length));
+      element.classList.toggle("is-odd", index % 2 === 1);
+      const place = this.open.get(id);
+      const extra = place ? element.offsetHeight - this.row : 0;
+      if (place && extra !== place.extra) {
+        place.extra = extra;
+        resized = true;
+      }
+    }
+    if (resized) this.#draw();
+    else if (this.element.scrollTop < this.row * 20 && this.rows.length > 0) this.onNearTop();
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.element;
+    // Following ends with the first pixel that the reader goes up: waiting for more would fight a slow wheel.
+    if (scrollTop < this.lastTop - 1) this.#setFollowing(false);
+    else if (scrollHeight - scrollTop - clientHeight < 4) this.#setFollowing(true);
+    this.lastTop = scrollTop;
+    this.draw();
+  }
+
+  /** @param {boolean} following */
+  #setFollowing(following) {
+    if (this.following === following) return;
+    this.following = following;
+    this.onFollow(following);
+  }
+
+  #measure() {
+    const row = parseFloat(getComputedStyle(this.element).getPropertyValue("--log-row")) || 26;
+    if (row !== this.row) {
+      this.row = row;
+      this.#forget();
+    }
+    this.draw();
+  }
+}

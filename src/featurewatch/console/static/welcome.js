@@ -1,0 +1,21 @@
+// What a console without data says: how to send the first call.
+
+import { copyFrom, h } from "./dom.js";
+
+export function welcome() {
+  const code = [
+    "import featurewatch",
+    `featurewatch.configure(endpoint="${location.origin}")`,
+    'summarize = featurewatch.Feature("summarize")',
+    'with summarize.call(model="gpt-5-mini") as call:',
+    "    call.tokens(input=812, output=120)",
+  ].join("\n");
+  const copy = h("button", { class: "button", type: "button", onclick: () => copyFrom(copy, code) }, "Copy");
+  return h(
+    "section",
+    { class: "welcome panel" },
+    h("h2", {}, "No feature has been seen yet"),
+    h("p", {}, "Run these five lines of Python where featurewatch is installed, and the feature appears here within seconds."),
+    h("div", { class: "code" }, h("pre", { tabindex: "0" }, h("code", {}, code)), copy),
+  );
+}
