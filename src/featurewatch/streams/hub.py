@@ -142,6 +142,11 @@ class Hub:
         """Whether no further stream is taken."""
         return len(self._clients) >= self.max_streams
 
+    @property
+    def idle(self) -> bool:
+        """Whether every client was handed all there is."""
+        return all(client.subscriber.outbox.idle for client in self._clients)
+
     async def start(self) -> None:
         """Listen to the stores and take up their positions.
 
@@ -163,7 +168,7 @@ class Hub:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + DRAIN_S
         # The state of many queues is no single event to wait for.
-        while loop.time() < deadline and not self._idle:  # noqa: ASYNC110 (see above)
+        while loop.time() < deadline and not self.idle:  # noqa: ASYNC110 (see above)
             await asyncio.sleep(0.02)
         clients = list(self._clients)
         random.shuffle(clients)
@@ -283,10 +288,6 @@ class Hub:
             for watchers in self._watchers.to(key):
                 for subscriber in watchers:
                     subscriber.outbox.put_figures(key, figures.parcel(subscriber.unknown_as_zero), position)
-
-    @property
-    def _idle(self) -> bool:
-        return all(client.subscriber.outbox.idle for client in self._clients)
 
     def _meet(self, key: FeatureKey) -> None:
         if self.directory.note((key,)):

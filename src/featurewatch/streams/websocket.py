@@ -23,6 +23,7 @@ from .hub import RESTART, SLOW, Hub, Subscriber
 from .messages import Message, Parcel
 from .outbox import Outbox
 from .positions import Position
+from .server import FRAMES
 
 __all__ = ["MAX_MESSAGE_BYTES", "serve_websocket"]
 
@@ -336,7 +337,7 @@ class _Session:
 
     async def _write_messages(self) -> None:
         outbox, send, stats = self._subscriber.outbox, self._websocket.send, self._hub.stats
-        time = asyncio.get_running_loop().time
+        time, ready_made = asyncio.get_running_loop().time, FRAMES in self._websocket.scope.get("extensions", ())
         while self._going:
             parcel = outbox.take()
             if parcel is None:
@@ -345,8 +346,11 @@ class _Session:
                 await outbox.wait()
                 continue
             outbox.sending_since = time()
-            for message in parcel.messages:
-                await send({"type": "websocket.send", "text": message.text})
+            if ready_made:
+                await send({"type": "websocket.send", FRAMES: parcel.frames})
+            else:
+                for message in parcel.messages:
+                    await send({"type": "websocket.send", "text": message.text})
             outbox.sending_since = None
             stats.messages += len(parcel.messages)
 

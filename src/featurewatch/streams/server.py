@@ -1,0 +1,72 @@
+"""What uvicorn's WebSocket lacks for streams: frames made once for all, and an end for clients that never read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+__all__ = ["FRAMES", "StreamProtocol", "uvicorn_options"]
+
+FRAMES: Final = "featurewatch.frames"
+"""An ASGI extension: a `websocket.send` may carry, under this name, text frames that are ready for the wire.
+
+A frame that a server sends is not masked, so that all clients receive the same bytes: they are made once.
+"""
+
+ABORT_S: Final = 10.0
+"""A client has so long to answer a close, and to take what was written before it, until the socket is cut."""
+
+
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket with the extension `featurewatch.frames`, and closes that do not wait for the client.
+
+    Where writing is paused, since the client does not read, uvicorn's `send` waits, a close too, and a transport
+    that is closed waits for its buffer to empty: such a socket would stay for ever.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        # Compressed frames differ by connection: there they are left to uvicorn.
+        if self.response.status_code == 101 and not self.conn.extensions:
+            self.scope["extensions"][FRAMES] = {}
+
+    async def send(self, message: Any) -> None:
+        frames = message.get(FRAMES)
+        if frames is not None:
+            await self.writable.wait()
+            if self.disconnected or self.close_sent or self.transport.is_closing():
+                raise ClientDisconnected
+            self.transport.write(frames)
+            return
+        if message["type"] != "websocket.close" or not self.handshake_complete:
+            await super().send(message)
+            return
+        self.writable.set()
+        await super().send(message)
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(ABORT_S, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(ABORT_S, self.transport.abort)
+
+
+def uvicorn_options(max_message_bytes: int) -> Mapping[str, Any]:
+    """Return what `uvicorn.Config` needs for the streams.
+
+    The ping's time-out is longer than the time after which a client that does not read is closed with 1013, so that
+    it is told the reason. Compression would cost each socket 50 KB.
+    """
+    return {
+        "ws": StreamProtocol,
+        "ws_max_size": max_message_bytes,
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": 20.0,
+        "ws_ping_timeout": 60.0,
+    }
