@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -34,6 +36,13 @@ LABEL_LIMIT: Final = 50
 """Distinct values of error_type, and of model, that one feature may have; further ones become OTHER."""
 
 LABEL_LENGTH: Final = 128
+
+FOLD_AT: Final = 32
+"""Ended calls that wait before the next one to end adds them all to the totals: about 20 µs of work."""
+
+QUEUE_LIMIT: Final = 50_000
+"""Ended calls that wait at most; above it the threads that end calls wait for each other."""
+
 OTHER: Final = "other"
 UNKNOWN_MODEL: Final = "unknown"
 
@@ -92,28 +101,34 @@ class _Model:
 class Aggregate:
     """Counts the calls of one feature in one environment.
 
-    The lock is reentrant: the garbage collector may finalise an abandoned generator, which ends its call, on a
-    thread that holds it. Updates inside allocate no containers, so that this can only happen between whole ones.
+    A call that ends is one atomic append to `_ended`; totals change only in `_fold`, under the lock, which takes
+    many at once. So a call never waits for another thread, and what a snapshot copies is whole calls. A thread that
+    ends a call folds once FOLD_AT wait, unless another does it just then; once QUEUE_LIMIT wait, it does wait for it.
+
+    The lock is reentrant because the garbage collector may finalise an abandoned generator, which ends its call, on
+    the thread that holds it.
     """
 
     __slots__ = (
         "_duration_sum",
         "_durations",
+        "_ended",
         "_errors",
         "_first_sum",
         "_firsts",
+        "_folding",
         "_lock",
         "_models",
         "_probe",
         "_requests",
-        "_running",
         "_start_ns",
         "declaration",
         "drops",
         "estimate",
         "key",
         "on_begin",
-    )  # fmt: skip
+        "running",
+    )
 
     def __init__(
         self,
@@ -132,7 +147,9 @@ class Aggregate:
     def reset(self) -> None:
         """Start from zero with a new lock and no running calls: what a forked child does with its parent's counts."""
         self._lock = threading.RLock()
-        self._running: set[Call] = set()
+        self._folding = False
+        self.running: set[Call] = set()
+        self._ended: deque[Call] = deque()
         self._start_ns = time.time_ns()
         self._requests: dict[Outcome, int] = {"success": 0, "error": 0, "cancelled": 0}
         self._errors: dict[str, int] = {}
@@ -143,54 +160,21 @@ class Aggregate:
         self._models: dict[str, _Model] = {model: _Model() for model in self.declaration.models}
         self._probe: int | None = None
 
-    def begin(self, call: Call) -> None:
-        """Note that a call runs. A set's `add` is atomic, so it needs no lock."""
-        if self.on_begin is not None:
-            self.on_begin()
-        self._running.add(call)
+    def end(self, call: Call) -> None:
+        """Take a call that ended, with everything it carries; it does not change any more.
 
-    def end(
-        self,
-        call: Call,
-        outcome: Outcome,
-        error_type: str | None,
-        duration: float,
-        first_token: float | None,
-        model: str | None,
-        tokens: list[int] | None,
-        usd: float | None,
-    ) -> None:
-        """Count a call that ended, with everything it carried, at once. Durations in seconds, cost in US dollars.
-
-        A call that does not run here (it ended already, or began in the parent of a forked process) is not counted.
+        One that does not run here (it ended before, or began in the parent of a forked process) is not counted.
         """
-        with self._lock:
-            if call not in self._running:
-                return
-            self._running.remove(call)
-            self._requests[outcome] += 1
-            self._durations[bisect_left(BUCKETS, duration)] += 1
-            self._duration_sum += duration
-            if error_type is not None:
-                if error_type not in self._errors:
-                    error_type = self._new_label(error_type, self._errors)
-                self._errors[error_type] = self._errors.get(error_type, 0) + 1
-            if first_token is not None:
-                self._firsts[bisect_left(BUCKETS, first_token)] += 1
-                self._first_sum += first_token
-            if tokens is not None or usd is not None:
-                totals = self._models.get(model) if model is not None else None
-                if totals is None:
-                    totals = self._model(model)
-                if tokens is not None:
-                    sums = totals.tokens
-                    for kind, count in enumerate(tokens):
-                        if count:
-                            sums[kind] += count
-                if usd is not None:
-                    totals.reported += usd
-        if usd is None and tokens is not None:
-            self.estimate(self, model or UNKNOWN_MODEL, tokens)
+        ended = self._ended
+        ended.append(call)
+        waiting = len(ended)
+        if waiting >= FOLD_AT and self._lock.acquire(blocking=waiting >= QUEUE_LIMIT):
+            try:
+                self._fold(4 * FOLD_AT)
+            finally:
+                self._lock.release()
+        if call._tokens is not None and call._usd is None:
+            self.estimate(self, call.model or UNKNOWN_MODEL, call._tokens)
 
     def price(self, model: str, usd: float | None) -> None:
         """Add a call's estimated cost; None counts it as unpriced."""
@@ -205,19 +189,16 @@ class Aggregate:
         with self._lock:
             self._probe = int(ok)
 
-    def running(self) -> list[Call]:
-        with self._lock:
-            return list(self._running)
-
     def touched(self) -> bool:
         """Tell whether anything was ever recorded; an untouched aggregate of a replaced environment is not exported."""
         with self._lock:
-            return bool(self._running or any(self._requests.values()) or self._probe is not None)
+            return bool(self.running or self._ended or any(self._requests.values()) or self._probe is not None)
 
     def snapshot(self) -> Snapshot:
         """Copy everything under the lock."""
         about = self.declaration
         with self._lock:
+            self._fold()
             models = [
                 (name, tuple(model.tokens), model.reported, model.estimated, model.unpriced)
                 for name, model in self._models.items()
@@ -225,7 +206,7 @@ class Aggregate:
             requests, errors = dict(self._requests), dict(self._errors)
             durations = Distribution(tuple(self._durations), self._duration_sum)
             firsts = Distribution(tuple(self._firsts), self._first_sum)
-            running, probe, start_ns = len(self._running), self._probe, self._start_ns
+            running, probe, start_ns = len(self.running), self._probe, self._start_ns
         numbers: dict[str, dict[tuple[str, ...], float]] = {
             REQUESTS.name: {(outcome,): count for outcome, count in requests.items()},
             ERRORS.name: {(error_type,): count for error_type, count in errors.items()},
@@ -248,6 +229,47 @@ class Aggregate:
         if probe is not None:
             numbers[PROBE.name] = {(): probe}
         return Snapshot(self.key, start_ns, numbers, {DURATION.name: durations, FIRST_TOKEN.name: firsts})
+
+    def _fold(self, at_most: int = sys.maxsize) -> None:
+        """Add ended calls to the totals, under the lock; a fold inside a fold leaves them to the outer one."""
+        if self._folding:
+            return
+        self._folding = True
+        running, requests, durations, models = self.running, self._requests, self._durations, self._models
+        take = self._ended.popleft
+        for _ in range(min(len(self._ended), at_most)):
+            call = take()
+            try:
+                running.remove(call)
+            except KeyError:
+                continue
+            requests[call._outcome] += 1  # type: ignore[index]  # an ended call has one
+            duration = call._duration
+            durations[bisect_left(BUCKETS, duration)] += 1
+            self._duration_sum += duration
+            if call._error_type is not None:
+                self._count_error(call._error_type)
+            if call._first is not None:
+                self._firsts[bisect_left(BUCKETS, call._first)] += 1
+                self._first_sum += call._first
+            tokens, usd = call._tokens, call._usd
+            if tokens is not None or usd is not None:
+                totals = models.get(call.model) or self._model(call.model)  # type: ignore[arg-type]  # None finds nothing
+                if tokens is not None:
+                    sums = totals.tokens
+                    sums[0] += tokens[0]
+                    sums[1] += tokens[1]
+                    sums[2] += tokens[2]
+                    sums[3] += tokens[3]
+                    sums[4] += tokens[4]
+                if usd is not None:
+                    totals.reported += usd
+        self._folding = False
+
+    def _count_error(self, error_type: str) -> None:
+        if error_type not in self._errors:
+            error_type = self._new_label(error_type, self._errors)
+        self._errors[error_type] = self._errors.get(error_type, 0) + 1
 
     def _model(self, name: str | None) -> _Model:
         name = name or UNKNOWN_MODEL

@@ -28,18 +28,20 @@ _CANCELLATIONS: Final = frozenset(
 class Call:
     """A call, used as `with` or `async with`; what happens to it is told by its methods.
 
-    `model` may be set while it runs, for instance from the answer.
+    `model` may be set while it runs, for instance from the answer. What is told to it once it has ended is lost,
+    and that is told in the log.
     """
 
     __slots__ = (
-        "_aggregate", "_error_type", "_first", "_open", "_outcome", "_parent", "_started", "_stopped", "_tokens",
-        "_usd", "model",
+        "_aggregate", "_duration", "_error_type", "_first", "_open", "_outcome", "_parent", "_started", "_stopped",
+        "_tokens", "_usd", "model",
     )  # fmt: skip
 
     def __init__(self, aggregate: Aggregate, model: str | None) -> None:
         self._aggregate = aggregate
         self.model = model
         self._open = False
+        self._duration = -1.0
         self._outcome: Outcome | None = None
         self._error_type: str | None = None
         self._first: float | None = None
@@ -64,6 +66,9 @@ class Call:
         **unknown: Never,
     ) -> None:
         """Add tokens. cache_* are subsets of input, reasoning of output: they are never summed with them."""
+        if not self._open:
+            self._refuse("tokens", "expected while the call runs, got them before or after")
+            return
         try:
             # The sign bit survives "or": the result is negative where any of them is.
             sound = (input | output | cache_read | cache_write | reasoning) >= 0 and not unknown  # type: ignore[operator]  # None falls to the except
@@ -84,6 +89,9 @@ class Call:
 
     def cost(self, usd: float) -> None:
         """Add what the call cost, US dollars. Without it the cost is estimated from the model and the tokens."""
+        if not self._open:
+            self._refuse("cost", "expected while the call runs, got it before or after")
+            return
         try:
             value = float(usd)
             sound = 0.0 <= value < math.inf
@@ -101,16 +109,20 @@ class Call:
 
     def fail(self, error_type: str = "error") -> None:
         """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""
-        self._outcome = "error"
-        self._error_type = str(error_type) or "error"
+        if self._duration < 0:
+            self._outcome = "error"
+            self._error_type = str(error_type) or "error"
 
     def cancel(self) -> None:
         """Make the call a cancelled one, whatever else happens."""
-        self._outcome = "cancelled"
-        self._error_type = None
+        if self._duration < 0:
+            self._outcome = "cancelled"
+            self._error_type = None
 
     def __enter__(self) -> Self:
-        self._parent = live(_current.get())
+        parent = _current.get()
+        if parent is not None:
+            self._parent = live(parent)
         _current.set(self)
         self._begin()
         return self
@@ -135,36 +147,33 @@ class Call:
         Set, never reset: the block may be left in another context than it was entered in.
         """
         if _current.get() is self:
-            _current.set(live(self._parent))
+            parent = self._parent
+            _current.set(None if parent is None else live(parent))
 
     def _begin(self, started: float | None = None) -> None:
-        if self._open:
+        if self._open or self._duration >= 0:
+            self._refuse("call", "expected one `with` or iteration for each call, got a second one")
             return
         self._open = True
-        self._aggregate.begin(self)
+        aggregate = self._aggregate
+        if aggregate.on_begin is not None:
+            aggregate.on_begin()
+        # A set's `add` is atomic, so it needs no lock.
+        aggregate.running.add(self)
         self._started = perf_counter() if started is None else started
 
     def _end(self, error: BaseException | None = None) -> None:
-        """Count the call, once: a second end finds it closed."""
+        """Hand the call over to be counted, once: a second end finds it closed."""
         if not self._open:
             return
+        self._duration = (self._stopped or perf_counter()) - self._started
         self._open = False
-        outcome, error_type = self._outcome, self._error_type
-        if outcome is None:
+        if self._outcome is None:
             if error is None:
-                outcome = "success"
+                self._outcome = "success"
             else:
-                outcome, error_type = self._judge(error)
-        self._aggregate.end(
-            self,
-            outcome,
-            error_type,
-            (self._stopped or perf_counter()) - self._started,
-            self._first,
-            self.model,
-            self._tokens,
-            self._usd,
-        )
+                self._outcome, self._error_type = self._judge(error)
+        self._aggregate.end(self)
 
     def _judge(self, error: BaseException) -> tuple[Outcome, str | None]:
         classify = self._aggregate.declaration.classify

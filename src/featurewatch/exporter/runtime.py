@@ -106,6 +106,16 @@ class Runtime:
             shipper.stop(deadline)
         return done
 
+    def forget(self) -> None:
+        """Go back to before the first use, for tests: no features, no configuration, nothing counted or told."""
+        self.shutdown(0)
+        with self._lock:
+            self._config = None
+            self.features.clear()
+            self._replaced.clear()
+            self.drops.reset()
+            self.estimator = Estimator(self.drops)
+
     def estimate(self, aggregate: Aggregate, model: str, tokens: Sequence[int]) -> None:
         self.estimator.submit(aggregate, model, tokens)
 
@@ -159,7 +169,7 @@ class Runtime:
     def _at_exit(self) -> None:
         """Count the calls that the end of the process cuts off as cancelled, and send what is left."""
         for aggregate in self._aggregates():
-            for call in aggregate.running():
+            for call in list(aggregate.running):
                 call.cancel()
                 call._end()
         self.shutdown(self.config.exit_timeout)

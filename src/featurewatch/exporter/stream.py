@@ -111,7 +111,8 @@ class Stream(Call, Generic[T]):
         source = self._called()
         ended = False
         try:
-            yield from source
+            for part in source:  # noqa: UP028  # `yield from` closes the source itself, and raises what that raises
+                yield part
             ended = True
         finally:
             if not ended:
