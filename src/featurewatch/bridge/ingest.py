@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from ..errors import BadInput, Forbidden, Problem
+from ..errors import BadInput, Forbidden, Problem, TooLarge
 from ..families import TOKEN_KINDS
 from ..ids import new_id
 from ..levels import parse_level
@@ -19,6 +19,7 @@ LONGEST_CALL_MS: Final = 7 * 86_400_000.0
 MOST_TOKENS: Final = 1e12
 MOST_USD: Final = 1e9
 LONGEST_MESSAGE: Final = 16_384
+MOST_RESULTS: Final = 1000
 
 _PASSED: Final = {"passed": True, "pass": True, "success": True, "failed": False, "fail": False, "failure": False}
 
@@ -70,6 +71,8 @@ def parse_calls(body: Any, told: Told) -> list[tuple[str, CallReport]]:
 def parse_test_results(body: Any, told: Told) -> list[TestResult]:
     """Read one test result, a list, or `{"results": [...]}`."""
     items, many = listed(body, "results", "test results")
+    if len(items) > MOST_RESULTS:
+        raise TooLarge(f"expected at most {MOST_RESULTS} test results in one request, got {len(items)}")
     problems: list[Problem] = []
     results = [_test_result(Fields(item, at if many else None, problems), told) for at, item in enumerate(items)]
     refuse(problems, "results", len(items))

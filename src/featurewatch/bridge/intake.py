@@ -56,17 +56,24 @@ class Intake:
         self.meters.ingested.labels("calls", "json").inc(accepted)
         return accepted
 
-    async def test_results(self, feature: str, results: Sequence[TestResult], caller: Principal) -> list[Event]:
+    async def test_results(self, feature: str, results: Sequence[TestResult], caller: Principal) -> Sequence[Event]:
         """Keep test results and tell the streams. Raises as `lines`."""
         keys = {FeatureKey(feature, result.environment) for result in results}
         allow_features(keys, caller.sees)
         await self.catalog.see(keys)
-        events = [
-            await self.stores.state.record_event(
-                FeatureKey(feature, result.environment), "test_result", result.timestamp_ns, result.data, id=result.id
-            )
-            for result in results
-        ]
+        events = await self.stores.state.record_events(
+            [
+                Event(
+                    0,
+                    result.id or "",
+                    FeatureKey(feature, result.environment),
+                    "test_result",
+                    result.timestamp_ns,
+                    result.data,
+                )
+                for result in results
+            ]
+        )
         self.meters.ingested.labels("test_results", "json").inc(len(events))
         return events
 

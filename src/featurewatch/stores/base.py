@@ -187,6 +187,10 @@ class StateStore(Protocol):
         """Keep an event and tell the listeners once it is safe; an id seen before returns the first one, untold."""
         ...
 
+    async def record_events(self, told: Sequence[Event]) -> Sequence[Event]:
+        """Keep events, all or none, as `record_event` does; positions do not count, an empty id is replaced."""
+        ...
+
     async def events(
         self,
         feature: str,

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 
 import orjson
@@ -138,22 +139,37 @@ class State:
         Raises:
             BadInput: the data is not JSON; OutOfRange: the instant is outside 1678 to 2262.
         """
-        if state_events.bounded(timestamp_ns) != timestamp_ns:
-            raise OutOfRange("timestamp: expected a date between 1678 and 2262")
-        try:
-            kept_data = orjson.loads(wire.dump(data))
-        except TypeError as error:
-            raise BadInput(f"data: expected JSON ({error})") from None
-        event = Event(0, id or new_id(self._clock()), key, kind, timestamp_ns, kept_data)
+        return (await self.record_events([Event(0, id or "", key, kind, timestamp_ns, data)]))[0]
+
+    async def record_events(self, told: Sequence[Event]) -> Sequence[Event]:
+        """Keep events, all or none, and tell the listeners once they are safe; see `record_event`.
+
+        Args:
+            told: their positions do not count; one whose id is empty is given one.
+        """
+        fresh = [(self._checked(event), bool(event.id)) for event in told]
         loop = asyncio.get_running_loop()
 
-        def write() -> Event:
-            kept, new = self._transact(lambda connection: state_events.append(connection, event, look=bool(id)), True)
-            if new:
-                loop.call_soon_threadsafe(self._tell, kept)
-            return kept
+        def append(connection: Connection) -> list[tuple[Event, bool]]:
+            return [state_events.append(connection, event, look=look) for event, look in fresh]
+
+        def write() -> list[Event]:
+            kept = self._transact(append, True)
+            for event, new in kept:
+                if new:
+                    loop.call_soon_threadsafe(self._tell, event)
+            return [event for event, _ in kept]
 
         return await self._run(self._writer, write)
+
+    def _checked(self, event: Event) -> Event:
+        if state_events.bounded(event.timestamp_ns) != event.timestamp_ns:
+            raise OutOfRange("timestamp: expected a date between 1678 and 2262")
+        try:
+            data = orjson.loads(wire.dump(event.data))
+        except TypeError as error:
+            raise BadInput(f"data: expected JSON ({error})") from None
+        return replace(event, id=event.id or new_id(self._clock()), data=data)
 
     async def events(
         self,
