@@ -18,8 +18,8 @@ __all__ = ["Retention", "Sweeper"]
 SWEEP_EVERY_S: Final = 60
 _STEP: Final = 1000
 _VACUUM_PAGES: Final = 256
-_SPARE_PAGES: Final = 1024
-"""Free pages that are worth more to the next lines than to the disk: 4 MiB."""
+_SPARE_BYTES: Final = 4 * 1024**2
+"""Free space in the file that is worth more to the next lines than to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ class Sweeper:
         self._due_ns = clock()
         self.removed_by_age = 0
         self.removed_by_size = 0
-        self._limit_pages = retention.database_bytes // _pragma(connection, "page_size")
+        page_size = _pragma(connection, "page_size")
+        self._limit_pages = retention.database_bytes // page_size
+        self._spare_pages = _SPARE_BYTES // page_size
 
     def shrink(self, at_least: int) -> bool:
         """Delete the oldest lines where the file is over its size, one step; tell whether there is more to do."""
@@ -73,7 +75,7 @@ class Sweeper:
         now = self._clock()
         if now < self._due_ns <= now + SWEEP_EVERY_S * NS:  # a clock set back must not put it off
             return False
-        horizon = now - int(self._retention.seconds * NS)
+        horizon = max(now - int(self._retention.seconds * NS), -(2**63))
         removed = self._expire(horizon)
         self.removed_by_age += removed
         if removed >= _STEP or self._vacuum():
@@ -117,9 +119,9 @@ class Sweeper:
         return removed
 
     def _vacuum(self) -> bool:
-        """Give a little of the free space back to the disk where there is much; tell whether there was."""
+        """Give a little of the file's free space back to the disk where there is much; tell whether there was."""
         free, pages = _pragma(self._connection, "freelist_count"), _pragma(self._connection, "page_count")
-        if free <= max(_SPARE_PAGES, pages // 4):
+        if not free or (pages <= self._limit_pages and free <= max(self._spare_pages, pages // 4)):
             return False
         self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
         return _pragma(self._connection, "freelist_count") < free

@@ -64,7 +64,7 @@ class LogWriter:
         found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'lines'").fetchone()
         self.last_position: int = found[0] if found else 0
         self._waiting: deque[Append] = deque()
-        self._waiting_bytes = 0
+        self._bytes = 0
         self._wake = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="featurewatch-log-writer", daemon=True)
@@ -72,7 +72,8 @@ class LogWriter:
 
     @property
     def queued_bytes(self) -> int:
-        return self._waiting_bytes
+        """Bytes of lines that are not yet committed."""
+        return self._bytes
 
     def submit(self, append: Append) -> None:
         """Put lines in the queue.
@@ -84,13 +85,13 @@ class LogWriter:
         with self._wake:
             if self._closing:
                 raise Unavailable(f"{self._path}: the store is closed")
-            if self._waiting and self._waiting_bytes + append.size > self._queue_bytes:
+            if self._bytes and self._bytes + append.size > self._queue_bytes:
                 raise TooMany(
-                    f"{self._waiting_bytes:,} bytes of lines wait for the disk (at most {self._queue_bytes:,}): "
+                    f"{self._bytes:,} bytes of lines wait for the disk (at most {self._queue_bytes:,}): "
                     f"send them again in a second"
                 )
             self._waiting.append(append)
-            self._waiting_bytes += append.size
+            self._bytes += append.size
             self._wake.notify()
 
     def close(self) -> None:
@@ -102,7 +103,7 @@ class LogWriter:
         self._connection.close()
 
     def _run(self) -> None:
-        busy = False
+        busy = True  # the file may be over its size, or hold lines past their age, from the start
         while True:
             with self._wake:
                 if not self._waiting and not self._closing and not busy:
@@ -112,6 +113,8 @@ class LogWriter:
                     return
             if group:
                 self._commit(group)
+                with self._wake:
+                    self._bytes -= sum(append.size for append in group)
                 self._done(group)
             busy = self._sweep(sum(len(append.entries) for append in group))
 
@@ -122,7 +125,6 @@ class LogWriter:
             append = self._waiting.popleft()
             size += append.size
             group.append(append)
-        self._waiting_bytes -= size
         return group
 
     def _commit(self, group: Sequence[Append]) -> None:
