@@ -174,7 +174,7 @@ class _Stream:
     def _timestamp(self, moment: Any) -> int:
         if isinstance(moment, str) and moment.isascii() and moment.isdecimal():
             moment = int(moment[:20])
-        if not isinstance(moment, int):
+        if type(moment) is not int:  # True and False are ints, too
             raise BadInput(f"timestamp: expected a string of nanoseconds since the epoch, got {shown(moment)}")
         if moment < _OLDEST_NS:
             raise BadInput(f"timestamp: expected nanoseconds since the epoch, got {moment}, which is too few for them")
