@@ -19,10 +19,20 @@ PREFIX = "FEATUREWATCH_"
 EXPORTER_NAMES = frozenset(
     {
         "DISABLED", "ENDPOINT", "OTLP_ENDPOINT", "SERVICE_NAME", "SPOOL_DIR", "MULTIPROCESS_DIR", "MODE", "TOKEN",
-        "PUSH_INTERVAL", "LOG_LEVEL",
+        "PUSH_INTERVAL", "LOG_LEVEL", "LOKI_TENANT", "EXIT_TIMEOUT",
     }
 )  # fmt: skip
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
+
+COMMAND_NAMES = {
+    "URL": "The bridge that `tail` and `logs export` ask; default http://127.0.0.1:8400.",
+    "TOKEN": "The API token that they show.",
+    "DEBUG": "1: a command that fails shows where, as a traceback.",
+}
+"""Names that the command line reads."""
+
+DURATIONS = ("metrics_interval", "metrics_window", "log_retention", "metric_retention")
+"""Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
 
 def _seconds(value: object) -> object:
@@ -60,8 +70,8 @@ class Settings(BaseModel):
     )
     data_dir: Path = Field(Path(".featurewatch"), description="Where the embedded stores keep their files.")
     database_url: str = Field("", description="SQLAlchemy URL of the state; empty: SQLite in DATA_DIR.")
-    prometheus_url: str = Field("", description="Prometheus for queries; empty: the embedded metrics store.")
-    loki_url: str = Field("", description="Loki for logs; empty: the embedded log store.")
+    prometheus_url: str = Field("", description="Prometheus for queries; this version has the embedded metrics store only: leave empty.")
+    loki_url: str = Field("", description="Loki for logs; this version has the embedded log store only: leave empty.")
     otlp_forward_url: str = Field("", description="Where OTLP metrics go when PROMETHEUS_URL is set.")
     grafana_url: str = Field("", description="Grafana, for links from the console.")
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
@@ -92,9 +102,7 @@ class Settings(BaseModel):
     )
     max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 503.")
 
-    _as_seconds = field_validator(
-        "metrics_interval", "metrics_window", "log_retention", "metric_retention", mode="before"
-    )(_seconds)
+    _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)
     _as_names = field_validator("allowed_origins", "allowed_hosts", mode="before")(_split)
 
     @field_validator("api_prefix")
@@ -149,7 +157,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
     """Find FEATUREWATCH_* variables that nothing reads, each as a sentence with the nearest name."""
-    known = {name.upper() for name in Settings.model_fields} | EXPORTER_NAMES
+    known = {name.upper() for name in Settings.model_fields} | EXPORTER_NAMES | COMMAND_NAMES.keys()
     sentences = []
     for variable in sorted(environ):
         name = variable.removeprefix(PREFIX)

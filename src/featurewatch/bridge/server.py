@@ -14,11 +14,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import SettingsError, Unavailable
+from ..streams.server import uvicorn_options
+from ..streams.websocket import MAX_MESSAGE_BYTES
 
 __all__ = ["address", "listen", "run"]
 
-MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""Largest WebSocket message of a client; what is larger closes with 1009 and is not read."""
 GRACE_S: Final = 5
 """How long requests under way may take to end."""
 
@@ -34,12 +34,6 @@ def run(app: Starlette, host: str, port: int, *, on_ready: Callable[[str], None]
     listener = listen(host, port)
     config = uvicorn.Config(
         app,
-        http="auto",
-        ws="auto",
-        ws_max_size=MAX_MESSAGE_BYTES,
-        ws_per_message_deflate=False,  # costs 50 KiB a connection
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
         lifespan="off",  # run below, so that what fails in it arrives here as it was raised
         log_config=None,
         access_log=access_log,
@@ -47,6 +41,7 @@ def run(app: Starlette, host: str, port: int, *, on_ready: Callable[[str], None]
         server_header=False,
         timeout_keep_alive=75,  # above the pauses of log shippers and scrapers
         timeout_graceful_shutdown=GRACE_S,
+        **uvicorn_options(MAX_MESSAGE_BYTES),
     )
     server = _Server(config, app, lambda: on_ready(address(listener)))
     with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
