@@ -126,7 +126,6 @@ class Snapshots:
     async def _answer(
         self, keys: frozenset[FeatureKey] | None, window_s: float, uptime_window_s: float
     ) -> list[MetricsSnapshot]:
-        before = self.directory.keys()
         try:
             records = await self._state.features()
             measured = await self._metrics.measure(keys, window_s, uptime_window_s)
@@ -138,16 +137,10 @@ class Snapshots:
         if keys is None:
             declared = [key for record in records.values() for key in self._places(record)]
             keys = frozenset(declared) | {key for key, value in measured.items() if sends(value.metrics)}
-            self._track(keys, before)
+            self.directory.note(keys)
         snapshots = self._judged(sorted(keys), measured, records)
         self._keep((window_s, uptime_window_s), snapshots)
         return snapshots
-
-    def _track(self, keys: Collection[FeatureKey], before: Collection[FeatureKey]) -> None:
-        """Bring the directory to what there is; what arrived while the stores were asked stays."""
-        self.directory.note(keys)
-        arrived = set(self.directory.keys()).difference(before)
-        self.directory.forget(arrived.union(keys))
 
     def _judged(
         self,

@@ -246,7 +246,8 @@ class Feed:
         try:
             return Selector(feature, await self._snapshots.environment_of(feature, self._environment))
         except (Unavailable, UpstreamError):
-            raise unknown_feature(feature) from None
+            # Whether it is known cannot be told now; it is sent as soon as it shows.
+            return Selector(feature, self._environment)
 
     def _register(self) -> None:
         self._hub.watch(self.subscriber, frozenset(self._watched.values()))

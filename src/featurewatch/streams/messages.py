@@ -79,7 +79,9 @@ class Parcel:
         return self._frames
 
     def at(self, position: Position) -> Parcel:
-        """Make the same parcel whose every `id` is `position`."""
+        """Make the same parcel whose every `id` is `position`; itself, still shared, where that is so already."""
+        if all(message.position == position for message in self.messages):
+            return self
         return Parcel([message.at(position) for message in self.messages])
 
     def held(self, log: int) -> Parcel:

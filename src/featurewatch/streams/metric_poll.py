@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from ..errors import FeaturewatchError
 from ..model import FeatureKey, HealthStatus, MetricsSnapshot
@@ -14,6 +16,9 @@ from ..stores.base import MetricStore, StateStore
 from .hub import Hub
 
 __all__ = ["MetricPoll"]
+
+FIRST_TICK_S: Final = 1.0
+"""How long the start waits for a store that is slow to answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +58,15 @@ class MetricPoll:
         self._clock = clock
         self._health: dict[FeatureKey, HealthStatus] = {}
         self._failing = False
+        self._ticked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Do the first tick, so that whoever connects finds snapshots, and go on in the background."""
-        await self.tick()
+        """Begin to tick; returns after the first tick, so that whoever connects finds snapshots, or after a second."""
         self._task = asyncio.create_task(self._run(), name="featurewatch-metric-poll")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_TICK_S):
+                await self._ticked.wait()
 
     async def stop(self) -> None:
         """End the ticks; one that runs is cancelled."""
@@ -78,6 +86,8 @@ class MetricPoll:
             if any(snapshot.stale for snapshot in snapshots):
                 self._report("the metric store cannot answer: the last snapshots are shown as stale")
             else:
+                # What is neither declared nor sends is gone, unless it came this very moment.
+                self._hub.directory.forget({snapshot.key for snapshot in snapshots} | self._hub.new_keys)
                 await self._note_measured(snapshots)
                 await self._record_changes(snapshots)
                 self._report("")
@@ -91,11 +101,12 @@ class MetricPoll:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._interval_s
+        due = loop.time()
         while True:
-            await asyncio.sleep(due - loop.time())
             await self.tick()
+            self._ticked.set()
             due = max(due + self._interval_s, loop.time())
+            await asyncio.sleep(due - loop.time())
 
     async def _note_arrived(self) -> None:
         """Tell the state store of the features whose lines or events came first."""

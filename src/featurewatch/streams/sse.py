@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -46,9 +46,11 @@ class _Reader:
         environment: str | None,
         unknown_as_zero: bool,
         after: str,
+        holds: Callable[[Principal], bool],
     ) -> None:
         self._hub = hub
         self._principal = principal
+        self._holds = holds
         self._subscriber = Subscriber(Outbox(hub.queue_bytes, hub.stats), unknown_as_zero=unknown_as_zero)
         self.feed = Feed(
             hub, snapshots, principal, self._subscriber, environment=environment, after=after, render=_log_entries
@@ -61,7 +63,7 @@ class _Reader:
     def check(self, now_ns: int) -> None:
         """End the stream with its credential: an event stream cannot be given a new one."""
         expires_ns = self._principal.expires_ns
-        if expires_ns is not None and expires_ns <= now_ns:
+        if (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal):
             self.end(1008, "the credential ended")
 
     def end(self, code: int, reason: str) -> None:
@@ -109,17 +111,19 @@ async def metrics_stream(
     principal: Principal,
     unknown_as_zero: bool = False,
     after: str = "",
+    holds: Callable[[Principal], bool] = lambda _: True,
 ) -> AsyncIterator[bytes]:
     """Yield `connected`, the latest snapshot, then snapshots, status changes, test results and alerts of a feature.
 
     Args:
         environment: as `Snapshots.environment_of` found it.
         after: what the client sent as Last-Event-ID.
+        holds: whether the caller's credential still holds; asked every second.
 
     Raises:
         TooMany: as many streams are open as may be; at the first step.
     """
-    async with _Reader(hub, snapshots, principal, environment, unknown_as_zero, after) as reader:
+    async with _Reader(hub, snapshots, principal, environment, unknown_as_zero, after, holds) as reader:
         await reader.feed.open([feature], lambda recovered, at: _connected(feature, environment, recovered, at))
         async for event in reader.events():
             yield event
@@ -134,13 +138,14 @@ async def logs_stream(
     filter: LogFilter,
     principal: Principal,
     after: str = "",
+    holds: Callable[[Principal], bool] = lambda _: True,
 ) -> AsyncIterator[bytes]:
     """Yield `connected`, then as `log_entry` the last 50 lines that match, or those since `after`, then new ones.
 
     Raises:
         TooMany: as many streams are open as may be; at the first step.
     """
-    async with _Reader(hub, snapshots, principal, environment, False, after) as reader:
+    async with _Reader(hub, snapshots, principal, environment, False, after, holds) as reader:
         await reader.feed.open_logs(
             feature, filter, lambda recovered, at: _connected(feature, environment, recovered, at)
         )
