@@ -138,14 +138,13 @@ def serve(port_pipe: int, stock: bool) -> None:
                 await socket_.close(1000)
             sockets.clear()
         else:
-            for client in list(hub._clients):
+            for client in list(hub.clients):
                 client.end(1000, "done")
         return {"sent": sent, "dropped": sum(hub.stats.dropped.values())}
 
     @app.get("/followers")
     async def followers() -> int:
-        groups = list(hub._groups._targets.values())
-        return len(sockets) + sum(len(group.members) for _, group in groups)
+        return len(sockets) + sum(bool(client.subscriber.following) for client in hub.clients)
 
     options: dict[str, Any] = {} if stock else dict(uvicorn_options(MAX_MESSAGE_BYTES))
     options["ws_per_message_deflate"] = False

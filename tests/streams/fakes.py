@@ -305,6 +305,11 @@ class FakeWebSocket:
             if message["type"] == type_:
                 return message
 
+    @property
+    def unheard(self) -> int:
+        """How many messages of the client were not read."""
+        return self._incoming.qsize()
+
     def waiting(self) -> list[Any]:
         """Return what was sent and not read yet."""
         return [orjson.loads(self._sent.get_nowait()) for _ in range(self._sent.qsize())]

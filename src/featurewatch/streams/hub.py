@@ -143,6 +143,16 @@ class Hub:
         return len(self._clients) >= self.max_streams
 
     @property
+    def clients(self) -> Collection[Client]:
+        """Who is connected now."""
+        return self._clients.keys()
+
+    @property
+    def routes(self) -> int:
+        """How many distinct things are asked for, by however many clients."""
+        return len(self._watchers) + len(self._groups)
+
+    @property
     def idle(self) -> bool:
         """Whether every client was handed all there is."""
         return all(client.subscriber.outbox.idle for client in self._clients)

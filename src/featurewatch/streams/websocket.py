@@ -184,7 +184,10 @@ class _Session:
             elif principal is None:
                 self._access.deadline_ns = self._hub.clock() + AUTH_S * NS
             else:
-                await self._admit(principal)
+                try:
+                    await self._admit(principal)
+                except FeaturewatchError as error:
+                    self._send(refusal(error, None, self._hub.clock()))
             await self._read()
         except asyncio.CancelledError:
             # The writer ended and its close could not reach the client: there is nobody left to read from.
