@@ -140,8 +140,8 @@ class Walk:
         return Wish(module, "\n\n".join(passage.text for passage in self._passages if passage.module == module))
 
     def _extract(self, lot: random.Random) -> Wish:
-        """Three files in ten were uploaded by mistake: they are no Python sources, or empty."""
-        source = lot.choice(self._corpus.odd if self._corpus.odd and lot.random() < 0.3 else self._modules)
+        """One file in four was uploaded by mistake: it is no Python source, or an empty one."""
+        source = lot.choice(self._corpus.odd if self._corpus.odd and lot.random() < 0.25 else self._modules)
         return Wish(source.name, sources=(source,))
 
     def _explain(self, lot: random.Random) -> Wish:
