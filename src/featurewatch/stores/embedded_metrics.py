@@ -108,7 +108,7 @@ class EmbeddedMetrics:
             price=price,
         )
         try:
-            await store._writer.run(lambda db: metric_upkeep.adopt_threshold(db, uptime_threshold))
+            await store._writer.run(lambda db: metric_upkeep.adopt_threshold(db, uptime_threshold, clock()))
             store._round = await store._writer.run(metric_upkeep.count_round)
         except BaseException:
             await store.close()

@@ -17,7 +17,7 @@ _CALL_IDS_S: Final = 24 * 3600
 _SILENT_ROUNDS: Final = 2 * 24 * 60
 
 
-def adopt_threshold(db: sqlite3.Connection, threshold: float) -> None:
+def adopt_threshold(db: sqlite3.Connection, threshold: float, now_ns: int) -> None:
     """Judge the minutes anew where the uptime threshold is another than at the last start; older hours stay."""
     row = db.execute("SELECT value FROM notes WHERE name = 'uptime_threshold'").fetchone()
     if row is not None and row[0] != threshold:
@@ -25,7 +25,8 @@ def adopt_threshold(db: sqlite3.Connection, threshold: float) -> None:
         db.execute(
             "UPDATE hours SET (up, down) = (SELECT ifnull(sum(up), 0), ifnull(sum(down), 0) FROM minutes "
             f"WHERE t >= hours.t AND t < hours.t + {HOURS.width_s} AND k = hours.k) "
-            f"WHERE t >= (SELECT ifnull(min(t), 0) + {HOURS.width_s} - {MINUTES.width_s} FROM minutes)"
+            "WHERE t >= ?",
+            (now_ns / NS - MINUTES.held_s,),
         )
     db.execute("INSERT OR REPLACE INTO notes VALUES ('uptime_threshold', ?)", (threshold,))
 
