@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -27,6 +26,8 @@ class Fields:
         self._item: Mapping[str, Any] = item if isinstance(item, dict) else {}
         if not isinstance(item, dict):
             self.wrong("", f"expected an object, got {shown(item)}")
+            # That says it all: what its fields lack is nobody's concern.
+            self._problems = []
 
     def wrong(self, name: str, message: str) -> None:
         self._problems.append(Problem(name, message, self._index))
@@ -72,7 +73,8 @@ class Fields:
             return None
         kind = "a whole number" if whole else "a number"
         right = not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
-        if not right or not math.isfinite(value) or not 0 <= value <= most:
+        # NaN and infinity fail the comparison.
+        if not right or not 0 <= value <= most:
             self.wrong(name, f"expected {kind} from 0 to {most:g}, got {shown(value)}")
             return None
         return value

@@ -200,17 +200,24 @@ def feature_id(value: str) -> str:
     return value
 
 
+def nearest(value: str, names: Iterable[str]) -> str:
+    """Return the name that was probably meant: one that is similar, or that begins so; "" where none is."""
+    known = list(names)
+    near = difflib.get_close_matches(value, known, 1) or [name for name in known if value and name.startswith(value)]
+    return near[0] if near else ""
+
+
 def _unknown(name: str, names: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
+    near = nearest(name, names)
     if near:
-        return f"{_shown(name)} is not a parameter here; did you mean {near[0]}?"
+        return f"{_shown(name)} is not a parameter here; did you mean {near}?"
     listed = ", ".join(dict.fromkeys(names.values()))
     return f"{_shown(name)} is not a parameter here; " + (f"known are {listed}" if listed else "none is")
 
 
 def _near(value: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(value, choices, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(value, choices)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _plus(text: str) -> str:

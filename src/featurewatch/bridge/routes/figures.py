@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any, Final
@@ -237,8 +236,8 @@ def _metric(name: str) -> Metric:
         raise BadInput(f"metric is missing: expected one of {', '.join(METRICS)}")
     metric = metric_named(name)
     if metric is None:
-        near = difflib.get_close_matches(name.removeprefix("metrics."), METRICS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(METRICS)}"
+        near = parameters.nearest(name.removeprefix("metrics."), METRICS)
+        hint = f"did you mean {near}?" if near else f"expected one of {', '.join(METRICS)}"
         raise BadInput(f"metric: {name[:60]!r} is not a figure; {hint}")
     return metric
 
