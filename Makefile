@@ -47,9 +47,11 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m featurewatch.bridge.openapi --check docs/openapi.json
+	$(BIN)/python -m featurewatch.commands.settings_page --check
 
 generated: $(VENV)/.test
 	$(BIN)/python -m featurewatch.bridge.openapi docs/openapi.json
+	$(BIN)/python -m featurewatch.commands.settings_page
 
 bench: $(VENV)/.test
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
