@@ -365,6 +365,23 @@ async def test_positions_of_earlier_processes_of_the_same_name_are_bounded(store
     assert len(points) < 64 * 120
 
 
+async def test_a_minute_is_judged_anew_with_each_call_of_it(store: EmbeddedMetrics) -> None:
+    minute = NOW // HOUR * HOUR - 20 * MINUTE
+    await store.record_calls(CHAT, [call(timestamp_ns=minute - 30 * NS)])
+    for outcome, uptime in (("success", 100), ("error", 50), ("error", 50), ("success", 50), ("success", 100)):
+        await store.record_calls(CHAT, [call(timestamp_ns=minute + 30 * NS, outcome=outcome)])
+        for window_s in (3600, 10 * 86_400):  # read from minutes, and from hours
+            measured = await store.measure(None, 300, uptime_window_s=window_s)
+            assert measured[CHAT].metrics["uptime"] == uptime
+
+
+async def test_a_step_includes_its_end_and_not_its_beginning(store: EmbeddedMetrics) -> None:
+    end = NOW // MINUTE * MINUTE
+    await store.record_calls(CHAT, [call(timestamp_ns=end - MINUTE), call(timestamp_ns=end - MINUTE + 1)])
+    points = await store.history(CHAT, "total_requests", (end - MINUTE) // 10**6, end // 10**6, 60)
+    assert [value for _, value in points] == [1, 1]
+
+
 async def test_another_uptime_threshold_judges_the_kept_minutes_anew(path: Path, clock: Clock) -> None:
     minute = NOW // MINUTE * MINUTE - 20 * MINUTE
     calls = [

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from ..errors import BadInput, Unavailable
+from ..errors import BadInput, FeaturewatchError
 from ..formulas import METRICS, metric_named
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
 from . import metric_calls, metric_figures, metric_samples, metric_upkeep
@@ -227,5 +227,5 @@ class EmbeddedMetrics:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_EVERY_S)
-            with suppress(Unavailable):  # told by whoever writes or asks next; the sweep comes again
+            with suppress(FeaturewatchError):  # told by whoever writes or asks next; the sweep comes again
                 await self.sweep()
