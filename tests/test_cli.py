@@ -384,19 +384,39 @@ def test_an_export_that_fails_leaves_the_old_file_and_no_part(served: Running, t
     assert [found.name for found in tmp_path.iterdir()] == ["kept.json"]
 
 
-def test_an_export_that_breaks_off_leaves_no_part(tmp_path: Path) -> None:
-    server = subprocess.Popen([sys.executable, "-c", BREAKS_OFF], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    done = command("logs", "export", "chat", "-o", str(tmp_path / "part.json"), env={"FEATUREWATCH_URL": url})
-    server.communicate(timeout=20)
-    assert done.returncode == 1
-    assert "broke off" in one_line(done.stderr)
+@pytest.mark.parametrize(("ending", "code"), [("breaks off", 1), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_export_that_does_not_end_well_leaves_no_part(tmp_path: Path, ending: Any, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF_AN_EXPORT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        export = subprocess.Popen(
+            [sys.executable, "-m", "featurewatch.cli", "logs", "export", "chat", "-o", str(tmp_path / "part.json")],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment({"FEATUREWATCH_URL": url}),
+        )
+        assert server.stdout.readline() == "half is sent\n"
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        if isinstance(ending, signal.Signals):
+            export.send_signal(ending)
+            _, errors = export.communicate(timeout=30)
+            server.stdin.close()
+        else:
+            server.stdin.close()
+            _, errors = export.communicate(timeout=30)
+            assert "broke off" in one_line(errors)
+    assert (export.returncode, "Traceback" in errors) == (code, False)
     assert list(tmp_path.iterdir()) == []
 
 
-BREAKS_OFF = """
-import socket
+HALF_AN_EXPORT = """
+import socket, sys
 with socket.create_server(("127.0.0.1", 0)) as server:
     print(f"http://127.0.0.1:{server.getsockname()[1]}", flush=True)
     connection, _ = server.accept()
@@ -407,6 +427,8 @@ with socket.create_server(("127.0.0.1", 0)) as server:
         connection.sendall(head + b"Content-Length: %d\\r\\n\\r\\n" % len(body) + body)
         connection.recv(65536)
         connection.sendall(head + b"Transfer-Encoding: chunked\\r\\n\\r\\n5\\r\\n[{},\\n\\r\\n")
+        print("half is sent", flush=True)
+        sys.stdin.read()
 """
 
 

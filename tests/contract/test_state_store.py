@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
-from featurewatch.errors import BadInput, NotFound, OutOfRange, SettingsError, StaleEdit, Unavailable
+from featurewatch.errors import BadInput, NotFound, OutOfRange, SettingsError, StaleEdit, StoreLocked, Unavailable
 from featurewatch.model import Event, FeatureKey, FeatureRecord, Slo, Thresholds
 from featurewatch.stores.base import StateStore
 from featurewatch.stores.state import State
@@ -330,6 +330,43 @@ async def test_everything_is_there_after_a_restart(url: str, clock: Clock) -> No
     assert await again.features() == features
     assert (await again.events("chat")).events == tuple(reversed(kept))
     await again.close()
+
+
+async def test_connections_that_the_server_cut_are_made_again(
+    postgresql: str, clock: Clock, anyio_backend: str
+) -> None:
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA cut")
+        state = await State.open(f"{postgresql}&options=-csearch_path%3Dcut&application_name=cut", clock=clock)
+        kept = await record(state, 2)
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cut'"
+        assert admin.execute(cut).fetchall()
+        assert (await state.events("chat")).events == tuple(reversed(kept))
+        assert len(await record(state, 1)) == 1
+        await state.close()
+        admin.execute("DROP SCHEMA cut CASCADE")
+
+
+async def test_a_table_that_another_session_holds_is_told(postgresql: str, clock: Clock, anyio_backend: str) -> None:
+    url = f"{postgresql}&options=-csearch_path%3Dheld"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA held")
+        state = State(impatient(url), clock=clock, event_retention_s=1e6)
+        await (await State.open(url, clock=clock)).close()
+        with admin.transaction():
+            admin.execute("LOCK TABLE featurewatch_events")
+            with pytest.raises(StoreLocked, match="pg_stat_activity"):
+                await state.record_event(CHAT, "alert", NOW, {})
+        await record(state, 1)
+        await state.close()
+        admin.execute("DROP SCHEMA held CASCADE")
+
+
+def impatient(url: str) -> Engine:
+    """Make an engine that waits for no lock longer than 50 ms."""
+    engine = open_engine(url)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL lock_timeout = '50ms'"))
+    return engine
 
 
 async def test_a_closed_store_says_so(state: State) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -67,6 +68,8 @@ def _export(arguments: argparse.Namespace) -> int:
             async for part in parts:
                 write(part)
 
+    # A SIGTERM has to pass through what removes the part of a file.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with _progress(format_) as count, _destination(path) as file:
 
         def write(part: bytes) -> None:

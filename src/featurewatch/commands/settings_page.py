@@ -36,7 +36,7 @@ def page() -> str:
         (
             _HEAD,
             "## The bridge\n",
-            "HOST, PORT, DATA_DIR and ENVIRONMENT are options of `featurewatch serve` too; an option wins over its variable.\n",
+            "HOST, PORT, DATA_DIR and ENVIRONMENT are options of `featurewatch serve` too; an option wins.\n",
             *_table(("variable", "default", "range", "meaning"), map(_setting, Settings.model_fields.items())),
             "\n## The exporter\n",
             "In the app. What `featurewatch.configure` is given wins over these.\n",
