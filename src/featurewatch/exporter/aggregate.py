@@ -206,7 +206,9 @@ class Aggregate:
             requests, errors = dict(self._requests), dict(self._errors)
             durations = Distribution(tuple(self._durations), self._duration_sum)
             firsts = Distribution(tuple(self._firsts), self._first_sum)
-            running, probe, start_ns = len(self.running), self._probe, self._start_ns
+            # Those that ended since the fold run no more; one operation, so that none can end in the middle of it.
+            running = len(self.running.difference(self._ended))
+            probe, start_ns = self._probe, self._start_ns
         numbers: dict[str, dict[tuple[str, ...], float]] = {
             REQUESTS.name: {(outcome,): count for outcome, count in requests.items()},
             ERRORS.name: {(error_type,): count for error_type, count in errors.items()},
@@ -282,8 +284,11 @@ class Aggregate:
         return totals
 
     def _new_label(self, value: str, known: Mapping[str, object]) -> str:
-        """Bound a label's values: a long one is cut, one too many becomes OTHER and is counted."""
-        value = str(value)[:LABEL_LENGTH]
+        """Bound a label's values: a long one is cut, one too many becomes OTHER and is counted.
+
+        What is not valid Unicode (a lone surrogate) is replaced: one such label would fail the whole exposition.
+        """
+        value = str(value)[:LABEL_LENGTH].encode("utf-8", "replace").decode()
         if value in known or len(known) < LABEL_LIMIT:
             return value
         self.drops.count("calls", "label_limit", self.key)

@@ -156,8 +156,9 @@ class Call:
             return
         self._open = True
         aggregate = self._aggregate
-        if aggregate.on_begin is not None:
-            aggregate.on_begin()
+        on_begin = aggregate.on_begin
+        if on_begin is not None:
+            on_begin()
         # A set's `add` is atomic, so it needs no lock.
         aggregate.running.add(self)
         self._started = perf_counter() if started is None else started

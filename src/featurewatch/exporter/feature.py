@@ -150,9 +150,9 @@ def _checked(
     if not isinstance(id, str) or FEATURE_ID.fullmatch(id) is None:
         problems.append(f"id: expected {FEATURE_ID_RULE}, got {id!r}")
     for what, text in (("name", name), ("owner", owner), ("version", version)):
-        if not isinstance(text, str):
+        if not _is_text(text):
             problems.append(f"{what}: expected text, got {text!r}")
-    if isinstance(models, str) or not all(isinstance(model, str) and model for model in models):
+    if not isinstance(models, (list, tuple)) or not all(model and _is_text(model) for model in models):
         problems.append(f"models: expected a list of names, got {models!r}")
     if classify is not None and not callable(classify):
         problems.append(f"classify: expected a function of an exception, got {classify!r}")
@@ -166,3 +166,11 @@ def _checked(
         id, name or id, owner, version, tuple(models), classify,
         None if budget_usd_per_day is None else float(budget_usd_per_day),
     )  # fmt: skip
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether a value is text that UTF-8 can hold: a lone surrogate would fail every exposition."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import json
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
-from ..ids import new_id
-from ..model import FeatureKey, Level
+from ..model import FeatureKey
 from .config import Config
 from .drops import Drops
+from .lines import Line, render
 from .worker import Pause, Worker, silence
 
 if TYPE_CHECKING:
@@ -22,12 +21,6 @@ if TYPE_CHECKING:
 
 BATCH_BYTES: Final = 1024**2
 """A request's size before compression, about. Loki's limit inside is 4 MiB; near 1 MiB it answers fastest."""
-
-LINE_BYTES: Final = 256 * 1024
-"""Loki's limit for a line; a longer one is cut with a mark."""
-
-METADATA_BYTES: Final = 60 * 1024
-"""Loki's limit for a line's structured metadata is 64 KiB, ours among it."""
 
 LINGER_S: Final = 0.25
 """How long a line waits for others before it is sent."""
@@ -37,19 +30,6 @@ OVERHEAD_BYTES: Final = 400
 
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 30.0
-
-
-class Line(NamedTuple):
-    """A line as it waits. `extras` is the user's fields, or their JSON where they could still change."""
-
-    timestamp_ns: int
-    key: FeatureKey
-    level: Level
-    message: str
-    source: str
-    trace_id: str | None
-    user_id: str | None
-    extras: dict[str, Any] | str | None
 
 
 class Shipper:
@@ -91,7 +71,7 @@ class Shipper:
             before = self._bytes
             fits = before + size <= self._config.log_queue_bytes
             if fits:
-                self._bytes = before + size
+                self._bytes += size
                 self._waiting.append((line, size))
                 if before == 0:
                     self._first_at = time.monotonic()
@@ -195,70 +175,6 @@ class Shipper:
             **self._config.headers(self._url),
         }
         return httpx.Client(headers=headers, timeout=10.0)
-
-
-def render(lines: Iterable[Line], service: str) -> bytes:
-    """Render lines as the body of a push: one stream for each feature and environment, in the lines' order."""
-    streams: dict[FeatureKey, list[list[Any]]] = {}
-    for line in lines:
-        about = {"id": new_id(line.timestamp_ns), "level": line.level, "source": line.source}
-        if line.trace_id is not None:
-            about["trace_id"] = line.trace_id
-        if line.user_id is not None:
-            about["user_id"] = line.user_id
-        if line.extras:
-            about["metadata"] = metadata_text(line.extras)
-        streams.setdefault(line.key, []).append([str(line.timestamp_ns), cut(line.message), about])
-    body = {
-        "streams": [
-            {
-                "stream": {"service_name": service, "feature": key.feature, "environment": key.environment},
-                "values": values,
-            }
-            for key, values in streams.items()
-        ]
-    }
-    # "replace" turns what is not valid Unicode (lone surrogates) into "?", which JSON text survives.
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def metadata_text(extras: dict[str, Any] | str) -> str:
-    """Write a line's fields as one JSON object; what JSON cannot hold goes by its repr, what is too much is cut."""
-    if isinstance(extras, str):
-        text = extras
-    else:
-        try:
-            text = json.dumps(extras, default=repr, ensure_ascii=False, allow_nan=False)
-        except (ValueError, TypeError, RecursionError, RuntimeError):
-            text = json.dumps({str(name): _plain(value) for name, value in extras.items()}, ensure_ascii=False)
-    if len(text) * 4 > METADATA_BYTES and len(encoded := text.encode("utf-8", "replace")) > METADATA_BYTES:
-        # Escaping may double what is cut, hence the half.
-        kept = encoded[: METADATA_BYTES // 2].decode("utf-8", "ignore")
-        text = json.dumps({"cut": kept, "bytes": len(encoded)}, ensure_ascii=False)
-    return text
-
-
-def cut(message: str) -> str:
-    """Cut a message that is longer than Loki takes, with a mark that says how long it was."""
-    if len(message) * 4 <= LINE_BYTES:
-        return message
-    encoded = message.encode("utf-8", "replace")
-    if len(encoded) <= LINE_BYTES:
-        return message
-    mark = f"… [cut, {len(encoded)} bytes]"
-    return encoded[: LINE_BYTES - len(mark.encode())].decode("utf-8", "ignore") + mark
-
-
-def _plain(value: Any) -> Any:
-    """Reduce a value to what JSON holds: NaN, infinities and anything else go by their repr."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float) and value - value == 0:
-        return value
-    try:
-        return repr(value)
-    except Exception:
-        return f"<{type(value).__name__} whose repr fails>"
 
 
 def _said(answer: httpx.Response) -> str:

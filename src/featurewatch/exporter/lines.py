@@ -1,0 +1,136 @@
+"""Log lines as they wait, and as Loki's push JSON. Pure; everything here happens off the calling thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from ..ids import new_id
+from ..model import FeatureKey, Level
+from ..times import NS
+
+LINE_BYTES: Final = 256 * 1024
+"""Loki's limit for a line; a longer one is cut with a mark."""
+
+METADATA_BYTES: Final = 60 * 1024
+"""Loki's limit for a line's structured metadata is 64 KiB, our own fields among it."""
+
+
+class Line(NamedTuple):
+    """A line as it waits: what the calling thread could take without work.
+
+    Attributes:
+        time: seconds since the epoch as a float, as `logging` has it, or nanoseconds as an int.
+        level_number: as `logging` and loguru number them: 10 debug, 20 info, 30 warn, 40 error, 50 fatal.
+        extras: the app's own fields; `source`, `trace_id` and `user_id` among them become the line's.
+        trace_id: the current span's, 0 where there is none.
+    """
+
+    time: float
+    key: FeatureKey
+    level_number: int
+    message: str
+    source: str
+    extras: dict[str, Any] | None = None
+    trace_id: int = 0
+
+
+def render(lines: Iterable[Line], service: str) -> bytes:
+    """Render lines as the body of a push: one stream for each feature and environment, in the lines' order."""
+    streams: dict[FeatureKey, list[list[Any]]] = {}
+    for line in lines:
+        timestamp = line.time if isinstance(line.time, int) else nanoseconds(line.time)
+        about = {"id": new_id(timestamp), "level": level(line.level_number), "source": line.source}
+        if line.trace_id:
+            about["trace_id"] = f"{line.trace_id:032x}"
+        if line.extras:
+            _describe(about, line.extras)
+        value = [str(timestamp), cut(line.message), about]
+        if line.key in streams:
+            streams[line.key].append(value)
+        else:
+            streams[line.key] = [value]
+    body = {
+        "streams": [
+            {
+                "stream": {"service_name": service, "feature": key.feature, "environment": key.environment},
+                "values": values,
+            }
+            for key, values in streams.items()
+        ]
+    }
+    # "replace" turns what is not valid Unicode (lone surrogates) into "?", which JSON text survives.
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def level(number: int) -> Level:
+    """Map a level's number: below INFO debug (loguru's TRACE too), loguru's SUCCESS info, from CRITICAL on fatal."""
+    if number < 30:
+        return "info" if number >= 20 else "debug"
+    return "warn" if number < 40 else "error" if number < 50 else "fatal"
+
+
+def nanoseconds(seconds: float) -> int:
+    """Convert seconds since the epoch: the whole ones apart, since the product as a float would lose 256 ns."""
+    whole = int(seconds)
+    return whole * NS + round((seconds - whole) * NS)
+
+
+def metadata_text(extras: dict[str, Any]) -> str:
+    """Write fields as one JSON object; what JSON cannot hold goes by its repr, what is too much is cut."""
+    try:
+        text = json.dumps(extras, default=repr, ensure_ascii=False, allow_nan=False)
+    except Exception:  # a repr or a key may raise anything
+        text = json.dumps({str(name): plain(value) for name, value in extras.items()}, ensure_ascii=False)
+    if len(text) * 4 > METADATA_BYTES and len(encoded := text.encode("utf-8", "replace")) > METADATA_BYTES:
+        # Escaping may double what is kept, hence the half.
+        kept = encoded[: METADATA_BYTES // 2].decode("utf-8", "ignore")
+        text = json.dumps({"cut": kept, "bytes": len(encoded)}, ensure_ascii=False)
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Reduce a value to what JSON holds, as it is now; what it cannot hold goes by its repr."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    try:
+        return json.loads(json.dumps(value, default=repr, allow_nan=False))
+    except Exception:  # NaN, a circular reference, a repr that raises
+        try:
+            return repr(value)
+        except Exception:
+            return f"<{type(value).__name__} whose repr fails>"
+
+
+def cut(message: str) -> str:
+    """Cut a message that is longer than Loki takes, with a mark that says how long it was."""
+    if len(message) * 4 <= LINE_BYTES:
+        return message
+    encoded = message.encode("utf-8", "replace")
+    if len(encoded) <= LINE_BYTES:
+        return message
+    mark = f"… [cut, {len(encoded)} bytes]"
+    return encoded[: LINE_BYTES - len(mark.encode())].decode("utf-8", "ignore") + mark
+
+
+def _describe(about: dict[str, str], extras: dict[str, Any]) -> None:
+    """Put the fields that have a place of their own there, and the others into `metadata`."""
+    users = {name: value for name, value in extras.items() if name not in _OURS}
+    for name in ("source", "user_id"):
+        if extras.get(name) not in (None, ""):
+            about[name] = str(extras[name])
+    trace_id = extras.get("trace_id") or extras.get("otelTraceID")
+    if trace_id and trace_id != "0":
+        about["trace_id"] = str(trace_id)
+    if users:
+        about["metadata"] = metadata_text(users)
+
+
+_OURS: Final = frozenset(
+    {
+        "feature", "source", "trace_id", "user_id",
+        "otelTraceID", "otelSpanID", "otelServiceName", "otelTraceSampled",
+    }
+)  # fmt: skip
+"""Fields with a place of their own; the last four are what OpenTelemetry's logging instrumentation adds."""

@@ -1,0 +1,204 @@
+"""What is pushed by OTLP, decoded from a real request; and what faults of the collector do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+
+import featurewatch
+from exporter.conftest import Receiver
+from exporter.recorded import dropped
+from featurewatch import Feature
+from featurewatch.exporter.runtime import RUNTIME
+from featurewatch.families import BUCKETS, FAMILIES
+
+CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+
+
+def decode(body: bytes) -> ExportMetricsServiceRequest:
+    request = ExportMetricsServiceRequest()
+    request.ParseFromString(body)
+    return request
+
+
+def metrics(body: bytes) -> dict[str, Metric]:
+    return {
+        metric.name: metric
+        for resource in decode(body).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def attributes(pairs: Any) -> dict[str, str]:
+    return {pair.key: pair.value.string_value for pair in pairs}
+
+
+def points(metric: Metric) -> Iterator[tuple[dict[str, str], Any]]:
+    for point in getattr(metric, metric.WhichOneof("data") or "").data_points:
+        yield attributes(point.attributes), point
+
+
+def some_calls() -> Feature:
+    feature = Feature("chat", models=["gpt-5-mini"], owner="docs")
+    with feature.call() as call:
+        call.tokens(input=10)
+        call.cost(0.25)
+        call.first_token()
+    with feature.call() as call:
+        call.fail("refused")
+    return feature
+
+
+def test_a_push_carries_the_families_cumulatively(receiver: Receiver) -> None:
+    before = time.time_ns()
+    featurewatch.configure(endpoint=receiver.url, environment="production", service_name="reader", token="s3cret")
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    request = receiver.wait_for("/v1/metrics")[-1]
+    assert request.headers["authorization"] == "Bearer s3cret"
+    assert request.headers["content-type"] == "application/x-protobuf"
+    assert request.headers["content-encoding"] == "gzip"
+
+    (resource,) = decode(request.body).resource_metrics
+    assert attributes(resource.resource.attributes)["service.name"] == "reader"
+    assert attributes(resource.resource.attributes)["service.instance.id"] == RUNTIME.instance
+
+    found = metrics(request.body)
+    assert set(found) == set(FAMILIES) - {"feature_budget_usd_per_day", "feature_probe_success"}
+    base = {"feature": "chat", "environment": "production"}
+    sums = {tuple(sorted(labels.items())): point for labels, point in points(found["feature_requests_total"])}
+    success = sums[tuple(sorted((base | {"outcome": "success"}).items()))]
+    assert found["feature_requests_total"].sum.is_monotonic
+    assert found["feature_requests_total"].sum.aggregation_temporality == CUMULATIVE
+    assert (success.WhichOneof("value"), success.as_int) == ("as_int", 1)
+    assert before <= success.start_time_unix_nano <= success.time_unix_nano <= time.time_ns()
+    costs = {labels["source"]: point for labels, point in points(found["feature_cost_usd_total"])}
+    assert (costs["reported"].WhichOneof("value"), costs["reported"].as_double) == ("as_double", 0.25)
+    assert costs["estimated"].as_double == 0
+    tokens = {labels["kind"]: point.as_int for labels, point in points(found["feature_tokens_total"])}
+    assert tokens == {"input": 10, "output": 0, "cache_read": 0, "cache_write": 0, "reasoning": 0}
+    ((labels, histogram),) = points(found["feature_request_duration_seconds"])
+    assert labels == base
+    assert tuple(histogram.explicit_bounds) == BUCKETS
+    assert (histogram.count, sum(histogram.bucket_counts), len(histogram.bucket_counts)) == (2, 2, len(BUCKETS) + 1)
+    assert not histogram.HasField("min")
+    assert found["feature_request_duration_seconds"].unit == "s"
+    ((labels, _),) = points(found["feature_info"])
+    assert labels == base | {"name": "chat", "owner": "docs", "version": ""}
+    assert found["feature_info"].WhichOneof("data") == "gauge"
+
+
+def test_series_at_zero_are_pushed_before_the_first_call(receiver: Receiver) -> None:
+    featurewatch.configure(endpoint=receiver.url, push_interval=0.2)
+    Feature("chat")
+    request = receiver.wait_for("/v1/metrics")[0]
+    assert {point.as_int for _, point in points(metrics(request.body)["feature_requests_total"])} == {0}
+
+
+def test_pushes_come_at_the_interval_and_never_fall(receiver: Receiver) -> None:
+    featurewatch.configure(otlp_endpoint=receiver.url, push_interval=0.1)
+    feature = some_calls()
+    receiver.wait_for("/v1/metrics", 2)
+    with feature.call():
+        pass
+    featurewatch.flush(timeout=20)
+    counts = [
+        sum(point.as_int for _, point in points(metrics(request.body)["feature_requests_total"]))
+        for request in receiver.of("/v1/metrics")
+    ]
+    assert counts == sorted(counts)
+    assert counts[-1] == 3
+
+
+def test_resource_attributes_of_opentelemetry_are_kept(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=shop,host.name=h1")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "reader")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=docs")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    request = receiver.wait_for("/v1/metrics")[-1]
+    named = attributes(decode(request.body).resource_metrics[0].resource.attributes)
+    assert (named["service.namespace"], named["host.name"], named["service.name"]) == ("shop", "h1", "reader")
+    assert request.headers["x-team"] == "docs"
+
+
+def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status_code": 401, "reason": "Unauthorized"},
+        {"status_code": 400, "text": "no"},
+        {"status_code": 500},
+        {"exc": requests.exceptions.ConnectionError("refused")},
+        {"exc": requests.exceptions.SSLError("certificate")},
+        {"exc": requests.exceptions.ReadTimeout("slow")},
+    ],
+    ids=str,
+)
+def test_a_failing_collector_is_told_once_and_harms_nothing(
+    fault: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    with requests_mock.Mocker() as collector:
+        collector.post("http://collector/v1/metrics", **fault)
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=0.1)
+        some_calls()
+        assert not featurewatch.flush(timeout=1)
+        deadline = time.monotonic() + 20
+        while dropped("metrics", "push_failed") < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        featurewatch.shutdown(timeout=0)
+    assert dropped("metrics", "push_failed") >= 2
+    (line,) = own_lines(caplog)
+    assert line.startswith("metrics could not be pushed to http://collector/v1/metrics (")
+
+
+def test_what_could_not_be_pushed_comes_with_the_next_push(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "featurewatch")
+    with requests_mock.Mocker() as collector:
+        collector.post(
+            "http://collector/v1/metrics", [{"status_code": 500}, {"status_code": 500}, {"status_code": 200}]
+        )
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=0.1)
+        some_calls()
+        assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+        assert len(collector.request_history) >= 3
+    told, recovered = own_lines(caplog)
+    assert "could not be pushed" in told
+    assert "pushed to http://collector/v1/metrics again" in recovered
+
+
+def test_an_unavailable_collector_is_asked_again_within_the_push(caplog: pytest.LogCaptureFixture) -> None:
+    with requests_mock.Mocker() as collector:
+        busy = {"status_code": 503, "headers": {"Retry-After": "0"}}
+        collector.post("http://collector/v1/metrics", [busy, busy, {"status_code": 200}])
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=60)
+        some_calls()
+        assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+        assert len(collector.request_history) >= 3
+    assert own_lines(caplog) == []
+
+
+def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCaptureFixture) -> None:
+    featurewatch.configure(otlp_endpoint="http://127.0.0.1:9", push_interval=0.1)
+    started = time.monotonic()
+    feature = some_calls()
+    for _ in range(1000):
+        with feature.call():
+            pass
+    featurewatch.shutdown(timeout=0.5)
+    assert time.monotonic() - started < 10
