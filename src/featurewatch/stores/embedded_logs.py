@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -117,7 +117,7 @@ class EmbeddedLogs:
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         return await self._readers.run(lambda connection: log_queries.around(connection, entry_id, keys, count))
 
-    async def export(self, query: LogQuery) -> AsyncIterator[Sequence[LogEntry]]:
+    async def export(self, query: LogQuery) -> AsyncGenerator[Sequence[LogEntry], None]:
         """Yield the lines that had arrived when the export began; see LogStore."""
         cursor, last = None, self._last_position
         while True:
