@@ -60,13 +60,13 @@ def entry(
 class FakeLogs:
     """A LogStore: a list. `failure` is what every reading raises, `gate` what a reading waits for."""
 
-    def __init__(self) -> None:
-        self.lines: list[StoredLog] = []
+    def __init__(self, lines: Sequence[StoredLog] = ()) -> None:
+        self.lines = list(lines)
         self.failure: FeaturewatchError | None = None
         self.gate: asyncio.Event | None = None
         self.reads = 0
         self._listeners: list[LogListener] = []
-        self._positions = itertools.count(1)
+        self._positions = itertools.count(len(self.lines) + 1)
 
     def commit(self, entries: Sequence[LogEntry]) -> list[StoredLog]:
         """Keep entries without telling the listeners yet."""
@@ -132,9 +132,9 @@ class FakeLogs:
 class FakeState:
     """A StateStore: a dict of features and a list of events."""
 
-    def __init__(self) -> None:
+    def __init__(self, happened: Sequence[Event] = ()) -> None:
         self.records: dict[str, FeatureRecord] = {}
-        self.happened: list[Event] = []
+        self.happened = list(happened)
         self.failure: FeaturewatchError | None = None
         self._listeners: list[EventListener] = []
 
@@ -310,9 +310,14 @@ class FakeWebSocket:
         """How many messages of the client were not read."""
         return self._incoming.qsize()
 
+    def take(self, count: int | None = None) -> list[Any]:
+        """Return the next frames that were sent, at most `count`."""
+        size = self._sent.qsize()
+        return [orjson.loads(self._sent.get_nowait()) for _ in range(size if count is None else min(count, size))]
+
     def waiting(self) -> list[Any]:
         """Return what was sent and not read yet."""
-        return [orjson.loads(self._sent.get_nowait()) for _ in range(self._sent.qsize())]
+        return self.take()
 
     async def accept(self) -> None:
         self.accepted = True

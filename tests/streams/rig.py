@@ -17,10 +17,11 @@ from streams.fakes import KEY, Clock, FakeLogs, FakeMetrics, FakeState, FakeWebS
 
 
 class Rig:
-    def __init__(self, *, queue_bytes: int = 1024**2, max_streams: int = 100) -> None:
+    def __init__(self, *, queue_bytes: int = 1024**2, max_streams: int = 100, before: Rig | None = None) -> None:
         self.clock = Clock()
-        self.logs = FakeLogs()
-        self.state = FakeState()
+        # A bridge that was started anew finds the stores as the one before left them.
+        self.logs = FakeLogs(before.logs.lines if before else ())
+        self.state = FakeState(before.state.happened if before else ())
         self.metrics = FakeMetrics(self.clock)
         self.snapshots = Snapshots(self.metrics, self.state, window_s=300, clock=self.clock)
         self.hub = Hub(
