@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,7 @@ from featurewatch.bridge.decode_otlp import MetricBatch, decode_logs, decode_met
 from featurewatch.errors import BadInput, TooLarge, Unsupported
 from featurewatch.families import BUCKETS
 from featurewatch.model import FeatureKey, LogEntry, Sample
+from featurewatch.stores.embedded_metrics import EmbeddedMetrics
 
 NS = 10**9
 NOW = 1_771_000_003 * NS
@@ -502,6 +506,52 @@ def test_the_opentelemetry_sdk_set_to_delta_is_told_what_to_set(caplog: pytest.L
     [batch] = received
     assert (batch.samples, batch.rejected) == ([], 1)
     assert "cumulative" in batch.message
+
+
+_APP = """
+import sys
+import featurewatch
+
+featurewatch.configure(environment="staging", otlp_endpoint=sys.argv[1])
+chat = featurewatch.Feature("chat", name="Chat", owner="team", version="1.4", budget_usd_per_day=5)
+for number in range(20):
+    with chat.call(model="gpt-5-mini") as call:
+        call.tokens(input=100, output=10)
+        call.cost(usd=0.25)
+        call.first_token()
+        if number % 4 == 0:
+            call.fail("refused")
+    if number == 9:
+        featurewatch.flush(timeout=10)
+"""
+
+
+@pytest.mark.anyio
+async def test_what_our_own_exporter_pushes_arrives_whole(tmp_path: Path) -> None:
+    received: list[MetricBatch] = []
+    with receiver(received) as url:
+        app = await asyncio.create_subprocess_exec(sys.executable, "-c", _APP, url.removesuffix("/v1/metrics"))
+        assert await app.wait() == 0
+    assert len(received) >= 2
+    assert {(batch.rejected, batch.message) for batch in received} == {(0, "")}
+    store = await EmbeddedMetrics.open(tmp_path / "metrics.db", uptime_threshold=50, retention_s=86_400)
+    key = FeatureKey("chat", "staging")
+    try:
+        for batch in received:
+            await store.write(batch.samples)
+        figures = (await store.measure(None, 300))[key].metrics
+        assert (await store.info())[key] == {
+            "name": "Chat", "owner": "team", "version": "1.4", "budget_usd_per_day": "5",
+        }  # fmt: skip
+        assert await store.errors(key, 300) == {"refused": 5}
+        assert await store.in_progress(None) == {key: 0}
+        [cost] = await store.costs(key, 300)
+    finally:
+        await store.close()
+    assert (figures["total_requests"], figures["error_rate"], figures["tokens_per_request"]) == (20, 25, 110)
+    assert (figures["total_cost"], cost.model, cost.reported_usd) == (5, "gpt-5-mini", 5)
+    assert 0 < (figures["response_time"] or 0) < 1000
+    assert figures["time_to_first_token_p95"] is not None
 
 
 # Logs
