@@ -84,8 +84,8 @@ def metadata_text(extras: dict[str, Any]) -> str:
     except Exception:  # a repr or a key may raise anything
         text = json.dumps({str(name): plain(value) for name, value in extras.items()}, ensure_ascii=False)
     if len(text) * 4 > METADATA_BYTES and len(encoded := text.encode("utf-8", "replace")) > METADATA_BYTES:
-        # Escaping may double what is kept, hence the half.
-        kept = encoded[: METADATA_BYTES // 2].decode("utf-8", "ignore")
+        # Escaping may double what is kept, hence the half; the names around it are the rest.
+        kept = encoded[: METADATA_BYTES // 2 - 64].decode("utf-8", "ignore")
         text = json.dumps({"cut": kept, "bytes": len(encoded)}, ensure_ascii=False)
     return text
 

@@ -13,7 +13,7 @@ from ..model import FeatureKey
 from .aggregate import Distribution, Snapshot
 from .config import Config
 from .drops import Drops
-from .worker import Pause, Worker, on_own_thread
+from .worker import Pause, Worker, on_own_thread, silence
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -83,6 +83,7 @@ class Pusher:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
         logging.getLogger(_EXPORTER_LOGGER).addFilter(self._hear)
+        silence("urllib3.connectionpool")
         url = self._config.metrics_url
         named = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
         timeouts = ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
