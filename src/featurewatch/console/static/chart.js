@@ -180,7 +180,7 @@ export class Chart {
       setText(this.values[index].value, text);
       return `${this.series[index].label} ${text}`;
     });
-    this.plot.setAttribute("aria-label", `${this.title}, last hour. ${time === null ? "Latest" : clock(new Date(time))}: ${told.join(", ")}`);
+    this.plot.setAttribute("aria-label", `${this.title} from ${hourMinute(new Date(this.from))} to ${hourMinute(new Date(this.to))}. ${time === null ? "Latest" : clock(new Date(time))}: ${told.join(", ")}`);
   }
 
   /** @param {number} clientX @returns {number} the whole step there */

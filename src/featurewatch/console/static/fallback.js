@@ -29,12 +29,14 @@ export class Fallback {
     const stream = (/** @type {(message: any) => void} */ hear) => new Stream({ EventSource, random, hear, changed: () => this.#judge() });
     this.metrics = stream((message) => deliver(message));
     this.logs = stream((message) => deliver(message));
-    this.polled = false;
+    /** @type {boolean|null} whether the last poll was answered, null before the first */
+    this.polled = null;
   }
 
   /** @param {string} environment @param {import("./client.js").LogSubscription|null} logs */
   start(environment, logs) {
     this.running = true;
+    this.polled = null;
     this.environment = environment;
     this.focus(this.featureId);
     this.followLogs(logs);
@@ -88,7 +90,8 @@ export class Fallback {
   #judge() {
     if (!this.running) return;
     const open = this.metrics.isOpen || this.logs.isOpen;
-    this.settle(open ? "live-sse" : this.polled ? "live-polling" : "disconnected");
+    if (open) this.settle("live-sse");
+    else if (this.polled !== null) this.settle(this.polled ? "live-polling" : "disconnected");
   }
 }
 

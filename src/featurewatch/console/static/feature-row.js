@@ -43,6 +43,7 @@ export class FeatureRow {
 
   close() {
     this.history?.close();
+    this.element.remove();
   }
 
   touch() {

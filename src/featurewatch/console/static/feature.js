@@ -30,6 +30,16 @@ const CHARTS = [
   { title: "Cost", note: "per minute", bars: true, series: [{ metric: "total_cost", label: "Cost", tone: "cost" }] },
 ];
 
+/**
+ * Choose how much of the hour is drawn: a feature that has run for five minutes would be a sliver in it.
+ * @param {Record<string, import("./chart.js").Points>} points @param {number} now @returns {number} ms
+ */
+function spanOf(points, now) {
+  const known = Object.values(points).flatMap((line) => line.find(([, value]) => value !== null && value > 0)?.[0] ?? []);
+  const age = now - Math.min(now, ...known);
+  return known.length === 0 ? HOUR : ([HOUR / 4, HOUR / 2].find((span) => age < span * 0.9) ?? HOUR);
+}
+
 export class FeaturePage {
   /** @param {import("./main.js").Context} context @param {string} id */
   constructor(context, id) {
@@ -172,7 +182,7 @@ export class FeaturePage {
   #drawCharts() {
     if (this.history === null || document.hidden) return;
     const now = Date.now();
-    for (const chart of this.charts) chart.update(this.history.points, now - HOUR, now);
+    for (const chart of this.charts) chart.update(this.history.points, now - spanOf(this.history.points, now), now);
   }
 
   #missing() {

@@ -55,7 +55,10 @@ function details(line, search) {
     ["Trace id", line.trace_id ?? ""],
     ["User id", line.user_id ?? ""],
   ];
-  const metadata = line.metadata && Object.keys(line.metadata).length > 0 ? JSON.stringify(line.metadata, null, 2) : "";
+  // A text of several lines (a traceback) is read as such, not as one line full of \n.
+  const entries = Object.entries(line.metadata ?? {});
+  const texts = entries.filter(([, value]) => typeof value === "string" && value.includes("\n"));
+  const others = entries.filter(([name]) => !texts.some(([text]) => text === name));
   return h(
     "div",
     { class: "log-details" },
@@ -65,8 +68,14 @@ function details(line, search) {
       { class: "log-facts" },
       ...facts.filter(([, value]) => value !== "").flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, ...marked(value, name === "Source" ? search : ""), name === "Trace id" && copyButton(value))]),
     ),
-    metadata && h("div", { class: "log-metadata" }, h("h3", {}, "Metadata"), h("pre", {}, ...marked(metadata, search))),
+    others.length > 0 && block("Metadata", JSON.stringify(Object.fromEntries(others), null, 2), search),
+    ...texts.map(([name, text]) => block(name, String(text).trimEnd(), search)),
   );
+}
+
+/** @param {string} title @param {string} text @param {string} search */
+function block(title, text, search) {
+  return h("div", { class: "log-metadata" }, h("h3", {}, title), h("pre", {}, ...marked(text, search)));
 }
 
 /** @param {string} traceId */

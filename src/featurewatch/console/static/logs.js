@@ -36,7 +36,10 @@ export class LogDrawer {
       label: "Log lines",
       render: (row, open, index) => logRow(row, { search: this.filters.search, open, toggle: () => this.#toggle(row.id, index) }),
       onNearTop: () => void this.#loadOlder(),
-      onFollow: (following) => following && this.#caughtUp(),
+      onFollow: (following) => {
+        if (following) this.waiting = 0;
+        this.#drawStatus();
+      },
     });
     this.#build();
     this.flush = oncePerFrame(() => this.#flush());
@@ -233,11 +236,6 @@ export class LogDrawer {
     this.#drawStatus();
   }
 
-  #caughtUp() {
-    this.waiting = 0;
-    this.#drawStatus();
-  }
-
   /** @param {string} id @param {number} drawnAt where the row stood when it was drawn; lines before it may have come since */
   #toggle(id, drawnAt) {
     const found = this.buffer.rows[drawnAt]?.id === id ? drawnAt : this.buffer.rows.findIndex((row) => row.id === id);
@@ -269,7 +267,7 @@ export class LogDrawer {
       ? "Loading lines…"
       : this.failure || (filtered ? "No line matches these filters." : "No line yet. Lines appear here as the feature logs them.");
     if (count === 0) setText(this.note, said);
-    this.jump.hidden = this.list.following || count === 0;
+    this.jump.hidden = this.list.following || !this.list.overflows;
     setText(/** @type {Node} */ (this.jump.lastChild), this.waiting === 0 ? "Newest" : `${NUMBER.format(this.waiting)} new ${this.waiting === 1 ? "line" : "lines"}`);
     this.jump.classList.toggle("has-new", this.waiting > 0);
   }

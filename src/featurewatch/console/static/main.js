@@ -58,7 +58,9 @@ const loadFeatures = async () => {
     failure = "";
     store.setFeatures(features);
   } catch (error) {
-    failure = /** @type {Error} */ (error).message;
+    const { status, message } = /** @type {import("./api.js").ApiError} */ (error);
+    // Not signed in is no failure: the box that asks for the token says what to do.
+    failure = status === 401 ? "" : message;
     if ("draw" in page) page.draw();
   }
 };

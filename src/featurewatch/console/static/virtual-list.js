@@ -26,7 +26,13 @@ export class VirtualList {
     this.element = h("div", { class: "vlist", tabindex: "0", role: "region", "aria-label": label }, this.space);
     this.draw = oncePerFrame(() => this.#draw());
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.element.addEventListener("wheel", ({ deltaY }) => this.#turned(deltaY), { passive: true });
     new ResizeObserver(() => this.#measure()).observe(this.element);
+  }
+
+  /** Whether there is more than fits. */
+  get overflows() {
+    return this.element.scrollHeight > this.element.clientHeight;
   }
 
   /** Show other rows from the start. @param {Keyed[]} rows */
@@ -147,6 +153,14 @@ export class VirtualList {
     else if (scrollHeight - scrollTop - clientHeight < 4) this.#setFollowing(true);
     this.lastTop = scrollTop;
     this.draw();
+  }
+
+  /** A wheel is heard before the list moves: drawing its end in between would take the move back. @param {number} deltaY */
+  #turned(deltaY) {
+    const { scrollTop, scrollHeight, clientHeight } = this.element;
+    if (scrollHeight <= clientHeight) return;
+    if (deltaY < 0) this.#setFollowing(false);
+    else if (scrollHeight - scrollTop - clientHeight < 4) this.#setFollowing(true);
   }
 
   /** @param {boolean} following */
