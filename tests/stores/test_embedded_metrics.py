@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from featurewatch.errors import BadInput, StoreFull, Unavailable
 from featurewatch.model import CallReport, FeatureKey, Sample
 from featurewatch.stores.embedded_metrics import EmbeddedMetrics
-from featurewatch.stores.metric_figures import spans
 from featurewatch.stores.metric_ledger import Ids
 from featurewatch.stores.metric_samples import SERIES_LIMIT, add_samples
 from featurewatch.stores.metric_schema import SCHEMA
+from featurewatch.stores.metric_windows import spans
 from metric_samples import CHAT, NOW, NS, SEARCH, STAGED, App, Done, requests
 
 pytestmark = pytest.mark.anyio

@@ -17,8 +17,10 @@ from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
 from . import metric_calls, metric_figures, metric_samples, metric_upkeep
 from .group_commit import GroupWriter
 from .metric_calls import Price, PricedCall
+from .metric_history import history
 from .metric_ledger import Ids
 from .metric_schema import SCHEMA, TIERS, VERSION, Tier
+from .metric_windows import all_keys
 from .sqlite import Readers, connect, create
 
 __all__ = ["EmbeddedMetrics"]
@@ -37,7 +39,7 @@ def _no_price(model: str, tokens: Mapping[str, int]) -> float | None:
 
 
 class EmbeddedMetrics:
-    """A MetricStore over one SQLite file; see `metric_schema` for its tables, `metric_figures` for its windows.
+    """A MetricStore over one SQLite file; see `metric_schema` for its tables, `metric_windows` for what a window holds.
 
     What is acknowledged is on the disk, and what is sent again is not counted again. Samples may come in any order,
     late, or not at all: being cumulative, the last of each series tells everything.
@@ -147,7 +149,7 @@ class EmbeddedMetrics:
         return await self._writer.run(partial(self._add_calls, priced), weight=sum(map(len, calls.values())))
 
     async def keys(self) -> set[FeatureKey]:
-        return set((await self._readers.run(metric_figures.all_keys)).values())
+        return set((await self._readers.run(all_keys)).values())
 
     async def info(self) -> Mapping[FeatureKey, Mapping[str, str]]:
         return await self._readers.run(metric_figures.info)
@@ -166,9 +168,7 @@ class EmbeddedMetrics:
         if found is None:
             raise BadInput(f"metric: expected one of {', '.join(METRICS)}, got {metric[:64]!r}")
         expression, now_ns = found.expression, self._clock()
-        return await self._readers.run(
-            lambda db: metric_figures.history(db, key, expression, start_ms, end_ms, step_s, now_ns)
-        )
+        return await self._readers.run(lambda db: history(db, key, expression, start_ms, end_ms, step_s, now_ns))
 
     async def costs(self, key: FeatureKey, window_s: float) -> Sequence[ModelCost]:
         now_ns = self._clock()
