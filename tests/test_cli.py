@@ -321,6 +321,29 @@ def test_a_token_on_the_command_line_is_warned_about(served: Running) -> None:
     assert "FEATUREWATCH_TOKEN" not in ask(served, "logs", "export", "chat", FEATUREWATCH_TOKEN="fw_a_b").stderr
 
 
+def test_a_bridge_that_asks_for_a_token_says_where_to_put_it(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    token = command("token", "create", "--role", "viewer", "--features", "ch*", "--file", str(path)).stdout.strip()
+    writer = command("token", "create", "--role", "ingest", "--file", str(path)).stdout.strip()
+    with bridge(tmp_path / "data", env={"FEATUREWATCH_API_TOKENS_FILE": str(path)}) as served:
+        for feature in ("chat", "hidden"):
+            answer = httpx.post(
+                f"{served.url}/api/v1/logs", json={"featureId": feature, "message": "kept"}, trust_env=False,
+                headers={"Authorization": f"Bearer {writer}"},
+            )  # fmt: skip
+            assert answer.status_code == 200
+        refused = ask(served, "logs", "export", "chat")
+        assert refused.returncode == 1
+        assert "FEATUREWATCH_TOKEN" in one_line(refused.stderr)
+        wrong = ask(served, "tail", "chat", FEATUREWATCH_TOKEN="fw_a_b")
+        assert "FEATUREWATCH_TOKEN" in one_line(wrong.stderr)
+        assert (
+            json.loads(ask(served, "logs", "export", "chat", FEATUREWATCH_TOKEN=token).stdout)[0]["message"] == "kept"
+        )
+        hidden = ask(served, "logs", "export", "hidden", FEATUREWATCH_TOKEN=token)
+        assert "there are: chat" in one_line(hidden.stderr)
+
+
 def test_no_bridge_is_told_with_what_to_do() -> None:
     for line in (("tail", "chat"), ("logs", "export", "chat"), ("--url", "http://127.0.0.1:1", "tail", "chat")):
         done = command(*line, env={"FEATUREWATCH_URL": "http://127.0.0.1:1"})

@@ -15,7 +15,7 @@ from typing import Any
 
 from .commands import COMMANDS
 from .commands.parser import Parser, suggest
-from .errors import BadInput, FeaturewatchError, SettingsError
+from .errors import BadInput, FeaturewatchError, SettingsError, Unauthenticated
 
 __all__ = ["main"]
 
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough. Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Unauthenticated as error:
+        return _tell(f"{error}; FEATUREWATCH_TOKEN is where a command finds its token", 1)
     except FeaturewatchError as error:
         return _tell(str(error), 2 if isinstance(error, SettingsError | BadInput) else 1)
     except Exception as error:

@@ -145,7 +145,7 @@ def _progress(format_: str) -> Iterator[_Count]:
 
     columns = (
         SpinnerColumn(), TextColumn("{task.fields[lines]:,} lines"), TextColumn("{task.fields[rate]:,.0f} lines/s"),
-        DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn(),
+        FileSizeColumn(), TransferSpeedColumn(), TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("export", total=None, lines=0, rate=0.0)
