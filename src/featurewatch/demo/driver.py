@@ -27,7 +27,8 @@ async def drive(
 ) -> None:
     """Ask `features` until `stop` is set; requests still running then are cancelled.
 
-    Each feature serves at most eight requests at once; while it does, its next reader waits.
+    Each feature serves at most eight requests at once; while it does, its next reader waits. The first comes at
+    once.
 
     Raises:
         ExceptionGroup: `serve` failed; nothing more is asked.
@@ -53,10 +54,10 @@ async def _ask(
 ) -> None:
     places = asyncio.Semaphore(_MOST_AT_ONCE)
     while True:
-        await asyncio.sleep(walk.pause(feature, elapsed()))
         await places.acquire()
         request = requests.create_task(serve(walk.next(feature)))
         request.add_done_callback(lambda _: places.release())
+        await asyncio.sleep(walk.pause(feature, elapsed()))
 
 
 async def until_told(stop: asyncio.Event, seconds: float | None = None, parent: int | None = None) -> None:

@@ -65,13 +65,13 @@ class Rhythm:
 
 
 RHYTHMS: Final = {
-    "search": Rhythm(quiet=20, busy=150, period=180, phase=0.2),
-    "classify": Rhythm(quiet=15, busy=60, period=120, phase=0.5),
-    "summarize": Rhythm(quiet=12, busy=40, period=240, phase=0.3),
-    "extract": Rhythm(quiet=12, busy=45, period=150, phase=0.7),
-    "explain": Rhythm(quiet=8, busy=30, period=210, phase=0.4),
-    "rewrite": Rhythm(quiet=6, busy=24, period=300, phase=0.6),
-    "review": Rhythm(quiet=1.5, busy=3, period=600),
+    "search": Rhythm(quiet=40, busy=180, period=180, phase=0.3),
+    "classify": Rhythm(quiet=20, busy=70, period=120, phase=0.5),
+    "summarize": Rhythm(quiet=15, busy=50, period=240, phase=0.4),
+    "extract": Rhythm(quiet=15, busy=50, period=150, phase=0.4),
+    "explain": Rhythm(quiet=12, busy=40, period=210, phase=0.5),
+    "rewrite": Rhythm(quiet=8, busy=30, period=300, phase=0.6),
+    "review": Rhythm(quiet=1.5, busy=3, period=600, phase=0.4),
 }
 
 
