@@ -60,7 +60,7 @@ def ago(seconds: float) -> int:
     return NOW - int(seconds * NS)
 
 
-def busy(key: FeatureKey = CHAT, *, seed: int = 1, seconds: int = 900, each_second: int = 2) -> App:
+def busy(key: FeatureKey = CHAT, *, seed: int = 1, seconds: int = 900, each_second: int = 1) -> App:
     """An app that was called at random times, with every outcome and figure."""
     chance = random.Random(seed)
     app = App(key, start_ns=ago(seconds), in_progress=3, budget=25.0, info=("Chat", "team", "1.4"))
