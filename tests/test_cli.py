@@ -377,6 +377,24 @@ def test_export_writes_a_file_and_counts_its_lines(served: Running, tmp_path: Pa
     assert sorted(found.name for found in tmp_path.iterdir()) == ["all.csv", "all.json"]
 
 
+def test_export_shows_its_progress_on_a_terminal_and_only_there(served: Running, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "featurewatch.cli", "logs", "export", "chat", "-o", str(tmp_path / "all.json")],
+        stderr=theirs,
+        env=environment({"FEATUREWATCH_URL": served.url, "TERM": "xterm-256color", "COLUMNS": "120"}),
+    )
+    os.close(theirs)
+    shown = b""
+    while b"all.json" not in shown:
+        shown += os.read(ours, 4096)
+    assert process.wait(30) == 0
+    os.close(ours)
+    assert b"121 lines" in shown
+    assert b"lines/s" in shown
+    assert "lines/s" not in ask(served, "logs", "export", "chat", "-o", str(tmp_path / "again.json")).stderr
+
+
 def test_export_of_a_range(served: Running) -> None:
     entries = json.loads(ask(served, "logs", "export", "chat", "--search", "boom").stdout)
     at = entries[0]["timestamp"]

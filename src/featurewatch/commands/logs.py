@@ -135,7 +135,7 @@ def _progress(format_: str) -> Iterator[_Count]:
         return
     from rich.console import Console
     from rich.progress import (
-        DownloadColumn,
+        FileSizeColumn,
         Progress,
         SpinnerColumn,
         TextColumn,
