@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurewatch.errors import BadInput, StoreFull, Unavailable
+from featurewatch.errors import BadInput, OutOfRange, StoreFull, Unavailable
 from featurewatch.model import CallReport, FeatureKey, Sample
 from featurewatch.stores.embedded_metrics import EmbeddedMetrics
 from featurewatch.stores.metric_ledger import Ids
@@ -285,6 +285,15 @@ async def test_a_list_of_calls_is_counted_wholly_or_not_at_all(store: EmbeddedMe
         await store.record({CHAT: [call("a")], STAGED: [wrong]})
     assert await store.keys() == set()
     assert await store.record({CHAT: [call("a")], STAGED: [call("a")]}) == 2
+
+
+@pytest.mark.parametrize("timestamp_ns", [0, NOW - 401 * DAY, NOW + 11 * MINUTE, NOW + 1000 * DAY])
+async def test_a_call_that_could_not_be_kept_or_lies_ahead_is_refused(
+    store: EmbeddedMetrics, timestamp_ns: int
+) -> None:
+    with pytest.raises(OutOfRange, match=r"timestamp: expected one after 2025-.* ahead of 2026-.*, got "):
+        await store.record_calls(CHAT, [call("a"), call("b", timestamp_ns=timestamp_ns)])
+    assert await store.keys() == set()
 
 
 async def test_a_feature_of_calls_told_one_by_one_is_idle_for_a_day_and_then_absent(

@@ -14,6 +14,7 @@ from typing import Final, Self
 from ..errors import BadInput, FeaturewatchError
 from ..formulas import METRICS, metric_named
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
+from ..times import NS
 from . import metric_calls, metric_figures, metric_samples, metric_upkeep
 from .group_commit import GroupWriter
 from .metric_calls import Price, PricedCall
@@ -143,8 +144,11 @@ class EmbeddedMetrics:
 
         Raises:
             BadInput: the tokens of a call contradict each other.
+            OutOfRange: a call lies before what is kept, or more than 10 minutes ahead.
             TooMany: the disk is too far behind.
         """
+        now_ns = self._clock()
+        metric_calls.check_times(calls, now_ns - int(self._retention_s * NS), now_ns)
         priced = await asyncio.to_thread(self._priced, calls)
         return await self._writer.run(partial(self._add_calls, priced), weight=sum(map(len, calls.values())))
 

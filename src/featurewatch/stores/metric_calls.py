@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from .. import families
-from ..errors import BadInput
+from ..errors import BadInput, OutOfRange
 from ..families import BUCKETS
 from ..formulas import bucket_of
 from ..model import CallReport, FeatureKey
-from ..times import NS
+from ..times import NS, format_instant
 from .cumulative import Gain
 from .metric_ledger import Ids, Ledger
 
-__all__ = ["Price", "PricedCall", "add_calls", "estimated_cost"]
+__all__ = ["Price", "PricedCall", "add_calls", "check_times", "estimated_cost"]
 
 Price: TypeAlias = Callable[[str, Mapping[str, int]], float | None]
 PricedCall: TypeAlias = tuple[CallReport, float | None]
@@ -24,6 +24,7 @@ PricedCall: TypeAlias = tuple[CallReport, float | None]
 _STANDS_NS: Final = 24 * 3600 * NS
 """A feature whose calls are told one by one is idle, not absent, so long after the last of them."""
 
+_AHEAD_NS: Final = 600 * NS
 _UNKNOWN_MODEL: Final = "unknown"
 _OTHER_ERROR: Final = "other"
 
@@ -54,6 +55,21 @@ def add_calls(
                 ledger.add(k, family, labels, Gain(at, at, value, counts), _STANDS_NS)
     ledger.write()
     return new
+
+
+def check_times(calls: Mapping[FeatureKey, Sequence[CallReport]], oldest_ns: int, now_ns: int) -> None:
+    """Refuse calls that would be forgotten at once, or would stand in the future.
+
+    Raises:
+        OutOfRange: one of them is older than `oldest_ns`, or more than 10 minutes ahead of `now_ns`.
+    """
+    for told in calls.values():
+        for call in told:
+            if not oldest_ns <= call.timestamp_ns <= now_ns + _AHEAD_NS:
+                raise OutOfRange(
+                    f"timestamp: expected one after {format_instant(oldest_ns)} and at most 10 minutes ahead of "
+                    f"{format_instant(now_ns)}, got {format_instant(call.timestamp_ns)}"
+                )
 
 
 def estimated_cost(call: CallReport, price: Price) -> float | None:
