@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -46,7 +45,7 @@ class Config:
     push_interval: float = 5.0
     log_level: str = "debug"
     log_queue_bytes: int = 64 * 1024**2
-    exit_timeout: float = 3.0
+    exit_timeout: float = 5.0
     disabled: bool = False
     otel_metrics_url: str = ""
 
@@ -88,7 +87,9 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
     """
     for name in given:
         if name not in _CHECKS:
-            near = difflib.get_close_matches(name, _CHECKS, 1)
+            from difflib import get_close_matches  # needed for a mistake alone
+
+            near = get_close_matches(name, _CHECKS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(_CHECKS)}"
             raise TypeError(f"configure() has no setting {name!r}{hint}")
     problems: list[str] = []

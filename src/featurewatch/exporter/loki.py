@@ -14,7 +14,7 @@ from ..model import FeatureKey
 from .config import Config
 from .drops import Drops
 from .lines import Line, render
-from .worker import Pause, Worker, silence
+from .worker import LOADING, Pause, Worker, silence
 
 if TYPE_CHECKING:
     import httpx
@@ -44,6 +44,7 @@ class Shipper:
         config: Config,
         drops: Drops,
         *,
+        on_start: Callable[[], None] | None = None,
         new_client: Callable[[], httpx.Client] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -62,7 +63,7 @@ class Shipper:
         self._body = b""
         self._tries = 0
         self._retry_at = 0.0
-        self.worker = Worker("logs", self._ship)
+        self.worker = Worker("logs", self._ship, on_start)
 
     def put(self, line: Line, size: int) -> None:
         """Queue a line of about `size` bytes of text."""
@@ -127,13 +128,14 @@ class Shipper:
 
     def _send(self) -> float | None:
         """Send the batch; None where it is done with (accepted or refused), else seconds until it is tried again."""
-        import httpx
-
         if self._client is None:
-            self._client = self._new_client()
+            with LOADING:
+                self._client = self._new_client()
+        from httpx import HTTPError
+
         try:
             answer = self._client.post(self._url, content=self._body)
-        except httpx.HTTPError as error:
+        except HTTPError as error:
             return self._again(f"{type(error).__name__}: {error}")
         if answer.status_code == 204:
             self._drops.recovered("ship", "lines are shipped to %s again", self._url)
@@ -164,6 +166,8 @@ class Shipper:
             self._drops.count("logs", reason, key, count)
 
     def _default_client(self) -> httpx.Client:
+        import encodings.idna  # noqa: F401  # what a first connection imports
+
         import httpx
 
         for logger in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):

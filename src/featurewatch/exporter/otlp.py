@@ -13,7 +13,7 @@ from ..model import FeatureKey
 from .aggregate import Distribution, Snapshot
 from .config import Config
 from .drops import Drops
-from .worker import Pause, Worker, on_own_thread, silence
+from .worker import LOADING, Pause, Worker, on_own_thread, silence
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -39,14 +39,21 @@ class Pusher:
     Totals are cumulative: a push that fails loses nothing, the next one carries it.
     """
 
-    def __init__(self, host: Host, config: Config, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        *,
+        on_start: Callable[[], None] | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._host = host
         self._config = config
         self._clock = clock
         self._started = clock()
         self._exporter: Any = None
         self._reason = ""
-        self.worker = Worker("metrics", self._push)
+        self.worker = Worker("metrics", self._push, on_start)
 
     def stop(self, deadline: float) -> None:
         """End the thread, and a retry that it waits in."""
@@ -56,10 +63,9 @@ class Pusher:
         self.worker.stop(deadline, flush=False)
 
     def _push(self) -> Pause:
-        from opentelemetry.sdk.metrics.export import MetricExportResult
-
         if self._exporter is None:
-            self._exporter = self._new_exporter()
+            with LOADING:
+                self._exporter = self._new_exporter()
         host, url = self._host, self._config.metrics_url
         snapshots = host.snapshots()
         if not snapshots:
@@ -69,7 +75,7 @@ class Pusher:
             started_ns=self._started, now_ns=self._clock(),
         )  # fmt: skip
         self._reason = "no answer"
-        if self._exporter.export(data) is MetricExportResult.SUCCESS:
+        if self._exporter.export(data).name == "SUCCESS":
             host.drops.recovered("push", "metrics are pushed to %s again", url)
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
@@ -79,6 +85,8 @@ class Pusher:
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
 
     def _new_exporter(self) -> Any:
+        """Import all that a push needs, what it would import at its first request included, and make the exporter."""
+        import requests.exceptions  # noqa: F401
         from opentelemetry.exporter.otlp.proto.http import Compression
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 

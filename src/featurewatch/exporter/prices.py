@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..families import TOKEN_KINDS
 from .drops import Drops
-from .worker import Pause, Worker
+from .worker import LOADING, Pause, Worker
 
 if TYPE_CHECKING:
     from .aggregate import Aggregate
@@ -100,7 +100,9 @@ class Estimator:
 
 @functools.cache
 def _table() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    from genai_prices import Usage, calc_price
+    with LOADING:
+        import genai_prices.data  # noqa: F401  # what a first look-up imports
+        from genai_prices import Usage, calc_price
 
     return calc_price, Usage
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from .aggregate import Aggregate, Declaration, Snapshot
 from .config import Config
 from .drops import Drops
 from .prices import Estimator
+from .worker import LOADING, THREAD_PREFIX
 
 if TYPE_CHECKING:
     from .feature import Feature
@@ -64,7 +66,6 @@ class Runtime:
         Raises:
             SettingsError: it was declared differently; the message names what differs.
         """
-        config = self.config
         with self._lock:
             known = self.features.get(declaration.id)
             if known is not None:
@@ -73,7 +74,7 @@ class Runtime:
             feature._declaration = declaration
             feature._aggregate = self._aggregate_for(declaration, None)
             self.features[declaration.id] = feature
-            if self.pusher is not None and not config.disabled:
+            if self.pusher is not None:
                 self.pusher.worker.wake()
             return feature
 
@@ -137,26 +138,34 @@ class Runtime:
     def _send(self, config: Config) -> None:
         """Build what sends by the configuration; the threads start when there is something to send."""
         old_pusher, old_shipper = self.pusher, self.shipper
-        self.pusher = self.shipper = None
-        if not config.disabled and config.metrics_url:
-            from .otlp import Pusher
+        self.pusher, self.shipper = self._new_pusher(config), self._new_shipper(config)
+        if self.pusher is not None and self.features:
+            self.pusher.worker.wake()
+        if old_pusher is None and old_shipper is None:
+            return
 
-            self.pusher = Pusher(self, config)
-            if self.features:
-                self.pusher.worker.wake()
-        if not config.disabled and config.logs_url:
-            from .loki import Shipper
+        def drain() -> None:
+            deadline = time.monotonic() + config.exit_timeout
+            if old_shipper is not None:
+                old_shipper.stop(deadline)
+            if old_pusher is not None:
+                old_pusher.stop(deadline)
 
-            self.shipper = Shipper(config, self.drops)
-        if old_shipper is not None or old_pusher is not None:
+        threading.Thread(target=drain, name=f"{THREAD_PREFIX}drain", daemon=True).start()
 
-            def drain() -> None:
-                deadline = time.monotonic() + config.exit_timeout
-                for old in (old_shipper, old_pusher):
-                    if old is not None:
-                        old.stop(deadline)
+    def _new_pusher(self, config: Config) -> Pusher | None:
+        if config.disabled or not config.metrics_url:
+            return None
+        from .otlp import Pusher
 
-            threading.Thread(target=drain, name="featurewatch-drain", daemon=True).start()
+        return Pusher(self, config, on_start=self._on_start)
+
+    def _new_shipper(self, config: Config) -> Shipper | None:
+        if config.disabled or not config.logs_url:
+            return None
+        from .loki import Shipper
+
+        return Shipper(config, self.drops, on_start=self._on_start)
 
     def _hook(self) -> None:
         if self._hooked:
@@ -164,7 +173,17 @@ class Runtime:
         self._hooked = True
         atexit.register(self._at_exit)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+            os.register_at_fork(
+                before=LOADING.acquire, after_in_parent=LOADING.release, after_in_child=self._after_fork
+            )
+
+    def _on_start(self) -> None:
+        """See to the end of a process that multiprocessing forked: it ends without running what atexit registered."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._at_exit, exitpriority=0)
 
     def _at_exit(self) -> None:
         """Count the calls that the end of the process cuts off as cancelled, and send what is left."""
@@ -180,6 +199,7 @@ class Runtime:
         Locks are made anew, since a thread that does not exist here may hold them. The threads start again at the
         child's first call or line, not before: a child that only computes sends nothing.
         """
+        LOADING.release()
         self._lock = threading.RLock()
         self.drops.reset()
         self.instance = _new_instance()
@@ -188,26 +208,18 @@ class Runtime:
             aggregate.reset()
         if self._config is None:
             return
-        self.pusher = self.shipper = None
-        config = self._config
-        if config.disabled:
-            return
-        if config.logs_url:
-            from .loki import Shipper
-
-            self.shipper = Shipper(config, self.drops)
-        if config.metrics_url:
-            from .otlp import Pusher
-
-            self.pusher = pusher = Pusher(self, config)
-
-            def begin() -> None:
-                for aggregate in self._aggregates():
-                    aggregate.on_begin = None
-                pusher.worker.wake()
-
+        self.shipper = None if self.shipper is None else self._new_shipper(self._config)
+        self.pusher = None if self.pusher is None else self._new_pusher(self._config)
+        if self.pusher is not None:
             for aggregate in self._aggregates():
-                aggregate.on_begin = begin
+                aggregate.on_begin = self._first_begin
+
+    def _first_begin(self) -> None:
+        for aggregate in self._aggregates():
+            aggregate.on_begin = None
+        pusher = self.pusher
+        if pusher is not None:
+            pusher.worker.wake()
 
     def _aggregates(self) -> list[Aggregate]:
         current = (feature._aggregate for feature in self.features.values())

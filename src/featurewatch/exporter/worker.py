@@ -13,6 +13,10 @@ from .drops import LOGGER
 THREAD_PREFIX: Final = "featurewatch-"
 """How the threads of the exporter are named; what they log is never shipped."""
 
+LOADING: Final = threading.RLock()
+"""Held while a thread of the exporter imports; a fork waits for it. A child forked in the middle of an import could
+never import that module: the import's lock would be held by a thread that it does not have."""
+
 
 def on_own_thread(record: logging.LogRecord) -> bool:
     """Tell whether one of the exporter's threads logged the record: the HTTP client that it uses, for instance."""
@@ -36,11 +40,12 @@ class Pause(NamedTuple):
 
 
 class Worker:
-    """Runs `work` in rounds on a thread that starts at the first `wake` or `flush`."""
+    """Runs `work` in rounds on a thread that starts at the first `wake` or `flush`; `on_start` is told of that."""
 
-    def __init__(self, name: str, work: Callable[[], Pause]) -> None:
+    def __init__(self, name: str, work: Callable[[], Pause], on_start: Callable[[], None] | None = None) -> None:
         self._name = THREAD_PREFIX + name
         self._work = work
+        self._on_start = on_start
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._woken = False
@@ -93,6 +98,8 @@ class Worker:
             except RuntimeError:
                 return False
             self._thread = thread
+            if self._on_start is not None:
+                self._on_start()
         return self._thread is not None
 
     def _inline(self, ticket: int) -> bool:
