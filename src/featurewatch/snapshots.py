@@ -104,14 +104,16 @@ class Snapshots:
         chosen = self.directory.choose(feature)
         if chosen is None:
             record = (await self._state.features()).get(feature)
-            measured = {key for key in await self._metrics.keys() if key.feature == feature} if record is None else {}
-            if record is None and not measured:
+            if record is None:
                 raise unknown_feature(feature)
-            self.directory.note([*measured, *(self._places(record) if record else ())])
+            self.directory.note(self._places(record))
             chosen = self.directory.choose(feature)
         return asked or chosen or self._default_environment
 
-    def _places(self, record: FeatureRecord) -> list[FeatureKey]:
+    def _places(self, record: FeatureRecord, sending: Collection[str] = ()) -> list[FeatureKey]:
+        """List where a feature was seen or declared; one that was seen nowhere stands in the default environment."""
+        if not record.environments and record.id in sending:
+            return []
         return [FeatureKey(record.id, name) for name in record.environments or (self._default_environment,)]
 
     def _done(self, query: _Query, task: asyncio.Task[list[MetricsSnapshot]]) -> None:
@@ -135,8 +137,10 @@ class Snapshots:
                 raise
             return stale
         if keys is None:
-            declared = [key for record in records.values() for key in self._places(record)]
-            keys = frozenset(declared) | {key for key, value in measured.items() if sends(value.metrics)}
+            sending = {key for key, value in measured.items() if sends(value.metrics)}
+            names = {key.feature for key in sending}
+            declared = [key for record in records.values() for key in self._places(record, names)]
+            keys = frozenset(sending.union(declared))
             self.directory.note(keys)
         snapshots = self._judged(sorted(keys), measured, records)
         self._keep((window_s, uptime_window_s), snapshots)

@@ -85,7 +85,7 @@ class Reader:
             self.socket = None
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     actions=ACTIONS,
     levels=st.sets(st.sampled_from(LEVELS)),
