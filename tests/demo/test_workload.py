@@ -30,7 +30,7 @@ def test_questions_and_texts_come_from_the_corpus(corpus: Corpus, library: Libra
     walk = Walk(corpus, library.passages, 3)
     texts = {passage.text for passage in library.passages}
     assert {walk.next("classify").wish.text for _ in range(50)} <= texts
-    assert all(len(walk.next("search").wish.text.split()) <= 5 for _ in range(50))
+    assert all(len(walk.next("search").wish.text.split()) <= 6 for _ in range(50))
     questions = [walk.next("explain").wish for _ in range(100)]
     assert all(wish.text.startswith("How do I ") and wish.text.endswith("?") for wish in questions)
     assert 0 < sum(wish.patience is not None for wish in questions) < 50

@@ -26,7 +26,7 @@ def register(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = add_command(
         commands, "demo", _demo, extra="bridge",
-        help="show it: run an example app and a bridge for it on this machine",
+        help="run an example app and a bridge for it, to see everything live on this machine",
         examples=(
             "  featurewatch demo\n"
             "  featurewatch demo --port 9000 --open\n\n"

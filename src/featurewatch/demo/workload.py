@@ -117,7 +117,7 @@ class Walk:
         line = lot.choice(self._passages).text.strip().partition("\n")[0]
         words = line.split()
         start = lot.randrange(max(1, len(words) - 3))
-        query = " ".join(words[start : start + lot.randint(2, 5)])
+        query = " ".join(words[start : start + lot.randint(3, 6)])
         return Wish(query, query)
 
     def _classify(self, lot: random.Random) -> Wish:
