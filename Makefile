@@ -46,11 +46,11 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m featurewatch.bridge.openapi --check docs/openapi.json
+	$(BIN)/python -m featurewatch.bridge.openapi --check
 	$(BIN)/python -m featurewatch.commands.settings_page --check
 
 generated: $(VENV)/.test
-	$(BIN)/python -m featurewatch.bridge.openapi docs/openapi.json
+	$(BIN)/python -m featurewatch.bridge.openapi
 	$(BIN)/python -m featurewatch.commands.settings_page
 
 bench: $(VENV)/.test

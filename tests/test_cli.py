@@ -473,11 +473,12 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 """
 
 
-def test_a_reader_that_has_enough_ends_the_export_quietly(served: Running) -> None:
-    send(served.url, "long", *(f"{n} {'x' * 2000}" for n in range(2000)))
-    line = f"{sys.executable} -m featurewatch.cli logs export long | head -c 100; echo; echo ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize("line", ["logs export long", "tail long -n 1000"])
+def test_a_reader_that_has_enough_ends_the_command_quietly(served: Running, line: str) -> None:
+    send(served.url, "long", *(f"{n} {'x' * 2000}" for n in range(1000)))
+    piped = f"{sys.executable} -m featurewatch.cli {line} | head -c 100; echo; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["bash", "-c", line],
+        ["bash", "-c", piped],
         capture_output=True,
         text=True,
         env=environment({"FEATUREWATCH_URL": served.url}),

@@ -11,8 +11,8 @@ import asyncio
 import ipaddress
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import urlencode, urlsplit
@@ -158,9 +158,10 @@ class AsyncClient:
                 async with self._connected(feature, environment, after) as socket:
                     if logs:
                         await socket.send(_subscription(feature, filters, environment, after))
-                    async for message in _messages(socket):
-                        after = message.id or after
-                        yield message
+                    async with aclosing(_messages(socket)) as messages:
+                        async for message in messages:
+                            after = message.id or after
+                            yield message
             except FeaturewatchError as error:
                 if isinstance(error, _FINAL):
                     raise
@@ -221,7 +222,7 @@ class AsyncClient:
             raise Unavailable(f"{self._base} broke off: {_line(error)}") from None
 
 
-async def _messages(socket: ClientConnection) -> AsyncIterator[Message]:
+async def _messages(socket: ClientConnection) -> AsyncGenerator[Message]:
     async for frame in socket:
         told = json.loads(frame)
         for one in told if isinstance(told, list) else [told]:

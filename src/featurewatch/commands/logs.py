@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,12 +61,13 @@ def _export(arguments: argparse.Namespace) -> int:
     async def export(write: Callable[[bytes], None]) -> None:
         async with AsyncClient(bridge.url, bridge.token, bridge.prefix, timeout=120) as client:
             await check_feature(client, arguments.feature)
-            parts: AsyncIterator[bytes] = client.export(
+            parts = client.export(
                 arguments.feature, format=format_, environment=arguments.environment, time_range=arguments.since,
                 start_time=arguments.start, end_time=arguments.end, **filters(arguments),
             )  # fmt: skip
-            async for part in parts:
-                write(part)
+            async with aclosing(parts):
+                async for part in parts:
+                    write(part)
 
     # A SIGTERM has to pass through what removes the part of a file.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

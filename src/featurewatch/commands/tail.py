@@ -7,7 +7,8 @@ import asyncio
 import json
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from .parser import Commands, add_command, add_connection, connection, suggest
@@ -88,17 +89,18 @@ def _tail(arguments: argparse.Namespace) -> int:
     async def follow() -> None:
         async with AsyncClient(bridge.url, bridge.token, bridge.prefix) as client:
             await check_feature(client, arguments.feature)
-            async for told in _followed(client, arguments):
-                if isinstance(told, Mapping):
-                    printer.line(told)
-                else:
-                    _note(printer, told)
+            async with aclosing(_followed(client, arguments)) as followed:
+                async for told in followed:
+                    if isinstance(told, Mapping):
+                        printer.line(told)
+                    else:
+                        _note(printer, told)
 
     asyncio.run(follow())
     return 0
 
 
-async def _followed(client: AsyncClient, arguments: argparse.Namespace) -> AsyncIterator[Mapping[str, Any] | Message]:
+async def _followed(client: AsyncClient, arguments: argparse.Namespace) -> AsyncGenerator[Mapping[str, Any] | Message]:
     """Yield lines, each once, and the messages that say what became of the stream."""
     printed: deque[str] = deque(maxlen=_REMEMBERED)
     known: set[str] = set()
@@ -116,27 +118,30 @@ async def _followed(client: AsyncClient, arguments: argparse.Namespace) -> Async
         return found
 
     chosen = filters(arguments)
-    async for message in client.stream(arguments.feature, environment=arguments.environment, filters=chosen):
-        if message.type == "log_entry":
-            for entry in fresh([message.data]):
-                yield entry
-        elif message.type == "log_history" and begun:
-            for entry in fresh(message.data):
-                yield entry
-        elif message.type == "log_history":
-            begun = True
-            async for page in _history(client, arguments, message.data):
-                for entry in fresh(page):
+    stream = client.stream(arguments.feature, environment=arguments.environment, filters=chosen)
+    async with aclosing(stream):
+        async for message in stream:
+            if message.type == "log_entry":
+                for entry in fresh([message.data]):
                     yield entry
-            # What the stream brought and is not shown was left out on purpose: it must not come after a reconnect.
-            fresh(message.data)
-        elif message.type in ("gap", "disconnected", "connection_confirmed", "error"):
-            yield message
+            elif message.type == "log_history" and begun:
+                for entry in fresh(message.data):
+                    yield entry
+            elif message.type == "log_history":
+                begun = True
+                async with aclosing(_history(client, arguments, message.data)) as pages:
+                    async for page in pages:
+                        for entry in fresh(page):
+                            yield entry
+                # What the stream brought and is not shown was left out on purpose: a reconnect must not bring it.
+                fresh(message.data)
+            elif message.type in ("gap", "disconnected", "connection_confirmed", "error"):
+                yield message
 
 
 async def _history(
     client: AsyncClient, arguments: argparse.Namespace, brought: Sequence[Mapping[str, Any]]
-) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+) -> AsyncGenerator[Sequence[Mapping[str, Any]]]:
     """Yield the lines to begin with. The stream is open already: what comes meanwhile is not missed."""
     query = {"environment": arguments.environment, **filters(arguments)}
     if arguments.since:
