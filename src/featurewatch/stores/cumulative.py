@@ -27,8 +27,10 @@ __all__ = ["Gain", "Point", "apportion", "gain", "pieces"]
 MINUTE_NS: Final = 60 * NS
 HOUR_NS: Final = 3600 * NS
 
-_BY_MINUTE_NS: Final = 24 * HOUR_NS
 _AT_MOST_NS: Final = 30 * 24 * HOUR_NS
+_GRADES: Final = ((HOUR_NS, 24 * HOUR_NS), (15 * MINUTE_NS, HOUR_NS), (MINUTE_NS, 1))
+"""Widths of pieces, each up to so long before the end. What lies far back is shared coarsely, so that the first push
+after a day without the bridge is not a thousand rows for each series."""
 
 
 class Point(NamedTuple):
@@ -77,15 +79,14 @@ def pieces(since_ns: int, until_ns: int) -> list[tuple[int, int]]:
     """Cut the time in which something was gained into (end, length) pieces, oldest first, in nanoseconds.
 
     Up to a minute is one piece. Longer gaps (the bridge or the way to it was down) are cut at the minutes of the
-    last 24 hours before `until_ns` and at the hours before those, 30 days back at most.
+    last hour before `until_ns`, at the quarters of the last day, and at the hours before, 30 days back at most.
     """
     if until_ns - since_ns <= MINUTE_NS:
         return [(until_ns, max(1, until_ns - since_ns))]
-    since_ns = max(since_ns, until_ns - _AT_MOST_NS)
-    by_minute = max(since_ns, (until_ns - _BY_MINUTE_NS) // HOUR_NS * HOUR_NS)
-    hours = range((since_ns // HOUR_NS + 1) * HOUR_NS, by_minute, HOUR_NS)
-    minutes = range((by_minute // MINUTE_NS + 1) * MINUTE_NS, until_ns, MINUTE_NS)
-    edges = [since_ns, *hours, *([by_minute] if by_minute > since_ns else []), *minutes, until_ns]
+    edges = [max(since_ns, until_ns - _AT_MOST_NS)]
+    for width, reach in _GRADES:
+        edges += range((edges[-1] // width + 1) * width, until_ns - reach + 1, width)
+    edges.append(until_ns)
     return [(end, end - start) for start, end in pairwise(edges)]
 
 
