@@ -152,10 +152,12 @@ def held(path: Path) -> Iterator[None]:
 async def test_a_full_queue_refuses_and_says_when_to_come_back(path: Path) -> None:
     async with opened(path, queue_bytes=MIB) as store:
         with held(path):
-            waiting = [asyncio.create_task(store.append([line("x" * 300_000)])) for _ in range(3)]
+            waiting = [asyncio.create_task(store.append([line("x" * 300_000)]))]
+            await asyncio.sleep(0.2)  # this one is on its way to the disk, the next two are in the queue
+            waiting += [asyncio.create_task(store.append([line("x" * 300_000)])) for _ in range(2)]
             await asyncio.sleep(0)
             assert 900_000 < store.queued_bytes <= MIB
-            with pytest.raises(TooMany, match="wait for the disk") as refused:
+            with pytest.raises(TooMany, match="the disk is slower than what comes: send again") as refused:
                 await store.append([line("x" * 300_000)])
             assert refused.value.retry_after >= 1
         assert await asyncio.gather(*waiting) == [1, 1, 1]

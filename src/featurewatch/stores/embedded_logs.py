@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ..errors import TooMany, Unavailable
 from ..model import FeatureKey, LogEntry, StoredLog
+from ..times import NS
 from . import log_queries
 from .base import LogListener, LogPage, LogQuery
+from .group_commit import GroupWriter
 from .log_cursor import Cursor
-from .log_retention import Retention, Sweeper
+from .log_ledger import Added, LogLedger, weigh
+from .log_retention import SWEEP_EVERY_S, Retention, Sweeper
 from .log_schema import SCHEMA, VERSION
-from .log_writer import Append, LogWriter
 from .sqlite import Readers, connect, create, translated
 
 __all__ = ["EmbeddedLogs"]
 
 _EXPORT_CHUNK: Final = 2000
 _GROUP_BYTES: Final = 4 * 1024**2
+_LOOK_AT_CLOCK_S: Final = 1.0
 
 
 class EmbeddedLogs:
@@ -32,15 +38,18 @@ class EmbeddedLogs:
     `max_bytes` the oldest by arrival go.
     """
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, path: Path, writer: GroupWriter, ledger: LogLedger, readers: Readers, clock: Callable[[], int]
+    ) -> None:
         self._path = path
-        self._loop = loop
+        self._writer = writer
+        self._ledger = ledger
+        self._readers = readers
+        self._clock = clock
+        self._last_position = ledger.last_position
         self._listeners: list[LogListener] = []
-        self._promises: dict[Append, asyncio.Future[int]] = {}
-        self._writer: LogWriter
-        self._sweeper: Sweeper
-        self._readers: Readers
-        self._last_position = 0
+        self._removed = {"age": 0, "size": 0}
+        self._sweeping = asyncio.create_task(self._sweep_for_ever())
 
     @classmethod
     async def open(
@@ -57,50 +66,36 @@ class EmbeddedLogs:
         Raises:
             Unavailable: it cannot be opened, is corrupt or of another version; StoreLocked: another process holds it.
         """
-        store = cls(path, asyncio.get_running_loop())
-        await asyncio.to_thread(store._open, Retention(retention_s, max_bytes), queue_bytes, clock)
-        return store
-
-    def _open(self, retention: Retention, queue_bytes: int, clock: Callable[[], int]) -> None:
-        connection = connect(self._path)
-        try:
-            create(connection, self._path, version=VERSION, schema=SCHEMA)
-            with translated(self._path):
-                retention.prepare(connection)
-                self._sweeper = Sweeper(connection, retention, clock)
-                self._writer = LogWriter(
-                    connection,
-                    self._path,
-                    self._sweeper,
-                    queue_bytes=queue_bytes,
-                    group_bytes=min(_GROUP_BYTES, retention.max_bytes // 32),
-                    done=self._written,
-                )
-        except BaseException:
-            connection.close()
-            raise
-        self._last_position = self._writer.last_position
-        self._readers = Readers(self._path, name="featurewatch-log-reader")
+        retention = Retention(retention_s, max_bytes)
+        connection, ledger = await asyncio.to_thread(_open, path, retention)
+        writer = GroupWriter(
+            connection,
+            path,
+            capacity=queue_bytes,
+            together=min(_GROUP_BYTES, max_bytes // 32),
+            undone=ledger.forget_names,
+            name="featurewatch-log-writer",
+        )
+        return cls(path, writer, ledger, Readers(path, name="featurewatch-log-reader"), clock)
 
     @property
     def queued_bytes(self) -> int:
         """Bytes of lines that wait for the disk."""
-        return self._writer.queued_bytes
+        return self._writer.weight
 
     @property
     def removed(self) -> Mapping[str, int]:
-        """How many lines retention removed since the start, by its reason."""
-        return {"age": self._sweeper.removed_by_age, "size": self._sweeper.removed_by_size}
+        """How many lines retention removed since the start, by its reason: age or size."""
+        return dict(self._removed)
 
     async def append(self, entries: Sequence[LogEntry]) -> int:
         """Keep the lines; see LogStore. A cancelled append may have been kept all the same."""
         if not entries:
             return 0
-        append = Append(entries)
-        self._writer.submit(append)
-        promise: asyncio.Future[int] = self._loop.create_future()
-        self._promises[append] = promise
-        return await promise
+        added = await self._writer.run(
+            lambda connection: self._ledger.add(connection, entries), weight=weigh(entries), then=self._tell
+        )
+        return len(added.lines)
 
     def listen(self, listener: LogListener) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -143,30 +138,56 @@ class EmbeddedLogs:
 
     async def close(self) -> None:
         """Commit what waits, stop what reads, end the threads. Harmless when repeated."""
-        await asyncio.to_thread(self._writer.close)
+        self._sweeping.cancel()
+        await asyncio.wait([self._sweeping])
+        await self._writer.close()
         await self._readers.close()
-        await asyncio.sleep(0)  # what was committed last is told before this returns
 
-    def _written(self, group: Sequence[Append]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, group)
-
-    def _tell(self, group: Sequence[Append]) -> None:
-        for append in group:
-            if append.stored:
-                self._last_position = append.stored[-1].position
-                for listener in tuple(self._listeners):
-                    self._call(listener, append.stored)
-            promise = self._promises.pop(append)
-            if promise.done():
-                continue
-            if append.error is None:
-                promise.set_result(len(append.stored))
-            else:
-                promise.set_exception(append.error)
+    def _tell(self, added: Added) -> None:
+        """Tell the listeners of a committed append; appends come here in the order of their positions."""
+        self._removed["size"] += added.removed
+        if added.lines:
+            self._last_position = added.lines[-1].position
+            for listener in tuple(self._listeners):
+                self._call(listener, added.lines)
 
     def _call(self, listener: LogListener, lines: Sequence[StoredLog]) -> None:
         try:
             listener(lines)
         except Exception as error:  # one listener's fault must not keep the lines from the others
-            self._loop.call_exception_handler({"message": "a listener of the log store failed", "exception": error})
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a listener of the log store failed", "exception": error}
+            )
+
+    async def _sweep_for_ever(self) -> None:
+        """Sweep at the start and each minute of the clock, step by step; appends get their turn in between."""
+        due_ns = now_ns = self._clock()
+        while True:
+            # A clock that was set back must not put the sweep off.
+            if not now_ns < due_ns <= now_ns + SWEEP_EVERY_S * NS:
+                more = False
+                with suppress(Unavailable, TooMany):  # a full or locked disk, which appends tell of: the next round
+                    more = await self._sweep(now_ns)
+                if more:
+                    continue
+                due_ns = now_ns + SWEEP_EVERY_S * NS
+            await asyncio.sleep(_LOOK_AT_CLOCK_S)
+            now_ns = self._clock()
+
+    async def _sweep(self, now_ns: int) -> bool:
+        swept = await self._writer.run(lambda connection: self._ledger.sweep(connection, now_ns))
+        self._removed["age"] += swept.by_age
+        self._removed["size"] += swept.by_size
+        return swept.more
+
+
+def _open(path: Path, retention: Retention) -> tuple[sqlite3.Connection, LogLedger]:
+    connection = connect(path)
+    try:
+        create(connection, path, version=VERSION, schema=SCHEMA)
+        with translated(path):
+            page_size = retention.prepare(connection)
+            return connection, LogLedger(connection, Sweeper(retention, page_size))
+    except BaseException:
+        connection.close()
+        raise

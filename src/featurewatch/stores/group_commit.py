@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from ..errors import TooMany, Unavailable
 from .sqlite import explain
@@ -31,14 +31,19 @@ class _Job:
     future: Future[Any]
 
 
+_Outcome: TypeAlias = tuple[_Job, Any, Exception | None]
+
+
 class GroupWriter:
     """Performs pieces of work in order, each wholly or not at all, and answers once they are on the disk.
 
-    A piece that raises is undone by itself; the others of its transaction stay. Beyond `capacity` (the sum of the
-    weights that wait) TooMany is raised; a piece heavier than that is taken when nothing else waits.
+    A piece that raises is undone by itself; the others of its transaction stay. Where a transaction fails as a whole
+    (a full disk), each of its pieces is tried alone. Beyond `capacity` (the sum of the weights that wait) TooMany is
+    raised; a piece heavier than that is taken when nothing else waits.
 
     Args:
         connection: a writing connection, used by this thread alone from here on and closed with it.
+        together: what pieces that share a transaction weigh at most; None: whatever they weigh.
         undone: called in the thread after anything was rolled back, so that caches of it can be dropped.
     """
 
@@ -48,12 +53,14 @@ class GroupWriter:
         path: Path,
         *,
         capacity: int,
+        together: int | None = None,
         undone: Callable[[], None] = lambda: None,
         name: str = "writer",
     ) -> None:
         self._connection = connection
         self._path = path
         self._capacity = capacity
+        self._together = capacity if together is None else together
         self._undone = undone
         self._jobs: deque[_Job] = deque()
         self._weight = 0
@@ -62,16 +69,32 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], *, weight: int = 1) -> T:
+    @property
+    def weight(self) -> int:
+        """The weight of what is not yet committed."""
+        return self._weight
+
+    async def run(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        weight: int = 1,
+        then: Callable[[T], None] | None = None,
+    ) -> T:
         """Perform `work` with the connection inside a transaction and return its answer after the commit.
 
         A caller that is cancelled no longer waits; its work is done all the same.
+
+        Args:
+            then: called with the answer on the event loop, in the order of the commits, before the caller gets it.
 
         Raises:
             TooMany: too much waits already.
             Unavailable: what SQLite said, worded; or this was closed.
         """
         future: Future[T] = Future()
+        if then is not None:
+            future.add_done_callback(_passes_on(then, asyncio.get_running_loop()))
         with self._ready:
             if self._closed:
                 raise Unavailable(f"{self._path}: the store is closed")
@@ -93,29 +116,39 @@ class GroupWriter:
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: self._jobs or self._closed)
-                jobs = [self._jobs.popleft() for _ in range(min(_TOGETHER, len(self._jobs)))]
+                jobs = self._take()
             if not jobs:
                 break
-            self._commit(jobs)
+            outcomes = self._commit(jobs)
             with self._ready:
                 self._weight -= sum(job.weight for job in jobs)
+            for job, answer, reason in outcomes:
+                if reason is None:
+                    job.future.set_result(answer)
+                else:
+                    job.future.set_exception(reason)
         self._connection.close()
 
-    def _commit(self, jobs: list[_Job]) -> None:
-        answers: list[tuple[_Job, Any]] = []
-        failed: list[tuple[_Job, Exception]] = []
+    def _take(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        room = self._together
+        while self._jobs and len(jobs) < _TOGETHER and (not jobs or self._jobs[0].weight <= room):
+            jobs.append(self._jobs.popleft())
+            room -= jobs[-1].weight
+        return jobs
+
+    def _commit(self, jobs: list[_Job]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 self._connection.execute("SAVEPOINT job")
                 try:
-                    answer = job.work(self._connection)
+                    outcomes.append((job, job.work(self._connection), None))
                 except Exception as error:
-                    failed.append((job, self._worded(error)))
+                    outcomes.append((job, None, self._worded(error)))
                     self._connection.execute("ROLLBACK TO job")
                     self._undone()
-                else:
-                    answers.append((job, answer))
                 self._connection.execute("RELEASE job")
             self._connection.execute("COMMIT")
         except Exception as error:
@@ -124,13 +157,18 @@ class GroupWriter:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             self._undone()
-            told = {id(job) for job, _ in failed}
-            failed += [(job, self._worded(error)) for job in jobs if id(job) not in told]
-            answers = []
-        for job, answer in answers:
-            job.future.set_result(answer)
-        for job, reason in failed:
-            job.future.set_exception(reason)
+            if len(jobs) == 1:
+                return [(jobs[0], None, outcomes[0][2] if outcomes and outcomes[0][2] else self._worded(error))]
+            return [outcome for job in jobs for outcome in self._commit([job])]
+        return outcomes
 
     def _worded(self, error: Exception) -> Exception:
         return explain(error, self._path) if isinstance(error, (sqlite3.Error, OSError)) else error
+
+
+def _passes_on(then: Callable[[T], None], loop: asyncio.AbstractEventLoop) -> Callable[[Future[T]], None]:
+    def pass_on(done: Future[T]) -> None:
+        if done.exception() is None and not loop.is_closed():
+            loop.call_soon_threadsafe(then, done.result())
+
+    return pass_on

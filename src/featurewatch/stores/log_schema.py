@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from ..model import LEVELS, LogEntry, StoredLog
@@ -52,14 +51,14 @@ def fold(text: str) -> str | None:
     return None if text.isascii() and "\0" not in text else text.casefold()
 
 
-def to_row(position: int, entry: LogEntry, stream: int, source: Callable[[str], int]) -> Row:
+def to_row(position: int, entry: LogEntry, stream: int, source: int) -> Row:
     message, metadata = entry.message, entry.metadata
     return (
         position,
         stream,
         LEVEL_NUMBERS[entry.level],
         entry.timestamp_ns,
-        source(entry.source),
+        source,
         entry.id,
         message,
         metadata,
