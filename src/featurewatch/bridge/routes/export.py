@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 from fastapi import APIRouter
@@ -48,7 +48,9 @@ async def export_logs(call: Call) -> Response:
     query = log_query(await call.key(), call.query, call.bridge.clock())
     chunks = call.bridge.stores.logs.export(query)
     # The first chunk is read before the answer begins, so that a store that cannot answer is told by its status.
-    first = await anext(chunks, ())
+    first: Sequence[LogEntry] = ()
+    with suppress(StopAsyncIteration):  # anext's own default fails with SystemError on Python 3.11
+        first = await anext(chunks)
     name = f"logs-{query.key.feature}-{format_instant(call.bridge.clock())[:10]}.{format_}"
     file = CsvFile() if format_ == "csv" else JsonFile()
     headers = {
