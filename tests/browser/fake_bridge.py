@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from featurewatch.bridge.routes.console import POLICY
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from featurewatch.bridge.routes.console import POLICY
 
 STATIC = Path(__file__).parents[2] / "src/featurewatch/console/static"
 PREFIX = "/api/moved"  # not the default: a prefix that the console assumes would not answer
@@ -65,13 +66,16 @@ class FakeBridge:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    def add(self, id: str, health: str = "healthy", *, name: str = "", reasons: Sequence[str] = (), **figures: Any) -> None:
+    def add(
+        self, id: str, health: str = "healthy", *, name: str = "", reasons: Sequence[str] = (), **figures: Any
+    ) -> None:
         """Add a feature with its figures."""
         metrics = UNKNOWN if health == "unknown" else {**HEALTHY, **figures}
         mark = {"error": "error", "warning": "warning"}.get(health, "good")
         self.features[id] = {
             "id": id, "name": name or id.title(), "description": "", "owner": "docs", "version": "1.4",
-            "environments": ["production", "staging"], "health_indicators": {"status": health, "alerts_count": 0},
+            "environments": ["production", "staging"], "environment": "production",
+            "health_indicators": {"status": health, "alerts_count": 0},
         }  # fmt: skip
         self.snapshots[id] = {
             "featureId": id, "environment": "production", "timestamp": now(), "metrics": dict(metrics),
@@ -87,7 +91,9 @@ class FakeBridge:
         snapshot["metrics"].update(figures)
         self.tell({"type": "metrics_update", "featureId": id, "data": snapshot})
 
-    def line(self, message: str, *, feature: str = "summarize", level: str = "info", quiet: bool = False, **more: Any) -> None:
+    def line(
+        self, message: str, *, feature: str = "summarize", level: str = "info", quiet: bool = False, **more: Any
+    ) -> None:
         """Log a line and tell the streams."""
         entry = {
             "id": f"line-{len(self.lines):07}", "featureId": feature, "timestamp": now(), "level": level,
@@ -174,7 +180,11 @@ class FakeBridge:
             await asyncio.sleep(self.delay_s)
             if any(part in request.url.path for part in self.failing):
                 return JSONResponse({"error": "the store cannot be reached: try again", "code": "unavailable"}, 503)
-            if self.token and request.cookies.get("session") != self.token and not request.url.path.endswith("/session"):
+            if (
+                self.token
+                and request.cookies.get("session") != self.token
+                and not request.url.path.endswith("/session")
+            ):
                 return JSONResponse({"error": "a token is needed", "code": "unauthenticated"}, 401)
             answer: Response = await inner(request)
             return answer
@@ -199,7 +209,9 @@ class FakeBridge:
         return JSONResponse({"errors_by_type": self.errors_by_type})
 
     async def _me(self, request: Request) -> Response:
-        return JSONResponse({"name": "ada" if self.token else "anonymous", "role": "viewer", "authentication": bool(self.token)})
+        return JSONResponse(
+            {"name": "ada" if self.token else "anonymous", "role": "viewer", "authentication": bool(self.token)}
+        )
 
     async def _session(self, request: Request) -> Response:
         if (await request.json())["token"] != self.token:
@@ -326,7 +338,9 @@ def furnished() -> FakeBridge:
     """Make a bridge with features of every health, lines, costs and events."""
     bridge = FakeBridge()
     bridge.add("summarize", name="Summaries")
-    bridge.add("search", "warning", reasons=["error_rate is 7.2 %, the threshold is 5 %"], error_rate=7.2, success_rate=92.8)
+    bridge.add(
+        "search", "warning", reasons=["error_rate is 7.2 %, the threshold is 5 %"], error_rate=7.2, success_rate=92.8
+    )
     bridge.add(
         "extract", "error", name="Extraction from scanned documents", error_rate=61.5, success_rate=38.5, uptime=71.2,
         reasons=["error_rate is 61.5 %, the threshold is 5 %", "uptime is 71.2 %, the threshold is 99 %"],

@@ -1,4 +1,4 @@
-// The connection's state in the header: read aloud when it changes, pressed to try again.
+// The connection's state in the header: read aloud when it changes, with a way to try again at once.
 
 import { h, setAttribute, setText } from "./dom.js";
 
@@ -9,20 +9,22 @@ const SHOWN = {
   "live-sse": { text: "Live (SSE)", tone: "live", help: "WebSocket does not pass here: server-sent events carry what you look at" },
   "live-polling": { text: "Live (polling)", tone: "live", help: "WebSocket does not pass here: figures are asked for every 5 seconds" },
   reconnecting: { text: "Reconnecting…", tone: "waiting", help: "The connection was lost and is being opened again" },
-  disconnected: { text: "Disconnected", tone: "lost", help: "The bridge cannot be reached; what you see is what was last known. Press to try now." },
+  disconnected: { text: "Disconnected", tone: "lost", help: "The bridge cannot be reached; what you see is what was last known." },
   "signed-out": { text: "Signed out", tone: "lost", help: "Sign in to see live figures" },
 };
 
 /** @param {import("./client.js").LiveClient} client @param {{quiet?: boolean}} [options] quiet: a second badge, not read aloud again @returns {HTMLElement} */
 export function connectionBadge(client, { quiet = false } = {}) {
-  const label = h("span", quiet ? {} : { role: "status", "aria-live": "polite" });
-  const badge = h("button", { class: "badge", type: "button", onclick: () => client.retry() }, h("span", { class: "badge-dot", "aria-hidden": "true" }), label);
+  const label = h("span", quiet ? { class: "badge-text" } : { class: "badge-text", role: "status", "aria-live": "polite" });
+  const retry = h("button", { class: "badge-retry", type: "button", onclick: () => client.retry() }, "Try now");
+  const badge = h("span", { class: "badge" }, h("span", { class: "badge-dot", "aria-hidden": "true" }), label, retry);
   const show = () => {
     const { text, tone, help } = SHOWN[client.state];
     badge.dataset.tone = tone;
     badge.dataset.state = client.state;
     setText(label, text);
     setAttribute(badge, "title", help);
+    retry.hidden = client.state !== "disconnected";
   };
   client.subscribe("state", show);
   show();

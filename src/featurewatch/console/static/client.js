@@ -118,6 +118,7 @@ export class LiveClient {
     // One that neither opens nor fails (packets dropped on the way) is given up.
     const patience = setTimeout(() => socket.close(), 10_000);
     socket.onmessage = ({ data }) => {
+      if (this.socket !== socket) return;
       this.heard = Date.now();
       const frame = JSON.parse(data);
       for (const message of Array.isArray(frame) ? frame : [frame]) {

@@ -34,18 +34,21 @@ export function setAttribute(element, name, value) {
   else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
-/** Run a function once before the next frame, however often it is asked for; hidden pages get no frames, so a timer stands in. @param {() => void} run */
+/** Run a function once before the next frame, however often it is asked for. @param {() => void} run */
 export function oncePerFrame(run) {
-  let asked = false;
+  let frame = 0;
+  let timer = 0;
   const go = () => {
-    asked = false;
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    frame = 0;
     run();
   };
   return () => {
-    if (asked) return;
-    asked = true;
-    if (document.hidden) setTimeout(go, 250);
-    else requestAnimationFrame(go);
+    if (frame !== 0) return;
+    frame = requestAnimationFrame(go);
+    // A hidden page gets no frames: what waits for one would pile up.
+    timer = window.setTimeout(go, 500);
   };
 }
 

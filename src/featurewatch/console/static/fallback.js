@@ -71,9 +71,10 @@ export class Fallback {
 
   async #poll() {
     clearTimeout(this.timer);
+    const { environment } = this;
     try {
-      const { data } = await this.api.get("/metrics/current", { environment: this.environment });
-      if (!this.running) return;
+      const { data } = await this.api.get("/metrics/current", { environment });
+      if (!this.running || this.environment !== environment) return;
       this.polled = true;
       for (const snapshot of data) {
         this.deliver({ type: "metrics_update", featureId: snapshot.featureId, data: snapshot, timestamp: snapshot.timestamp });

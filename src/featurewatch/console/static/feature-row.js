@@ -88,12 +88,12 @@ export class FeatureRow {
     this.reason.title = reasons.map(readable).join("\n") || quiet;
     this.element.classList.toggle("is-stale", Boolean(snapshot?.stale));
     for (const { name, show } of this.figures) show(snapshot?.metrics[name], snapshot?.statuses?.[name]);
-    this.#remember(snapshot?.environment ?? this.context.router.route.env);
+    this.#remember(snapshot?.environment ?? about.environment ?? "");
   }
 
   /** Keep the history of the environment that is shown. @param {string} environment */
   #remember(environment) {
-    if (this.history !== null && (environment === this.environment || environment === "")) return;
+    if (this.history !== null && environment === this.environment) return;
     this.environment = environment;
     this.history?.close();
     this.history = new History({

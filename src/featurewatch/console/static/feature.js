@@ -138,7 +138,7 @@ export class FeaturePage {
     for (const [name, { show }] of this.tiles) show(snapshot?.metrics[name], snapshot?.statuses?.[name]);
     this.element.classList.toggle("is-stale", Boolean(snapshot?.stale));
     this.#drawUpdated();
-    this.#follow(snapshot?.environment ?? router.route.env);
+    this.#follow(snapshot?.environment ?? about.environment ?? "");
   }
 
   /** @param {string} health @param {import("./store.js").Snapshot|null} snapshot */
@@ -163,7 +163,7 @@ export class FeaturePage {
 
   /** Show the parts that belong to an environment. @param {string} environment */
   #follow(environment) {
-    if (this.history !== null && (environment === this.environment || environment === "")) return;
+    if (this.history !== null && environment === this.environment) return;
     this.environment = environment;
     this.history?.close();
     this.history = new History({

@@ -61,7 +61,8 @@ export class History {
   async follow(now) {
     const minute = Math.floor(now / MINUTE) * MINUTE;
     const whole = minute > this.minute;
-    if (this.busy || (!whole && (!this.provisional || now - this.asked < PROVISIONAL))) return;
+    const pause = whole && !this.failed ? 0 : PROVISIONAL;
+    if (this.busy || now - this.asked < pause || (!whole && !this.provisional)) return;
     this.busy = true;
     this.asked = now;
     try {

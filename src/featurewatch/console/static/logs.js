@@ -27,6 +27,7 @@ export class LogDrawer {
     this.failure = "";
     this.waiting = 0;
     this.position = "";
+    this.patience = 0;
     /** @type {{cursor: string, end: string}|null} where older lines begin, null where there are none */
     this.older = null;
     this.aborter = new AbortController();
@@ -177,7 +178,7 @@ export class LogDrawer {
   }
 
   async #loadOlder() {
-    if (this.loading || this.older === null) return;
+    if (this.loading || this.older === null || Date.now() < this.patience) return;
     const { cursor, end } = this.older;
     const { signal } = this.aborter;
     this.loading = true;
@@ -193,7 +194,8 @@ export class LogDrawer {
     } catch (error) {
       if (signal.aborted) return;
       this.loading = false;
-      // Tried again only when the reader scrolls there anew, so that a failing bridge is not asked in a loop.
+      // Each new line draws the list again: without a pause a failing bridge would be asked at every frame.
+      this.patience = Date.now() + 5_000;
       setText(this.status, `Older lines could not be loaded: ${/** @type {Error} */ (error).message}`);
       return;
     }
@@ -231,7 +233,7 @@ export class LogDrawer {
     if (!this.list.following) this.waiting += added;
     // Above the limit the oldest go; while the reader is up there, only when it is far exceeded.
     const trimmed = this.list.following || this.buffer.length > this.buffer.most * 1.2 ? this.buffer.trim() : 0;
-    if (trimmed > 0) this.older = { cursor: "", end: this.buffer.oldest()?.timestamp ?? "" };
+    if (trimmed > 0) this.older = { cursor: "", end: justAfter(this.buffer.oldest()) };
     this.list.update(this.buffer.rows, { before: -trimmed });
     this.#drawStatus();
   }
@@ -271,6 +273,15 @@ export class LogDrawer {
     setText(/** @type {Node} */ (this.jump.lastChild), this.waiting === 0 ? "Newest" : `${NUMBER.format(this.waiting)} new ${this.waiting === 1 ? "line" : "lines"}`);
     this.jump.classList.toggle("has-new", this.waiting > 0);
   }
+}
+
+/**
+ * The end of a page that leads up to a line. Lines of the same moment may have gone with the older ones: they are
+ * within the page, and those that are held are known by their ids.
+ * @param {import("./log-buffer.js").Line|null} line
+ */
+function justAfter(line) {
+  return line === null ? "" : new Date(Date.parse(line.timestamp) + 1).toISOString();
 }
 
 /** @param {any} data a list of lines, or an object that holds one @returns {import("./log-buffer.js").Line[]} */

@@ -54,7 +54,7 @@ let page;
 
 const loadFeatures = async () => {
   try {
-    const { features } = await api.get("/features");
+    const { features } = await api.get("/features", { environment: router.route.env });
     failure = "";
     store.setFeatures(features);
   } catch (error) {
@@ -117,6 +117,7 @@ router.subscribe((route, before) => {
   if (route.env !== before.env) {
     store.forgetSnapshots();
     client.start(route.env);
+    void loadFeatures();
     drawEnvironments();
   }
   if (route.page !== before.page || route.feature !== before.feature) {

@@ -1,0 +1,230 @@
+"""The console's log drawer."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from browser.fake_bridge import FakeBridge
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+pytestmark = pytest.mark.browser
+
+OPEN = "#/?logs=summarize"
+HELD = "document.querySelector('.log-status').textContent"
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".log-status")
+
+
+def test_history_is_shown_and_lines_follow_live(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("120 lines")
+    bridge.line("a line that was just written", level="warn")
+    last = page.locator(".log-row").last
+    expect(last.locator(".log-message")).to_have_text("a line that was just written")
+    expect(last).to_have_attribute("data-level", "warn")
+    expect(last).to_be_in_viewport()
+    expect(page.locator(".drawer .badge-text")).to_have_text("Live")
+
+
+def test_markup_in_a_line_stays_text(page: Page, bridge: FakeBridge) -> None:
+    nasty = '<img src=x onerror="window.hurt = 1"><script>window.hurt = 2</script>&lt;b&gt; javascript:alert(1)'
+    bridge.add("xss", "error", name=nasty, reasons=[nasty])
+    bridge.line(nasty, feature="xss", source=nasty, trace_id=nasty, metadata={nasty: nasty})
+    bridge.events[0]["data"] = {"from": nasty, "to": nasty, "reasons": [nasty]}
+    bridge.costs[0]["model"] = nasty
+    page.goto(bridge.url + "#/feature/xss?logs=xss&search=img")
+    expect(page.locator(".log-row .log-message")).to_have_text(nasty)
+    page.locator(".log-toggle").click()
+    expect(page.locator(".log-full")).to_have_text(nasty)
+    expect(page.locator(".log-metadata pre")).to_contain_text("onerror")
+    expect(page.locator("h1")).to_have_text(nasty)
+    page.get_by_role("button", name="Close the log").click()
+    page.goto(bridge.url + "#/")
+    expect(page.locator(".rows .row-link").first).to_be_visible()
+    assert page.evaluate("window.hurt") is None
+    assert page.locator("img, main script, .drawer script").count() == 0
+
+
+def test_search_runs_on_the_server_and_marks_what_it_found(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("120 lines")
+    page.get_by_role("searchbox", name="Search the log").fill("LIBRARY/7.rst")
+    expect(status(page)).to_have_text("1 line")
+    page.locator(".log-toggle").click()
+    expect(page.locator(".log-metadata mark")).to_have_text("library/7.rst")
+    page.get_by_role("searchbox", name="Search the log").fill("nowhere")
+    expect(page.locator(".log-note")).to_have_text("No line matches these filters.")
+    bridge.line("nowhere to be seen, until now")
+    expect(page.locator(".log-message mark")).to_have_text("nowhere")
+    bridge.line("this one does not match")
+    bridge.line("nowhere again")
+    expect(status(page)).to_have_text("2 lines")
+    assert "search=nowhere" in page.url
+
+
+def test_levels_filter_history_live_and_export_alike(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    levels = page.get_by_role("group", name="Levels")
+    levels.get_by_role("button", name="error").click()
+    levels.get_by_role("button", name="fatal").click()
+    expect(status(page)).to_have_text("11 lines")
+    bridge.line("of no interest", level="info")
+    bridge.line("one more", level="error")
+    expect(status(page)).to_have_text("12 lines")
+    assert "levels=error,fatal" in page.url
+    with page.expect_download() as download:
+        page.locator(".log-exports a[data-format=json]").click()
+    assert download.value.suggested_filename.startswith("logs-summarize-")
+    assert len(json.loads(download.value.path().read_text())) == 12
+    href = page.locator(".log-exports a[data-format=csv]").get_attribute("href")
+    assert href is not None
+    assert "format=csv" in href
+    assert "levels=error%2Cfatal" in href
+
+
+def test_a_line_opens_to_everything_it_carries(page: Page, bridge: FakeBridge) -> None:
+    bridge.line("first\nsecond", metadata={"a": {"b": [1, 2]}}, trace_id="f" * 32, user_id="u-1", late=True)
+    page.goto(bridge.url + OPEN)
+    row = page.locator(".log-row").last
+    expect(row.locator(".log-message")).to_have_text("first ⏎")
+    expect(row.locator(".chip")).to_have_text("late")
+    row.locator(".log-message").click()
+    expect(row.locator(".log-toggle")).to_have_attribute("aria-expanded", "true")
+    expect(row.locator(".log-full")).to_have_text("first\nsecond")
+    expect(row.locator(".log-facts")).to_contain_text("u-1")
+    assert json.loads(row.locator(".log-metadata pre").inner_text()) == {"a": {"b": [1, 2]}}
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    row.get_by_role("button", name="Copy the trace id").click()
+    assert page.evaluate("navigator.clipboard.readText()") == "f" * 32
+
+
+def test_scrolling_up_stops_following_and_counts_what_comes(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("120 lines")
+    page.locator(".vlist").hover()
+    page.mouse.wheel(0, -400)
+    expect(page.locator(".log-jump")).to_be_visible()
+    page.wait_for_timeout(300)
+    top = page.evaluate("document.querySelector('.vlist').scrollTop")
+    for number in range(3):
+        bridge.line(f"unseen {number}")
+    expect(page.locator(".log-jump")).to_have_text("3 new lines")
+    assert page.evaluate("document.querySelector('.vlist').scrollTop") == top
+    page.locator(".log-jump").click()
+    expect(page.locator(".log-message", has_text="unseen 2")).to_be_in_viewport()
+    expect(page.locator(".log-jump")).to_be_hidden()
+
+
+def test_the_live_toggle_holds_and_then_catches_up(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("120 lines")
+    bridge.line("before")
+    expect(status(page)).to_have_text("121 lines")
+    page.get_by_role("switch", name="Live").click()
+    expect(page.get_by_role("switch", name="Live")).not_to_be_checked()
+    page.wait_for_timeout(200)
+    bridge.line("while held")
+    page.wait_for_timeout(300)
+    expect(status(page)).to_have_text("121 lines")
+    page.get_by_role("switch", name="Live").click()
+    expect(page.locator(".log-message", has_text="while held")).to_be_visible()
+    expect(status(page)).to_have_text("122 lines")
+
+
+def test_a_closed_drawer_comes_back_as_it_was_with_what_it_missed(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url)
+    page.get_by_role("button", name="Open the log of Summaries").click()
+    page.get_by_role("searchbox", name="Search the log").fill("retries")
+    expect(page.locator(".log-message mark").first).to_be_visible()
+    bridge.line("retries: seen")
+    expect(page.locator(".log-message", has_text="seen")).to_be_visible()
+    held = page.evaluate(HELD)
+    page.keyboard.press("Escape")
+    expect(page.locator(".drawer")).to_be_hidden()
+    assert "logs=" not in page.url
+    page.wait_for_timeout(200)
+    bridge.line("retries: missed")
+    page.get_by_role("button", name="Open the log of Summaries").click()
+    expect(page.get_by_role("searchbox", name="Search the log")).to_have_value("retries")
+    expect(page.locator(".log-message", has_text="missed")).to_be_visible()
+    assert int(page.evaluate(HELD).split()[0]) == int(held.split()[0]) + 1
+
+
+def test_a_gap_is_shown_where_it_is(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("120 lines")
+    page.wait_for_timeout(200)
+    bridge.line("before the gap")
+    bridge.tell({"type": "gap", "featureId": "summarize", "data": {"reason": "slow_consumer", "count": 1234}})
+    bridge.line("after the gap")
+    expect(page.locator(".log-message", has_text="after the gap")).to_be_visible()
+    texts = page.locator(".log-row").all_inner_texts()
+    assert ["before the gap" in texts[-3], "1,234 lines were not delivered" in texts[-2]] == [True, True]
+
+
+def test_older_lines_are_loaded_at_the_top_and_the_place_is_kept(page: Page, bridge: FakeBridge) -> None:
+    bridge.lines.clear()
+    for number in range(1700):
+        bridge.line(f"number {number}", quiet=True)
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("500 lines, older ones above")
+    page.evaluate("document.querySelector('.vlist').scrollTop = 26 * 5 + 3")
+    expect(status(page)).to_have_text("1,000 lines, older ones above")
+    expect(page.locator(".log-message", has_text=re.compile("^number 1205$"))).to_be_in_viewport()
+    for _ in range(2):
+        page.evaluate("document.querySelector('.vlist').scrollTop = 0")
+        page.wait_for_timeout(300)
+    expect(status(page)).to_have_text("1,700 lines")
+
+
+@pytest.mark.faults
+def test_an_error_is_told_where_the_lines_would_be(page: Page, bridge: FakeBridge) -> None:
+    bridge.failing = {"/logs"}
+    bridge.websockets_pass = False
+    page.goto(bridge.url + OPEN)
+    expect(page.locator(".log-note")).to_have_text("the store cannot be reached: try again")
+
+
+def test_a_hundred_thousand_lines_scroll_smoothly(page: Page, bridge: FakeBridge) -> None:
+    bridge.lines.clear()
+    page.goto(bridge.url + OPEN)
+    expect(page.locator(".log-note")).to_contain_text("No line yet")
+    stamp = "2026-01-31T12:00:00.000000Z"
+    for chunk in range(20):
+        lines = [
+            {"id": f"{chunk}-{number}", "featureId": "summarize", "timestamp": stamp, "level": "info", "source": "app",
+             "message": f"line {chunk * 5000 + number}", "environment": "production"}
+            for number in range(5000)
+        ]  # fmt: skip
+        bridge.tell({"type": "log_entry", "featureId": "summarize", "data": lines[0]})
+        bridge.tell({"type": "log_history", "featureId": "summarize", "data": lines[1:]})
+    expect(status(page)).to_have_text("100,000 lines", timeout=60_000)
+    expect(page.locator(".log-message").last).to_have_text("line 99999")
+    worst = page.evaluate(SCROLL)
+    assert page.locator(".log-row").count() < 120
+    # Drawing the rows of one scroll step takes a few milliseconds here; ten times that would be felt.
+    assert worst < 100
+
+
+SCROLL = """async () => {
+  const list = document.querySelector(".vlist");
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const times = [];
+  for (let step = 0; step < 40; step += 1) {
+    list.scrollTop = (list.scrollHeight * (step % 20)) / 20 + step * 300;
+    const start = performance.now();
+    await frame();
+    await frame();
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+}"""
