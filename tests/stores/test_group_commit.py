@@ -128,3 +128,44 @@ async def test_closing_finishes_what_waits_and_takes_nothing_more(writer: GroupW
     with pytest.raises(Unavailable, match="closed"):
         await writer.run(put(9))
     assert kept(path) == [0, 1, 2, 3, 4]
+
+
+async def test_what_comes_then_is_called_in_order_before_the_answer(writer: GroupWriter) -> None:
+    told: list[int] = []
+
+    async def one(n: int) -> None:
+        answer = await writer.run(lambda db: n, then=told.append)
+        assert answer in told
+
+    tasks = [asyncio.create_task(one(n)) for n in range(8)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()  # it is told all the same
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result for result in results if result is not None] == [results[3]]
+    assert isinstance(results[3], asyncio.CancelledError)
+    await writer.run(lambda db: 0)
+    assert told == list(range(8))
+    with pytest.raises(BadInput):
+        await writer.run(_refuse, then=told.append)
+    assert len(told) == 8
+
+
+def _refuse(db: sqlite3.Connection) -> int:
+    raise BadInput("no")
+
+
+async def test_where_a_transaction_fails_each_piece_is_tried_alone(writer: GroupWriter, path: Path) -> None:
+    gate = threading.Event()
+    pages = await writer.run(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    await writer.run(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 1}").fetchone())
+    held = asyncio.create_task(writer.run(lambda db: gate.wait(30)))
+    await asyncio.sleep(0.05)
+    group = [asyncio.create_task(writer.run(put(*row))) for row in ((1, ""), (2, "x" * 100_000), (3, ""), (1, ""))]
+    await asyncio.sleep(0)
+    gate.set()
+    await held
+    one, large, three, twice = await asyncio.gather(*group, return_exceptions=True)
+    assert (one, three) == (1, 1)
+    assert isinstance(large, StoreFull)
+    assert "UNIQUE" in str(twice)
+    assert kept(path) == [1, 3]
