@@ -136,6 +136,16 @@ def test_a_viewer_signs_in_and_sees_its_features_alone(page: Page, tmp_path: Pat
         expect(page.locator(".top .badge-text")).to_have_text("Live", timeout=PATIENCE)
         page.get_by_role("button", name="Open the log of summarize").click()
         expect(page.locator(".log-message")).to_have_text("hello")
+
+        # Where a proxy lets no WebSocket pass, the same cookie opens server-sent events.
+        page.add_init_script("window.WebSocket = class { constructor() { throw new Error('blocked'); } }")
+        page.goto(bridge.url + "#/feature/summarize?logs=summarize")
+        page.reload()
+        expect(page.locator(".top .badge-text")).to_have_text("Live (SSE)", timeout=PATIENCE)
+        expect(page.locator(".log-message")).to_have_text("hello")
+        body = {"featureId": "summarize", "message": "by server-sent event"}
+        bridge.post("api/platform/ai-management/logs", body, authorization=f"Bearer {admin}")
+        expect(page.locator(".log-message").last).to_have_text("by server-sent event")
         page.get_by_role("button", name="Close the log").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_visible()
