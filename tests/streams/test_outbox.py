@@ -108,6 +108,11 @@ def test_losses_are_told_for_each_feature_and_only_the_last_has_an_id(outbox: Ou
     assert ["id" in gap for gap in gaps] == [False, True]
 
 
+def test_a_client_that_had_caught_up_gets_a_whole_commit(outbox: Outbox) -> None:
+    outbox.put_lines(pack([line(number) for number in range(100)]))
+    assert shown(drain(outbox)) == [f"line-{number}" for number in range(100)]
+
+
 def test_one_line_above_the_bound_is_kept_rather_than_nothing(outbox: Outbox) -> None:
     outbox.put_lines(pack([line(1), line(2, text="x" * 5_000)]))
     outbox.put_lines(pack([line(3, text="x" * 5_000)]))

@@ -75,8 +75,9 @@ _Item: TypeAlias = Parcel | Slot | _Lines | _Figures | _Loss
 class Outbox:
     """The queue of one client.
 
-    Figures are conflated (the latest wins, in the older one's place). Lines are bounded by `limit` bytes: above it
-    the oldest go, and a gap with their count stands where they stood. Events and answers are few and are kept.
+    Figures are conflated (the latest wins, in the older one's place). Lines are bounded by `limit` bytes, or by one
+    commit of the store: above it the oldest go, and a gap with their count stands where they stood. Events and
+    answers are few and are kept.
     One task takes, any callback of the loop puts.
     """
 
@@ -120,12 +121,16 @@ class Outbox:
         self.wake()
 
     def put_lines(self, parcels: Iterable[Parcel]) -> None:
-        """Add log lines; where they exceed the bound, drop the oldest."""
+        """Add log lines; where they exceed the bound, drop the oldest.
+
+        A client that had taken all before is not slow: it gets the whole of a commit, however large.
+        """
+        caught_up = self._lines == 0
         for parcel in parcels:
             self._items.append(_Lines(parcel))
             self._lines += parcel.size
-            if self._lines > self._limit and self._lines > parcel.size:
-                self._shed()
+        if self._lines > self._limit and not caught_up:
+            self._shed()
         self.wake()
 
     def put_figures(self, key: FeatureKey, parcel: Parcel, position: Position) -> None:
@@ -225,7 +230,7 @@ class Outbox:
         """Drop the oldest lines to three quarters of the bound, so that not every further line drops one."""
         kept: deque[_Item] = deque()
         floor = self._limit * 3 // 4
-        newest = self._items.pop()
+        newest = self._items.pop()  # stays, even where it alone exceeds the bound
         while self._lines > floor and self._items:
             item = self._items.popleft()
             if type(item) is not _Lines:
