@@ -159,16 +159,23 @@ def test_a_closed_drawer_comes_back_as_it_was_with_what_it_missed(page: Page, br
     assert int(page.evaluate(HELD).split()[0]) == int(held.split()[0]) + 1
 
 
-def test_a_gap_is_shown_where_it_is(page: Page, bridge: FakeBridge) -> None:
+def test_a_gap_is_shown_where_it_is_and_can_be_filled(page: Page, bridge: FakeBridge) -> None:
     page.goto(bridge.url + OPEN)
     expect(status(page)).to_have_text("120 lines")
     page.wait_for_timeout(200)
     bridge.line("before the gap")
-    bridge.tell({"type": "gap", "featureId": "summarize", "data": {"reason": "slow_consumer", "count": 1234}})
+    bridge.line("dropped, but kept", quiet=True)
+    span = {"from": bridge.lines[-1]["timestamp"], "to": bridge.lines[-1]["timestamp"]}
+    gap = {"reason": "slow_consumer", "count": 1234, **span}
+    bridge.tell({"type": "gap", "featureId": "summarize", "data": gap})
     bridge.line("after the gap")
     expect(page.locator(".log-message", has_text="after the gap")).to_be_visible()
     texts = page.locator(".log-row").all_inner_texts()
     assert ["before the gap" in texts[-3], "1,234 lines were not delivered" in texts[-2]] == [True, True]
+    page.get_by_role("button", name="Load them").click()
+    expect(page.locator(".log-gap")).to_have_count(0)
+    held = page.locator(".log-message").all_inner_texts()
+    assert held[-3:] == ["before the gap", "dropped, but kept", "after the gap"]
 
 
 def test_older_lines_are_loaded_at_the_top_and_the_place_is_kept(page: Page, bridge: FakeBridge) -> None:

@@ -61,6 +61,16 @@ test("a gap is a row of its own", () => {
   assert.equal(buffer.oldest().id, "0");
 });
 
+test("lines that were missing take the place of their gap, each once", () => {
+  const buffer = new LogBuffer();
+  buffer.append(lines(0, 2));
+  buffer.gap("two lines");
+  buffer.append(lines(4, 6));
+  assert.deepEqual(buffer.fill("gap-1", lines(1, 5)), { at: 2, added: 1 });
+  assert.equal(ids(buffer), "0 1 2 3 4 5");
+  assert.equal(buffer.fill("gap-1", lines(7, 8)), null);
+});
+
 test("what was searched for is found in any case and taken literally", () => {
   assert.deepEqual(segments("Time-out, TIME again", "time"), [
     { text: "Time", hit: true }, { text: "-out, ", hit: false }, { text: "TIME", hit: true }, { text: " again", hit: false },

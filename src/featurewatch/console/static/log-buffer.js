@@ -8,6 +8,7 @@
  *
  * @typedef {object} Gap a place where lines are missing
  * @property {string} id @property {string} gap what is missing, in words
+ * @property {string} [from] ISO 8601, where it begins, if that is known @property {string} [to] where it ends
  */
 
 /** @typedef {Line|Gap} Row */
@@ -46,10 +47,19 @@ export class LogBuffer {
     return fresh.length;
   }
 
-  /** Mark a place at the end where lines are missing. @param {string} text */
-  gap(text) {
+  /** Mark a place at the end where lines are missing. @param {string} text @param {{from?: string, to?: string}} [span] */
+  gap(text, { from, to } = {}) {
     this.gaps += 1;
-    this.rows.push({ id: `gap-${this.gaps}`, gap: text });
+    this.rows.push({ id: `gap-${this.gaps}`, gap: text, from, to });
+  }
+
+  /** Put the missing lines where the mark is. @param {string} id the gap's @param {Line[]} lines @returns {{at: number, added: number}|null} null where the gap has gone */
+  fill(id, lines) {
+    const at = this.rows.findIndex((row) => row.id === id);
+    if (at === -1) return null;
+    const fresh = this.#unknown(lines);
+    this.rows = [...this.rows.slice(0, at), ...fresh, ...this.rows.slice(at + 1)];
+    return { at, added: fresh.length - 1 };
   }
 
   /** Drop the oldest rows above the limit. @returns {number} how many went */

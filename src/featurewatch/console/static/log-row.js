@@ -7,11 +7,14 @@ import { icon } from "./icons.js";
 
 /**
  * @param {import("./log-buffer.js").Row} row
- * @param {{search: string, open: boolean, toggle: () => void}} options
+ * @param {{search: string, open: boolean, toggle: () => void, fill: () => void}} options fill: load what a gap misses
  * @returns {HTMLElement}
  */
-export function logRow(row, { search, open, toggle }) {
-  if ("gap" in row) return h("div", { class: "log-row log-gap", role: "listitem" }, h("span", {}, row.gap));
+export function logRow(row, { search, open, toggle, fill }) {
+  if ("gap" in row) {
+    const load = row.from && row.to && h("button", { class: "log-fill", type: "button", onclick: fill }, "Load them");
+    return h("div", { class: "log-row log-gap", role: "listitem" }, h("span", {}, row.gap, load && " ", load));
+  }
   const at = new Date(row.timestamp);
   const button = h("button", { class: "log-toggle", type: "button", "aria-expanded": String(open), "aria-label": "Details", onclick: toggle }, icon("chevron"));
   const head = h(

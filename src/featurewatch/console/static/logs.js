@@ -10,6 +10,8 @@ import { nameOf } from "./store.js";
 import { VirtualList } from "./virtual-list.js";
 
 const PAGE = 500;
+/** What /logs answers at most. */
+const MOST = 5000;
 const NUMBER = new Intl.NumberFormat();
 
 export class LogDrawer {
@@ -35,7 +37,7 @@ export class LogDrawer {
     this.opener = null;
     this.list = new VirtualList({
       label: "Log lines",
-      render: (row, open, index) => logRow(row, { search: this.filters.search, open, toggle: () => this.#toggle(row.id, index) }),
+      render: (row, open, index) => logRow(row, { search: this.filters.search, open, toggle: () => this.#toggle(row.id, index), fill: () => void this.#fill(row) }),
       onNearTop: () => void this.#loadOlder(),
       onFollow: (following) => {
         if (following) this.waiting = 0;
@@ -215,15 +217,38 @@ export class LogDrawer {
   /** @param {import("./client.js").Message} message */
   #hearGap(message) {
     if (this.context.client.logs === null || (message.featureId && message.featureId !== this.featureId)) return;
-    const { count, reason } = message.data ?? {};
-    this.#mark(`${count ? `${NUMBER.format(count)} lines` : "Lines"} were not delivered${reason ? ` (${reason})` : ""}`);
+    const { count, reason, from, to } = message.data ?? {};
+    const why = reason ? ` (${String(reason).replaceAll("_", " ")})` : "";
+    this.#mark(`${count ? `${NUMBER.format(count)} lines` : "Lines"} were not delivered${why}`, { from, to });
   }
 
-  /** @param {string} text */
-  #mark(text) {
+  /** @param {string} text @param {{from?: string, to?: string}} [span] */
+  #mark(text, span) {
     this.#flush();
-    this.buffer.gap(text);
+    this.buffer.gap(text, span);
     this.list.update(this.buffer.rows);
+  }
+
+  /** Load the lines that a gap misses, in its place. @param {import("./log-buffer.js").Gap} gap */
+  async #fill({ id, from, to }) {
+    const { signal } = this.aborter;
+    const query = { ...this.#query(), feature_id: this.featureId, start_time: from, end_time: new Date(Date.parse(to ?? "") + 1).toISOString(), direction: "forward", limit: MOST };
+    /** @type {import("./log-buffer.js").Line[]} */
+    const lines = [];
+    try {
+      for (let cursor = ""; ; ) {
+        const page = await this.context.api.get("/logs", { ...query, cursor }, signal);
+        lines.push(...page.logs);
+        cursor = page.next_cursor ?? "";
+        if (cursor === "" || lines.length >= this.buffer.most) break;
+      }
+    } catch (error) {
+      if (!signal.aborted) setText(this.status, `The lines could not be loaded: ${/** @type {Error} */ (error).message}`);
+      return;
+    }
+    const filled = this.buffer.fill(id, lines);
+    if (filled !== null) this.list.update(this.buffer.rows, { before: filled.added, at: filled.at });
+    this.#drawStatus();
   }
 
   #flush() {

@@ -44,14 +44,18 @@ export class VirtualList {
   }
 
   /**
-   * Show the same rows with some before or after.
-   * @param {Keyed[]} rows @param {{before?: number}} [change] before: how many came at the start, negative: how many went
+   * Show the same rows with some more or fewer.
+   * @param {Keyed[]} rows
+   * @param {{before?: number, at?: number}} [change] before: how many came before the row that stood at `at`
+   *     (the first, if left out), negative: how many of the first ones went
    */
-  update(rows, { before = 0 } = {}) {
+  update(rows, { before = 0, at = 0 } = {}) {
+    const above = at === 0 || offsetOf(at, this.row, this.#extras()) < this.element.scrollTop;
     this.rows = rows;
     if (before !== 0) {
-      let moved = before * this.row;
+      let moved = above ? before * this.row : 0;
       for (const [id, place] of this.open) {
+        if (place.index < at) continue;
         place.index += before;
         if (place.index >= 0) continue;
         this.open.delete(id);
