@@ -118,6 +118,34 @@ def test_what_is_told_to_an_ended_call_is_lost_and_told(caplog: pytest.LogCaptur
     assert dropped("calls", "invalid_value") == 3
 
 
+class Hostile:
+    """A value whose every operation raises."""
+
+    def _raise(self, *_: Any) -> Any:
+        raise RuntimeError("hostile")
+
+    __repr__ = __str__ = __int__ = __float__ = __or__ = __ror__ = __eq__ = __hash__ = __bool__ = _raise
+
+
+def test_nothing_that_the_app_gives_raises_or_breaks_the_count() -> None:
+    hostile: Any = Hostile()
+    feature = Feature("chat")
+    for _ in range(100):
+        with feature.call(model="m") as call:
+            call.tokens(input=hostile)
+            call.tokens(output=1)
+            call.cost(hostile)
+            call.cost(1)
+            call.model = hostile
+            call.fail(hostile)
+        call.model = []  # type: ignore[assignment]  # after the end, and of no use as a label
+    seen = recorded(feature)
+    assert seen.outcomes == (0, 100, 0)
+    assert seen.errors == {"Hostile": 100}
+    assert seen.tokens == {("Hostile", "output"): 100}
+    assert dropped("calls", "invalid_value") == 200
+
+
 def test_the_first_token_is_the_first_one() -> None:
     feature = Feature("chat")
     with feature.call() as call:
@@ -203,6 +231,25 @@ def test_interleaved_generators_each_have_their_own_call() -> None:
         assert not current_call()
     assert (list(first), list(second)) == ([], [])
     assert recorded(feature).tokens == {("a", "input"): 3, ("b", "input"): 3}
+
+
+def test_a_block_within_a_tracked_generator_spans_its_steps() -> None:
+    outer_feature, inner_feature = Feature("outer"), Feature("inner")
+
+    @outer_feature.track
+    def parts() -> Iterator[str]:
+        yield current_call().feature
+        with inner_feature.call():
+            yield current_call().feature
+            yield current_call().feature
+        yield current_call().feature
+
+    seen = []
+    for part in parts():
+        assert not current_call()
+        seen.append(part)
+    assert seen == ["outer", "inner", "inner", "outer"]
+    assert recorded(outer_feature).outcomes == recorded(inner_feature).outcomes == (1, 0, 0)
 
 
 def test_a_generator_may_be_advanced_in_another_context_at_each_step() -> None:
@@ -347,7 +394,7 @@ def test_a_duration_on_a_bound_belongs_to_its_bucket() -> None:
     feature = Feature("chat")
     with feature.call() as call:
         pass
-    call._duration = BUCKETS[3]
+    call._duration = BUCKETS[3]  # the call waits to be added up: nothing was read yet
     (snapshot,) = RUNTIME.snapshots()
     counts = snapshot.distributions["feature_request_duration_seconds"].counts
     assert [index for index, count in enumerate(counts) if count] == [3]

@@ -409,6 +409,7 @@ def test_each_way_out_counts_the_call_once(
     assert seen.durations == 1
     assert seen.first_tokens == first_tokens
     assert sum(seen.errors.values()) == seen.error
+    assert dropped("calls", "invalid_value") == 0
     assert not current_call()
 
 
@@ -498,6 +499,18 @@ def test_wrappers_are_of_the_kind_of_what_they_wrap() -> None:
     assert inspect.isgeneratorfunction(feature.track(generator))
     assert inspect.isasyncgenfunction(feature.track(async_generator))
     assert feature.track(coroutine).__name__ == "coroutine"
+
+
+def test_what_a_function_returns_but_nobody_runs_is_no_call() -> None:
+    feature = Feature("summarize")
+
+    def hidden() -> Iterator[int]:
+        yield 1
+
+    feature.track(lambda: hidden())()
+    assert recorded(feature).outcomes == (0, 0, 0)
+    assert recorded(feature).in_progress == 0
+    assert dropped("calls", "invalid_value") == 0
 
 
 def test_methods_are_tracked() -> None:

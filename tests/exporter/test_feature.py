@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -111,5 +112,11 @@ def test_disabled_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         call.cost(1)
     feature.probe(ok=True)
     assert run() == 3
+
+    @feature.track
+    def parts() -> Iterator[bool]:
+        yield bool(featurewatch.current_call())
+
+    assert list(parts()) == [False]
     assert RUNTIME.snapshots() == []
     assert featurewatch.flush(timeout=1)

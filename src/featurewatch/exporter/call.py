@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextvars import ContextVar
+from operator import add
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Never, Self
 
 from ..families import TOKEN_KINDS
 from ..model import Outcome
-from .aggregate import Aggregate
+from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate, text
+from .drops import shown
 
 _current: Final[ContextVar[Call | None]] = ContextVar("featurewatch_call", default=None)
 
@@ -33,22 +36,30 @@ class Call:
     """
 
     __slots__ = (
-        "_aggregate", "_duration", "_error_type", "_first", "_open", "_outcome", "_parent", "_started", "_stopped",
-        "_tokens", "_usd", "model",
+        "_aggregate", "_duration", "_error_type", "_first", "_model", "_open", "_outcome", "_parent", "_started",
+        "_tokens", "_usd",
     )  # fmt: skip
 
     def __init__(self, aggregate: Aggregate, model: str | None) -> None:
         self._aggregate = aggregate
-        self.model = model
-        self._open = False
-        self._duration = -1.0
+        self._model = model
+        self._open: bool | None = None
         self._outcome: Outcome | None = None
         self._error_type: str | None = None
         self._first: float | None = None
-        self._stopped: float | None = None
-        self._tokens: list[int] | None = None
+        self._tokens: tuple[int, ...] | None = None
         self._usd: float | None = None
         self._parent: Call | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers."""
+        return self._model
+
+    @model.setter
+    def model(self, model: str | None) -> None:
+        if self._open is not False:
+            self._model = model if model is None else text(model)
 
     @property
     def feature(self) -> str:
@@ -71,8 +82,9 @@ class Call:
             return
         try:
             # The sign bit survives "or": the result is negative where any of them is.
-            sound = (input | output | cache_read | cache_write | reasoning) >= 0 and not unknown  # type: ignore[operator]  # None falls to the except
-        except TypeError:
+            bits = input | output | cache_read | cache_write | reasoning  # type: ignore[operator]  # None falls to the except
+            sound = type(bits) is int and bits >= 0 and not unknown
+        except Exception:  # whatever the app gave, its own operators may raise
             sound = False
         if not sound:
             input, output, cache_read, cache_write, reasoning = self._mended(
@@ -80,12 +92,10 @@ class Call:
                  "reasoning": reasoning, **unknown}
             )  # fmt: skip
         if self._tokens is None:
-            self._tokens = [input, output, cache_read, cache_write, reasoning]  # type: ignore[list-item]  # no None is left
+            self._tokens = (input, output, cache_read, cache_write, reasoning)  # type: ignore[assignment]  # no None is left
         else:
-            self._tokens = [
-                a + b  # type: ignore[operator]  # no None is left
-                for a, b in zip(self._tokens, (input, output, cache_read, cache_write, reasoning), strict=True)
-            ]
+            more = (input, output, cache_read, cache_write, reasoning)
+            self._tokens = tuple(map(add, self._tokens, more))
 
     def cost(self, usd: float) -> None:
         """Add what the call cost, US dollars. Without it the cost is estimated from the model and the tokens."""
@@ -93,14 +103,13 @@ class Call:
             self._refuse("cost", "expected while the call runs, got it before or after")
             return
         try:
-            value = float(usd)
-            sound = 0.0 <= value < math.inf
-        except (TypeError, ValueError):
-            sound = False
-        if not sound:
-            self._refuse("cost", f"expected US dollars of 0 or more, got {usd!r}")
-        else:
+            value = usd if type(usd) is float else float(usd)
+        except Exception:  # whatever the app gave, its own __float__ may raise
+            value = math.nan
+        if 0.0 <= value < math.inf:
             self._usd = value if self._usd is None else self._usd + value
+        else:
+            self._refuse("cost", f"expected US dollars of 0 or more, got {shown(usd)}")
 
     def first_token(self) -> None:
         """Note that the first token is there; later ones change nothing."""
@@ -109,13 +118,13 @@ class Call:
 
     def fail(self, error_type: str = "error") -> None:
         """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""
-        if self._duration < 0:
+        if self._open is not False:
             self._outcome = "error"
-            self._error_type = str(error_type) or "error"
+            self._error_type = text(error_type) or "error"
 
     def cancel(self) -> None:
         """Make the call a cancelled one, whatever else happens."""
-        if self._duration < 0:
+        if self._open is not False:
             self._outcome = "cancelled"
             self._error_type = None
 
@@ -130,7 +139,10 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave()
+        # Set, never reset: the block may be left in another context than it was entered in.
+        if _current.get() is self:
+            parent = self._parent
+            _current.set(None if parent is None else live(parent))
         self._end(error)
 
     async def __aenter__(self) -> Self:
@@ -141,18 +153,11 @@ class Call:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
-    def _leave(self) -> None:
-        """Make the call around this one the running one again.
-
-        Set, never reset: the block may be left in another context than it was entered in.
-        """
-        if _current.get() is self:
-            parent = self._parent
-            _current.set(None if parent is None else live(parent))
-
     def _begin(self, started: float | None = None) -> None:
-        if self._open or self._duration >= 0:
-            self._refuse("call", "expected one `with` or iteration for each call, got a second one")
+        """Let the call run: `_open` is None before, True while it does, False once it has ended."""
+        if self._open is not None:
+            if self._open is False:
+                self._refuse("call", "expected one `with` or iteration for each call, got a second one")
             return
         self._open = True
         aggregate = self._aggregate
@@ -163,29 +168,52 @@ class Call:
         aggregate.running.add(self)
         self._started = perf_counter() if started is None else started
 
-    def _end(self, error: BaseException | None = None) -> None:
-        """Hand the call over to be counted, once: a second end finds it closed."""
+    def _end(self, error: BaseException | None = None, stopped: float | None = None) -> None:
+        """Hand the call over to be counted, once: a second end finds it ended."""
         if not self._open:
             return
-        self._duration = (self._stopped or perf_counter()) - self._started
+        self._duration = (stopped or perf_counter()) - self._started
         self._open = False
         if self._outcome is None:
             if error is None:
                 self._outcome = "success"
             else:
                 self._outcome, self._error_type = self._judge(error)
-        self._aggregate.end(self)
+        aggregate = self._aggregate
+        ended = aggregate.ended
+        ended.append(self)
+        if len(ended) >= FOLD_AT:
+            aggregate.fold_some()
+        if self._tokens is not None and self._usd is None:
+            aggregate.estimate(aggregate, self._model or UNKNOWN_MODEL, self._tokens)
+
+    def _withdraw(self) -> Callable[[], Call]:
+        """Take the beginning back, but not its time; the answer begins the call again.
+
+        What the call consists of runs later, or never: then it was no call.
+        """
+        if _current.get() is self:
+            _current.set(live(self._parent))
+        self._open = None
+        self._aggregate.running.discard(self)
+
+        def begin_again() -> Call:
+            self._begin(self._started)
+            return self
+
+        return begin_again
 
     def _judge(self, error: BaseException) -> tuple[Outcome, str | None]:
         classify = self._aggregate.declaration.classify
         if classify is not None:
             try:
                 verdict = classify(error)
+                verdict = None if verdict is None else str(verdict)
             except Exception as fault:
                 self._aggregate.drops.count("calls", "classifier_failed", self._aggregate.key)
                 self._aggregate.drops.tell(
-                    f"classify {self.feature}", "%s: classify raised %r; the call is judged without it",
-                    self.feature, fault,
+                    f"classify {self.feature}", "%s: classify raised %s; the call is judged without it",
+                    self.feature, shown(fault),
                 )  # fmt: skip
                 verdict = None
             if verdict == "success":
@@ -193,7 +221,7 @@ class Call:
             if verdict == "cancelled":
                 return "cancelled", None
             if verdict is not None and verdict != "error":
-                return "error", str(verdict)
+                return "error", verdict
         if is_cancellation(error):
             return "cancelled", None
         return "error", type(error).__name__
@@ -205,26 +233,32 @@ class Call:
             if count is None:
                 continue
             if kind not in kept:
-                self._refuse("tokens", f"expected one of {', '.join(TOKEN_KINDS)}, got {kind!r}")
-            elif isinstance(count, (int, float)) and 0 <= count < math.inf and count == int(count):
-                kept[kind] = int(count)
+                self._refuse("tokens", f"expected one of {', '.join(TOKEN_KINDS)}, got {shown(kind)}")
+                continue
+            try:
+                whole = int(count)  # type: ignore[call-overload]  # what has no int raises
+                sound = not isinstance(count, str) and whole == count and whole >= 0
+            except Exception:  # NaN, infinities, and what the app's own types do
+                sound = False
+            if sound:
+                kept[kind] = whole
             else:
-                self._refuse("tokens", f"expected a whole number of 0 or more for {kind}, got {count!r}")
+                self._refuse("tokens", f"expected a whole number of 0 or more for {kind}, got {shown(count)}")
         return list(kept.values())
 
     def _refuse(self, what: str, problem: str) -> None:
         aggregate = self._aggregate
         aggregate.drops.count("calls", "invalid_value", aggregate.key)
-        aggregate.drops.tell(
-            f"{what} {self.feature}", "%s: %s: %s; it is ignored", self.feature, what, problem[:300]
-        )  # fmt: skip
+        aggregate.drops.tell(f"{what} {self.feature}", "%s: %s: %s; it is ignored", self.feature, what, problem)
 
 
 class NoCall(Call):
     """What runs where no call runs, or where featurewatch is disabled: falsy, and everything told to it is lost."""
 
     __slots__ = ()
-    model = None
+    _model = None
+    _open = False
+    _parent = None
 
     def __init__(self) -> None:
         """Have no state at all: one object serves every thread."""
@@ -256,11 +290,12 @@ class NoCall(Call):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def _leave(self) -> None: ...
+    def _withdraw(self) -> Callable[[], Call]:
+        return lambda: self
 
     def _begin(self, started: float | None = None) -> None: ...
 
-    def _end(self, error: BaseException | None = None) -> None: ...
+    def _end(self, error: BaseException | None = None, stopped: float | None = None) -> None: ...
 
 
 NO_CALL: Final = NoCall()

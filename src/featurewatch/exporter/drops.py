@@ -67,3 +67,12 @@ class Drops:
         with self._lock:
             self._told.discard(topic)
         LOGGER.info(message, *args)
+
+
+def shown(value: object) -> str:
+    """Write a value the app gave for a message: at most 100 characters, and never raising."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"<{type(value).__name__} whose repr fails>"
+    return text if len(text) <= 100 else text[:100] + "…"

@@ -8,7 +8,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from ..errors import SettingsError
 from ..model import FEATURE_ID, FEATURE_ID_RULE, FeatureKey
-from .aggregate import Aggregate, Classifier, Declaration
+from .aggregate import Aggregate, Classifier, Declaration, text
 from .call import NO_CALL, Call
 from .runtime import RUNTIME
 from .stream import Parts, Stream
@@ -79,7 +79,13 @@ class Feature:
     def call(self, *, model: str | None = None) -> Call:
         """Make a call, to be used as `with` or `async with`. It counts from its block's beginning to its end."""
         aggregate = self._aggregate
-        return NO_CALL if aggregate is None else Call(aggregate, model or self._model)
+        if aggregate is None:
+            return NO_CALL
+        if model is None:
+            model = self._model
+        elif type(model) is not str:
+            model = text(model)
+        return Call(aggregate, model)
 
     @overload
     def track(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -114,7 +120,8 @@ class Feature:
         `source` is an iterable, an awaitable of one, or a callable that returns either, sync or async.
         """
         aggregate = self._aggregate
-        return Stream(_DETACHED if aggregate is None else aggregate, model or self._model, source)
+        name = self._model if model is None else text(model)
+        return Stream(_DETACHED if aggregate is None else aggregate, name, source)
 
     def probe(self, ok: bool) -> None:
         """Tell a synthetic check's result: feature_probe_success becomes 1 or 0."""
@@ -149,9 +156,9 @@ def _checked(
     problems = []
     if not isinstance(id, str) or FEATURE_ID.fullmatch(id) is None:
         problems.append(f"id: expected {FEATURE_ID_RULE}, got {id!r}")
-    for what, text in (("name", name), ("owner", owner), ("version", version)):
-        if not _is_text(text):
-            problems.append(f"{what}: expected text, got {text!r}")
+    for what, value in (("name", name), ("owner", owner), ("version", version)):
+        if not _is_text(value):
+            problems.append(f"{what}: expected text, got {value!r}")
     if not isinstance(models, (list, tuple)) or not all(model and _is_text(model) for model in models):
         problems.append(f"models: expected a list of names, got {models!r}")
     if classify is not None and not callable(classify):

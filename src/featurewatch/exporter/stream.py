@@ -36,7 +36,7 @@ class Stream(Call, Generic[T]):
     iteration. A source that was not read to its end is closed.
     """
 
-    __slots__ = ("_entered", "_iterator", "_made", "_source")
+    __slots__ = ("_entered", "_iterator", "_made", "_source", "_stopped")
 
     def __init__(self, aggregate: Aggregate, model: str | None, source: Source[T]) -> None:
         super().__init__(aggregate, model)
@@ -44,9 +44,13 @@ class Stream(Call, Generic[T]):
         self._iterator: Any = None
         self._entered = False
         self._made = perf_counter()
+        self._stopped: float | None = None
 
     def _begin(self, started: float | None = None) -> None:
         super()._begin(self._made)
+
+    def _end(self, error: BaseException | None = None, stopped: float | None = None) -> None:
+        super()._end(error, self._stopped)
 
     def __enter__(self) -> Self:
         self._entered = True

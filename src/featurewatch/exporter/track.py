@@ -1,7 +1,8 @@
 """Functions, coroutines, generators and asynchronous generators made into calls of a feature.
 
 The context variable of the running call is set before each step of a generator and set back after it, within the
-step: what consumes a generator may advance each step in another context, and between two steps other code runs.
+step: what consumes a generator may advance each step in another context, and between two steps other code runs. What
+it was within the generator (a block of another call may span a step) is kept for the next step.
 """
 
 from __future__ import annotations
@@ -39,19 +40,21 @@ def track_generator(function: Callable[..., Generator[Any, Any, Any]], new_call:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         call = new_call()
         call._begin()
+        inner: Call | None = call
         sent: Any = None
         thrown: BaseException | None = None
         try:
             generator = function(*args, **kwargs)
             while True:
                 outer = _current.get()
-                _current.set(call)
+                _current.set(inner)
                 try:
                     item = generator.send(sent) if thrown is None else generator.throw(thrown)
                 except StopIteration as end:
                     call._end()
                     return end.value
                 finally:
+                    inner = _current.get()
                     _current.set(outer)
                 call.first_token()
                 sent = thrown = None
@@ -59,7 +62,7 @@ def track_generator(function: Callable[..., Generator[Any, Any, Any]], new_call:
                     sent = yield item
                 except GeneratorExit:
                     outer = _current.get()
-                    _current.set(call)
+                    _current.set(inner)
                     try:
                         generator.close()
                     finally:
@@ -81,19 +84,21 @@ def track_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], new
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         call = new_call()
         call._begin()
+        inner: Call | None = call
         sent: Any = None
         thrown: BaseException | None = None
         try:
             generator = function(*args, **kwargs)
             while True:
                 outer = _current.get()
-                _current.set(call)
+                _current.set(inner)
                 try:
                     item = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
                 except StopAsyncIteration:
                     call._end()
                     return
                 finally:
+                    inner = _current.get()
                     _current.set(outer)
                 call.first_token()
                 sent = thrown = None
@@ -101,7 +106,7 @@ def track_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], new
                     sent = yield item
                 except GeneratorExit:
                     outer = _current.get()
-                    _current.set(call)
+                    _current.set(inner)
                     try:
                         await generator.aclose()
                     finally:
@@ -145,8 +150,7 @@ def _track_function(function: Function, new_call: NewCall) -> Function:
         if track_rest is None:
             call.__exit__(None, None, None)
             return result
-        call._leave()
-        return track_rest(lambda: result, lambda: call)()
+        return track_rest(lambda: result, call._withdraw())()
 
     return wrapper
 
