@@ -40,10 +40,7 @@ async def callers(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Callers]:
         ("chat-ingest", "ingest", ("chat*",)),
         ("chat-editor", "editor", ("chat*",)),
     ]
-    secrets = {
-        name: tokens.create(file, name=name, role=role, features=features)[1]
-        for name, role, features in roles
-    }
+    secrets = {name: tokens.create(file, name=name, role=role, features=features)[1] for name, role, features in roles}
     async with bridge(tmp_path, api_tokens_file=file) as client:
         callers = Callers(client, secrets)
         lines = [{"id": name, "featureId": name, "message": "x"} for name in ("chat", "search")]
@@ -103,7 +100,9 @@ async def test_lists_show_what_the_caller_sees(callers: Callers) -> None:
 
 
 async def test_the_bridges_metrics_are_for_those_who_see_all_features(callers: Callers) -> None:
-    statuses = [(await callers.by(name).get("/metrics")).status_code for name in ("", "ingest", "chat-viewer", "viewer")]
+    statuses = [
+        (await callers.by(name).get("/metrics")).status_code for name in ("", "ingest", "chat-viewer", "viewer")
+    ]
     assert statuses == [401, 403, 403, 200]
 
 

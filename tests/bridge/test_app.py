@@ -160,9 +160,8 @@ def push() -> dict[str, Any]:
 
 
 async def test_a_client_may_be_many_at_once(client: httpx.AsyncClient) -> None:
-    calls = [
-        client.post(f"{API}/logs", json=[{"featureId": f"f{n % 7}", "message": str(n), "id": str(n)}]) for n in range(200)
-    ]
+    lines = [{"featureId": f"f{n % 7}", "message": str(n), "id": str(n)} for n in range(200)]
+    calls = [client.post(f"{API}/logs", json=line) for line in lines]
     assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
     listed = (await client.get(f"{API}/features")).json()["features"]
     pages = await asyncio.gather(*(client.get(f"{API}/logs?feature_id={feature['id']}") for feature in listed))

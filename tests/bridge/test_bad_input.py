@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -24,7 +25,7 @@ class Case(NamedTuple):
     status: int
     says: str
     body: Any = None
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def chunks(count: int) -> Iterator[bytes]:
@@ -39,15 +40,36 @@ CASES = [
     Case("deep nesting", "POST", "/logs", 400, "not valid JSON", b"[" * 50_000),
     Case("NaN", "POST", "/features/chat/requests", 400, "not valid JSON", b'{"outcome":"success","duration_ms":NaN}'),
     Case("a huge number", "POST", "/features/chat/requests", 400, "not valid JSON", b'{"duration_ms":1e999}'),
-    Case("a large number", "POST", "/features/chat/requests", 400, "expected a number from 0 to", {**CALL, "duration_ms": 1e300}),
+    Case(
+        "a large number",
+        "POST",
+        "/features/chat/requests",
+        400,
+        "expected a number from 0 to",
+        {**CALL, "duration_ms": 1e300},
+    ),
     Case("a number as text", "POST", "/features/chat/requests", 400, "got '12'", {**CALL, "duration_ms": "12"}),
-    Case("a wrong outcome", "POST", "/features/chat/requests", 400, "expected success, error, cancelled", {**CALL, "outcome": "ok"}),
+    Case(
+        "a wrong outcome",
+        "POST",
+        "/features/chat/requests",
+        400,
+        "expected success, error, cancelled",
+        {**CALL, "outcome": "ok"},
+    ),
     Case("a malformed timestamp", "POST", "/logs", 400, "timestamp: expected ISO 8601", {**LINE, "timestamp": "soon"}),
     Case("a date that is none", "POST", "/logs", 400, "is not a date that exists", {**LINE, "timestamp": "2026-02-30"}),
     Case("a wrong level", "POST", "/logs", 400, "level: expected", {**LINE, "level": "loud"}),
     Case("a wrong feature id", "POST", "/logs", 400, "feature_id: expected 1 to 64", {**LINE, "featureId": "a b"}),
     Case("a missing feature", "POST", "/logs", 400, "feature_id: is missing", {"message": "x"}),
-    Case("a list with one wrong line", "POST", "/logs", 400, "1 of 2 logs are wrong and none was kept; logs[1]", [LINE, {**LINE, "level": 1}]),
+    Case(
+        "a list with one wrong line",
+        "POST",
+        "/logs",
+        400,
+        "1 of 2 logs are wrong and none was kept; logs[1]",
+        [LINE, {**LINE, "level": 1}],
+    ),
     Case("a body that is no line", "POST", "/logs", 400, "expected log lines as an object, a list", "text"),
     Case("a wrong feature id in the path", "GET", "/features/a%20b/metrics", 400, "feature_id: expected 1 to 64"),
     Case("a null byte in the path", "GET", "/features/a%00b", 400, "feature_id: expected 1 to 64"),
@@ -57,42 +79,119 @@ CASES = [
     Case("an unknown line", "GET", "/logs/none", 404, "line 'none' is not known"),
     Case("no feature", "GET", "/logs", 400, "feature_id is missing"),
     Case("an unknown parameter", "GET", "/logs?feature_id=chat&serach=x", 400, "did you mean search?"),
-    Case("an unknown parameter of a write", "POST", "/features/chat/requests?env=x", 400, "did you mean environment?", CALL),
+    Case(
+        "an unknown parameter of a write",
+        "POST",
+        "/features/chat/requests?env=x",
+        400,
+        "did you mean environment?",
+        CALL,
+    ),
     Case("a limit that is too large", "GET", "/logs?feature_id=chat&limit=5001", 422, "from 1 to 5000, got '5001'"),
     Case("a limit that is no number", "GET", "/logs?feature_id=chat&limit=many", 400, "from 1 to 5000, got 'many'"),
     Case("a wrong level to filter by", "GET", "/logs?feature_id=chat&levels=eror", 400, "did you mean error?"),
-    Case("a wrong direction", "GET", "/logs?feature_id=chat&direction=up", 400, "direction: expected forward or backward"),
+    Case(
+        "a wrong direction", "GET", "/logs?feature_id=chat&direction=up", 400, "direction: expected forward or backward"
+    ),
     Case("a wrong cursor", "GET", "/logs?feature_id=chat&cursor=!!", 400, "cursor"),
-    Case("a start after the end", "GET", "/logs?feature_id=chat&start_time=2026-01-02&end_time=2026-01-01", 400, "start_time is later"),
+    Case(
+        "a start after the end",
+        "GET",
+        "/logs?feature_id=chat&start_time=2026-01-02&end_time=2026-01-01",
+        400,
+        "start_time is later",
+    ),
     Case("a wrong instant", "GET", "/logs?feature_id=chat&start_time=x", 400, "start_time: expected ISO 8601"),
     Case("a wrong environment", "GET", "/features/chat/metrics?environment=a/b", 400, "environment: expected 1 to 32"),
     Case("a wrong duration", "GET", "/features/chat/metrics?time_range=5", 400, "time_range: expected a duration"),
     Case("a duration that is too long", "GET", "/features/chat/metrics?time_range=9999d", 422, "at most 400d"),
     Case("a wrong figure", "GET", "/features/chat/metrics/history?metric=eror_rate", 400, "did you mean error_rate?"),
-    Case("a step that is too fine", "GET", "/features/chat/metrics/history?metric=uptime&time_range=400d&step=1s", 422, "step: expected at least"),
+    Case(
+        "a step that is too fine",
+        "GET",
+        "/features/chat/metrics/history?metric=uptime&time_range=400d&step=1s",
+        422,
+        "step: expected at least",
+    ),
     Case("a wrong format", "GET", "/logs/export?feature_id=chat&format=xml", 400, "format: expected json or csv"),
     Case("a wrong switch", "GET", "/features/chat/metrics?unknown=nil", 400, "unknown: expected null or zero"),
-    Case("a threshold out of range", "PUT", "/features/chat", 422, "thresholds.error_rate: input should be", {"thresholds": {"error_rate": 101}}),
-    Case("a name that is none", "PUT", "/features/chat", 400, "name: input should be a valid string, got 5", {"name": 5}),
+    Case(
+        "a threshold out of range",
+        "PUT",
+        "/features/chat",
+        422,
+        "thresholds.error_rate: input should be",
+        {"thresholds": {"error_rate": 101}},
+    ),
+    Case(
+        "a name that is none", "PUT", "/features/chat", 400, "name: input should be a valid string, got 5", {"name": 5}
+    ),
     Case("a declaration that is no object", "PUT", "/features/chat", 400, "expected an object", []),
     Case("a wrong If-Match", "PUT", "/features/chat", 400, "If-Match: expected the ETag", {}, {"If-Match": '"x"'}),
     Case("an edit of an older revision", "PUT", "/features/chat", 412, "revision", {}, {"If-Match": '"r99"'}),
-    Case("a test result without a result", "POST", "/features/chat/test-results", 400, "passed: is missing", {"name": "n"}),
+    Case(
+        "a test result without a result",
+        "POST",
+        "/features/chat/test-results",
+        400,
+        "passed: is missing",
+        {"name": "n"},
+    ),
     Case("an unknown path", "GET", "/alerts/rules/none", 404, "nothing is found at /api/v1/alerts/rules/none"),
     Case("a path outside the API", "GET", "//etc/passwd", 404, "nothing is found"),
     Case("another method", "DELETE", "/logs", 405, "DELETE is not a method of /api/v1/logs"),
-    Case("a body that is no JSON by its type", "POST", "/logs", 415, "expected application/json, got 'text/plain'", b"{}", {"Content-Type": "text/plain"}),
-    Case("a form", "POST", "/features/chat/requests", 415, "expected application/json", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"}),
+    Case(
+        "a body that is no JSON by its type",
+        "POST",
+        "/logs",
+        415,
+        "expected application/json, got 'text/plain'",
+        b"{}",
+        {"Content-Type": "text/plain"},
+    ),
+    Case(
+        "a form",
+        "POST",
+        "/features/chat/requests",
+        415,
+        "expected application/json",
+        b"a=1",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    ),
     Case("another encoding", "POST", "/logs", 415, "Content-Encoding: expected gzip", b"x", {"Content-Encoding": "br"}),
     Case("damaged gzip", "POST", "/logs", 400, "not valid gzip", b"nonsense", {"Content-Encoding": "gzip"}),
-    Case("a gzip bomb", "POST", "/logs", 413, "larger than 100000 bytes", gzip.compress(bytes(5_000_000)), {"Content-Encoding": "gzip"}),
+    Case(
+        "a gzip bomb",
+        "POST",
+        "/logs",
+        413,
+        "larger than 100000 bytes",
+        gzip.compress(bytes(5_000_000)),
+        {"Content-Encoding": "gzip"},
+    ),
     Case("an oversized body", "POST", "/logs", 413, "larger than 100000 bytes", b" " * (LIMIT + 1)),
     Case("an oversized body in chunks", "POST", "/logs", 413, "larger than 100000 bytes", 50),
-    Case("a foreign Host", "GET", "/features", 403, "Host 'evil.example' is no name of this bridge", None, {"Host": "evil.example"}),
-    Case("a foreign Origin", "GET", "/features", 403, "Origin 'https://evil.example' may not call", None, {"Origin": "https://evil.example"}),
+    Case(
+        "a foreign Host",
+        "GET",
+        "/features",
+        403,
+        "Host 'evil.example' is no name of this bridge",
+        None,
+        {"Host": "evil.example"},
+    ),
+    Case(
+        "a foreign Origin",
+        "GET",
+        "/features",
+        403,
+        "Origin 'https://evil.example' may not call",
+        None,
+        {"Origin": "https://evil.example"},
+    ),
     Case("a WebSocket's path without the upgrade", "GET", "/websocket?featureId=chat", 426, "speaks WebSocket"),
     Case("a missing token", "POST", "/session", 400, "expected {'token'", {}),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +201,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def send(address: str, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+def send(address: str, method: str, path: str, body: Any, headers: Mapping[str, str]) -> httpx.Response:
     json_type = {"Content-Type": "application/json"} if body is not None else {}
     content = chunks(body) if isinstance(body, int) else body
     content = content if content is None or isinstance(content, (bytes, Iterator)) else json.dumps(content)
@@ -127,11 +226,29 @@ def test_the_details_name_the_item_and_the_field(address: str) -> None:
 
 
 OTLP = [
-    Case("malformed protobuf", "POST", "/v1/metrics", 400, "not valid protobuf", b"\xff\xff\xff", {"Content-Type": "application/x-protobuf"}),
+    Case(
+        "malformed protobuf",
+        "POST",
+        "/v1/metrics",
+        400,
+        "not valid protobuf",
+        b"\xff\xff\xff",
+        {"Content-Type": "application/x-protobuf"},
+    ),
     Case("malformed JSON", "POST", "/v1/logs", 400, "not valid JSON", b"{", {"Content-Type": "application/json"}),
-    Case("another content type", "POST", "/v1/logs", 415, "Content-Type: expected", b"{}", {"Content-Type": "text/plain"}),
-    Case("an oversized body", "POST", "/v1/logs", 413, "larger than 100000 bytes", b" " * (LIMIT + 1), {"Content-Type": "application/json"}),
-]  # fmt: skip
+    Case(
+        "another content type", "POST", "/v1/logs", 415, "Content-Type: expected", b"{}", {"Content-Type": "text/plain"}
+    ),
+    Case(
+        "an oversized body",
+        "POST",
+        "/v1/logs",
+        413,
+        "larger than 100000 bytes",
+        b" " * (LIMIT + 1),
+        {"Content-Type": "application/json"},
+    ),
+]
 
 
 @pytest.mark.parametrize("case", OTLP, ids=lambda case: case.name.replace(" ", "-"))

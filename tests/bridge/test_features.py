@@ -12,7 +12,9 @@ SUMMARIZE = f"{API}/features/summarize"
 
 
 async def put(client: httpx.AsyncClient, body: dict[str, Any], **headers: str) -> httpx.Response:
-    return await client.put(SUMMARIZE, json=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    return await client.put(
+        SUMMARIZE, json=body, headers={name.replace("_", "-"): text for name, text in headers.items()}
+    )
 
 
 async def test_there_are_no_features_at_first(client: httpx.AsyncClient) -> None:

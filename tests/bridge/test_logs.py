@@ -44,8 +44,8 @@ def ids(page: dict[str, Any]) -> list[str]:
 async def test_a_line_comes_back_as_it_was_told(client: httpx.AsyncClient) -> None:
     told = {
         "id": "a", "featureId": "chat", "timestamp": "2026-01-31T12:00:00.123456789Z", "level": "fatal",
-        "message": "ä\0\n\"'%_", "source": "worker", "environment": "production", "metadata": {"user-id": 1, "é": [None]},
-        "trace_id": "t", "user_id": "u",
+        "message": "ä\0\n\"'%_", "source": "worker", "environment": "production",
+        "metadata": {"user-id": 1, "é": [None]}, "trace_id": "t", "user_id": "u",
     }  # fmt: skip
     assert await keep(client, told) == ["a"]
     assert (await found(client))["logs"] == [told]

@@ -84,7 +84,7 @@ async def test_the_console_is_served_with_a_policy_and_its_configuration(anyio_b
         assert (await client.get(f"{API}/features")).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/../settings.py", "/%2e%2e/index.html", "/css/", "/index.html/x", "/css/..%2fboot.js"])
+@pytest.mark.parametrize("path", ["/../settings.py", "/%2e%2e/x.html", "/css/", "/index.html/x", "/css/..%2fboot.js"])
 async def test_no_path_leads_out_of_the_console(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

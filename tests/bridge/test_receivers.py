@@ -26,7 +26,11 @@ def requests_total(count: int, started: int, temporality: int = 2) -> dict[str, 
             "asInt": str(count if outcome == "success" else 0),
             "startTimeUnixNano": str(started),
             "timeUnixNano": str(time.time_ns()),
-            "attributes": [attribute("feature", "chat"), attribute("environment", "production"), attribute("outcome", outcome)],
+            "attributes": [
+                attribute("feature", "chat"),
+                attribute("environment", "production"),
+                attribute("outcome", outcome),
+            ],
         }
         for outcome in ("success", "error", "cancelled")
     ]  # fmt: skip

@@ -14,7 +14,7 @@ ORIGIN = "https://app.example.com"
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", f"{API}/features", f"{API}/nowhere", "/boot.js"])
-async def test_every_answer_carries_the_headers_that_keep_browsers_in_line(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_answer_tells_browsers_what_not_to_do(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert set(map(str.lower, HEADERS)) <= set(answer.headers)
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -22,7 +22,13 @@ async def test_every_answer_carries_the_headers_that_keep_browsers_in_line(clien
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:8400", 200), ("evil.example", 403), ("localhost.evil.example", 403)],
+    [
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8400", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+    ],
 )
 async def test_a_request_must_name_this_bridge(client: httpx.AsyncClient, host: str, status: int) -> None:
     assert (await client.get(f"{API}/features", headers={"Host": host})).status_code == status

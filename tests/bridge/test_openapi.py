@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featurewatch.bridge import openapi
+from featurewatch.bridge.app import create_app
+from featurewatch.settings import load
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_app(load({})).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def test_the_written_document_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+    target = Path(__file__).parents[2] / "docs" / "openapi.json"
+    assert openapi.main(["--check", "--target", str(target)]) == 0, capsys.readouterr().err
+
+
+def test_a_document_that_is_not_current_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "openapi.json"
+    assert openapi.main(["--check", "--target", str(target)]) == 1
+    assert "is not current" in capsys.readouterr().err
+    assert openapi.main(["--target", str(target)]) == 0
+    assert openapi.main(["--check", "--target", str(target)]) == 0
+
+
+def test_every_endpoint_says_what_it_does(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        where = f"{method} {path}"
+        assert len(operation["summary"]) > 5, where
+        assert len(operation["description"]) > 10, where
+        assert operation["tags"], where
+        assert {"503"} <= set(operation["responses"]), where
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], where
+        for name in re.findall(r"\{(\w+)\}", path):
+            assert name in {parameter["name"] for parameter in operation["parameters"]}, where
+
+
+def test_every_body_has_an_example_or_a_shape_with_one(document: dict[str, Any]) -> None:
+    shapes = document["components"]["schemas"]
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            (content,) = operation["requestBody"]["content"].values()
+            name = content["schema"].get("$ref", "").rpartition("/")[2]
+            assert "example" in content or "example" in shapes[name], f"{method} {path}"
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))):
+        place = document
+        for part in reference.split("/"):
+            place = place[part]
+
+
+def test_the_api_moves_with_its_prefix_and_the_receivers_stay() -> None:
+    paths = create_app(load({}, api_prefix="/api/platform")).openapi()["paths"]
+    stay = {"/v1/metrics", "/v1/logs", "/loki/api/v1/push", "/metrics", "/healthz", "/readyz"}
+    assert {path for path in paths if not path.startswith("/api/platform/")} == stay
+
+
+def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> None:
+    feature = "/api/v1/features/{feature_id}"
+    expected = {
+        ("GET", "/api/v1/features"),
+        *((method, feature) for method in ("GET", "PUT", "PATCH", "DELETE")),
+        *(
+            ("GET", f"{feature}/{name}")
+            for name in (
+                "metrics",
+                "performance",
+                "costs",
+                "health",
+                "metrics/current",
+                "metrics/history",
+                "metrics/stream",
+                "logs/stream",
+                "test-results",
+                "events",
+            )
+        ),
+        ("POST", f"{feature}/requests"),
+        ("POST", f"{feature}/test-results"),
+        ("GET", "/api/v1/metrics/current"),
+        ("GET", "/api/v1/logs"),
+        ("POST", "/api/v1/logs"),
+        ("GET", "/api/v1/logs/{log_id}"),
+        ("GET", "/api/v1/logs/export"),
+        ("POST", "/api/v1/session"),
+        ("DELETE", "/api/v1/session"),
+        ("POST", "/api/v1/tickets"),
+        ("GET", "/api/v1/me"),
+        ("GET", "/api/v1/websocket"),
+        ("POST", "/v1/metrics"),
+        ("POST", "/v1/logs"),
+        ("POST", "/loki/api/v1/push"),
+        ("GET", "/metrics"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+    }
+    assert expected <= {(method, path) for method, path, _ in operations(document)}
