@@ -61,6 +61,12 @@ def test_what_is_left_out_comes_from_the_environment() -> None:
     assert config(environ | {"FEATUREWATCH_SERVICE_NAME": "ours"}).service_name == "ours"
 
 
+def test_durations_are_seconds_or_text() -> None:
+    assert config({"FEATUREWATCH_PUSH_INTERVAL": "1m30s"}).push_interval == 90
+    assert config({"FEATUREWATCH_EXIT_TIMEOUT": "500ms"}).exit_timeout == 0.5
+    assert config(push_interval="10").push_interval == 10
+
+
 def test_opentelemetrys_variables_say_where_to_push() -> None:
     base = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_METRIC_EXPORT_INTERVAL": "1500"}
     assert config(base).metrics_url == "http://c:4318/v1/metrics"
@@ -92,7 +98,9 @@ def test_an_unknown_keyword_names_the_nearest() -> None:
         ({"environment": "pro duction"}, "environment: expected 1 to 32 of letters"),
         ({"endpoint": "127.0.0.1:8400"}, "endpoint: expected a URL that starts with http://"),
         ({"push_interval": 0}, "push_interval: expected a number from 0.1"),
-        ({"push_interval": "soon"}, "push_interval: expected a number"),
+        ({"push_interval": "soon"}, "push_interval: expected a duration such as"),
+        ({"push_interval": "2d"}, "push_interval: expected a number from 0.1 to 86400"),
+        ({"push_interval": "1.x.2"}, "push_interval: expected a number"),
         ({"log_level": "loud"}, "log_level: expected one of debug, info"),
         ({"disabled": "perhaps"}, "disabled: expected true or false"),
         ({"service_name": "a\nb"}, "service_name: expected text of one line"),
@@ -116,7 +124,7 @@ def test_a_wrong_variable_is_told_and_ignored(
     monkeypatch.setenv("FEATUREWATCH_PUSH_INTERVAL", "often")
     featurewatch.Feature("chat")
     assert RUNTIME.config.push_interval == 5
-    assert "FEATUREWATCH_PUSH_INTERVAL: expected a number" in caplog.text
+    assert "FEATUREWATCH_PUSH_INTERVAL: expected a duration" in caplog.text
 
 
 def test_a_refused_configuration_changes_nothing() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from ..errors import SettingsError
+from ..errors import BadInput, SettingsError
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, LEVELS
+from ..times import parse_duration
 from .drops import Drops
 
 PREFIX: Final = "FEATUREWATCH_"
@@ -193,6 +194,21 @@ def _number(least: float, most: float) -> Callable[[object], float]:
     return check
 
 
+def _seconds(least: float, most: float) -> Callable[[object], float]:
+    """Check seconds, or a duration as text such as 5s or 1m30s."""
+    number = _number(least, most)
+
+    def check(value: object) -> float:
+        if isinstance(value, str) and value.strip()[-1:].isalpha():
+            try:
+                return number(parse_duration(value, name="value"))
+            except BadInput as error:
+                raise ValueError(error.message.removeprefix("value: ")) from None
+        return number(value)
+
+    return check
+
+
 def _milliseconds(value: object) -> float:
     return _number(100, 86_400_000)(value) / 1000
 
@@ -216,9 +232,9 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "loki_tenant": _text,
     "service_name": _text,
     "token": _secret,
-    "push_interval": _number(0.1, 86_400),
+    "push_interval": _seconds(0.1, 86_400),
     "log_level": _level,
     "log_queue_bytes": _bytes,
-    "exit_timeout": _number(0, 600),
+    "exit_timeout": _seconds(0, 600),
     "disabled": _flag,
 }
