@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Final
@@ -27,7 +28,6 @@ FORMAT: Final = Parameter(
     "json",
     {"type": "string", "enum": ["json", "csv"], "default": "json"},
 )
-_QUOTED: Final = frozenset('",\r\n')
 
 
 @endpoint(
@@ -96,26 +96,16 @@ class CsvFile:
     """RFC 4180: a header, CRLF, quotes where a field needs them, quotes within doubled."""
 
     media_type = "text/csv; charset=utf-8; header=present"
-
-    def __init__(self) -> None:
-        self.beginning = _row(CSV_HEADER)
+    beginning = (",".join(CSV_HEADER) + "\r\n").encode()
 
     def rows(self, entries: Sequence[LogEntry]) -> bytes:
-        return b"".join(
-            [
-                _row(
-                    (
-                        format_instant(entry.timestamp_ns),
-                        entry.level,
-                        entry.message,
-                        entry.source,
-                        entry.environment,
-                        entry.trace_id or "",
-                    )
-                )
-                for entry in entries
-            ]
-        )
+        # Levels and environments are names that need no quotes.
+        rows = [
+            f"{format_instant(entry.timestamp_ns)},{entry.level},{_field(entry.message)},{_field(entry.source)},"
+            f"{entry.environment},{_field(entry.trace_id or '')}\r\n"
+            for entry in entries
+        ]
+        return "".join(rows).encode("utf-8", "replace")
 
     def ending(self) -> bytes:
         return b""
@@ -128,16 +118,16 @@ async def written(
     try:
         yield file.beginning + file.rows(first)
         async for chunk in chunks:
-            yield file.rows(chunk)
+            # In a thread: a chunk takes some 15 ms, for which streams would wait.
+            yield await asyncio.to_thread(file.rows, chunk)
         yield file.ending()
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
 
 
-def _row(fields: Sequence[str]) -> bytes:
-    return (",".join(map(_field, fields)) + "\r\n").encode("utf-8", "replace")
-
-
 def _field(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if not _QUOTED.isdisjoint(text) else text
+    # Four searches of a text are faster than one walk over its characters.
+    if '"' in text or "," in text or "\n" in text or "\r" in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
