@@ -61,6 +61,7 @@ class Pusher:
         if exporter is not None:
             exporter.shutdown()
         self.worker.stop(deadline, flush=False)
+        logging.getLogger(_EXPORTER_LOGGER).removeFilter(self._hear)
 
     def _push(self) -> Pause:
         if self._exporter is None:
