@@ -61,6 +61,15 @@ async def test_what_is_taken_in_and_refused_is_counted(client: httpx.AsyncClient
     assert 'featurewatch_refused_total{code="bad_request",protocol="json",signal="logs"} 1.0' in text
 
 
+async def test_the_stores_and_the_poll_show_what_they_count(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/metrics")).text
+    assert "\nfeaturewatch_poll_ticks_total " in text
+    assert "featurewatch_poll_failures_total 0.0" in text
+    assert 'featurewatch_log_store_removed_lines_total{reason="age"} 0.0' in text
+    assert "featurewatch_log_store_queued_bytes 0.0" in text
+    assert "featurewatch_metric_store_dropped_samples_total 0.0" in text
+
+
 async def test_metrics_come_as_openmetrics_where_that_is_asked_for(client: httpx.AsyncClient) -> None:
     answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")

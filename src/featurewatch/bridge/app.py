@@ -28,6 +28,7 @@ from .context import Bridge
 from .flight import SingleFlight
 from .intake import Intake
 from .meters import MeterRequests, Meters, families
+from .readings import readings
 from .recent import Recent
 from .recorder import Recorder
 from .routes import console, export, features, figures, logs, operations, receivers, recorded, sessions, streams
@@ -129,7 +130,8 @@ async def _start(
     running.callback(recent.close)
     recorder = Recorder(stores.metrics, _price, clock=clock)
     catalog = Catalog(stores.state, snapshots)
-    meters.show(lambda: families(hub.stats.families()))
+    meters.show_from_loop(lambda: families(hub.stats.families()))
+    meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,

@@ -18,7 +18,10 @@ from ..errors import FeaturewatchError
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-Told: TypeAlias = tuple[str, Literal["counter", "gauge"], str, Mapping[tuple[tuple[str, str], ...], float]]
+Labelled: TypeAlias = Mapping[tuple[tuple[str, str], ...], float]
+"""Values by labels."""
+
+Told: TypeAlias = tuple[str, Literal["counter", "gauge"], str, Labelled]
 """Name, kind, help, and the value by labels of a family."""
 
 
@@ -27,6 +30,9 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._loop_readers: list[Callable[[], Iterable[Metric]]] = []
+        self._frozen: list[Metric] = []
+        self.show(lambda: self._frozen)
         self.requests = Histogram(
             "featurewatch_http_request_duration_seconds",
             "How long requests took to their last byte, by route template; streams are left out.",
@@ -61,8 +67,16 @@ class Meters:
             raise
 
     def show(self, read: Callable[[], Iterable[Metric]]) -> None:
-        """Show the families that `read` returns at each scrape."""
+        """Show the families that `read` returns at each scrape; it is called in the scrape's thread."""
         self.registry.register(_Read(read))
+
+    def show_from_loop(self, read: Callable[[], Iterable[Metric]]) -> None:
+        """Show the families that `read` returned at the last `freeze`: for what the event loop alone touches."""
+        self._loop_readers.append(read)
+
+    def freeze(self) -> None:
+        """Read what belongs to the event loop, on it; the scrape then renders it in a thread."""
+        self._frozen = [family for read in self._loop_readers for family in read()]
 
 
 class _Read(Collector):

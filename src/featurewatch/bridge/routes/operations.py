@@ -64,6 +64,7 @@ async def expose_metrics(call: Call) -> Response:
     if "*" not in caller.patterns:
         raise Forbidden(f"{caller.name!r} may not see all features, which /metrics shows")
     encode, media_type = choose_encoder(call.request.headers.get("accept", ""))
+    call.bridge.meters.freeze()
     body = await asyncio.to_thread(encode, call.bridge.meters.registry)
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
 

@@ -77,6 +77,7 @@ async def stream_metrics(call: Call) -> Response:
             principal=call.caller,
             unknown_as_zero=zero,
             after=_after(call),
+            holds=call.bridge.authenticator.holds,
         )
     )
 
@@ -108,6 +109,7 @@ async def stream_logs(call: Call) -> Response:
             filter=chosen,
             principal=call.caller,
             after=_after(call),
+            holds=call.bridge.authenticator.holds,
         )
     )
 
