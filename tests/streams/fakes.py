@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+from starlette.websockets import WebSocketDisconnect
 
 from featurewatch.errors import FeaturewatchError, NotFound
 from featurewatch.formulas import METRICS
@@ -269,6 +270,7 @@ class FakeWebSocket:
         self.scope: dict[str, Any] = {"type": "websocket", "extensions": {}}
         self.accepted = False
         self.closed: tuple[int, str] | None = None
+        self.broken = False
         self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sent: asyncio.Queue[str] = asyncio.Queue()
         self._free = asyncio.Event()
@@ -327,6 +329,8 @@ class FakeWebSocket:
 
     async def send(self, message: Mapping[str, Any]) -> None:
         await self._free.wait()
+        if self.broken:
+            raise WebSocketDisconnect(1006)
         self._sent.put_nowait(message["text"])
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:

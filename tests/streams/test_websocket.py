@@ -554,3 +554,25 @@ async def test_positions_never_run_backwards_on_a_socket_that_was_not_resumed() 
         places = [parse(message["id"]) for message in socket.waiting() if "id" in message]
         assert len(places) == 80
         assert all(a is not None and b is not None and a <= b for a, b in pairwise(places))
+
+
+async def test_a_connection_that_breaks_while_sending_ends_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as rig:
+        socket = rig.connect("summarize")
+        await socket.until("metrics_update")
+        socket.broken = True
+        await rig.tick()
+        await rig.ended(socket)
+        assert not rig.hub.clients
+        assert caplog.records == []
+
+
+async def test_the_server_may_cancel_a_socket() -> None:
+    async with running() as rig:
+        socket = rig.connect("summarize")
+        await socket.until("metrics_update")
+        _, task = rig.sockets.pop()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not rig.hub.clients

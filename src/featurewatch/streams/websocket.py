@@ -113,23 +113,8 @@ class _Session:
     """One socket. The task that runs it reads; a second one writes and closes."""
 
     __slots__ = (
-        "_access",
-        "_after",
-        "_authenticate",
-        "_batch",
-        "_end",
-        "_environment",
-        "_features",
-        "_feed",
-        "_holds",
-        "_hub",
-        "_principal",
-        "_reader",
-        "_snapshots",
-        "_subscriber",
-        "_websocket",
-        "_writer",
-        "_zero",
+        "_access", "_after", "_authenticate", "_batch", "_end", "_environment", "_features", "_feed", "_holds", "_hub",
+        "_principal", "_reader", "_snapshots", "_subscriber", "_websocket", "_writer", "_written_off",
     )  # fmt: skip
 
     def __init__(
@@ -152,7 +137,6 @@ class _Session:
         self._features = features
         self._environment = environment
         self._batch = batch
-        self._zero = unknown_as_zero
         self._authenticate = authenticate
         self._holds = holds
         self._after = after
@@ -163,6 +147,7 @@ class _Session:
         self._end: tuple[int, str] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._written_off = False
 
     @property
     def subscriber(self) -> Subscriber:
@@ -190,10 +175,11 @@ class _Session:
                     self._send(refusal(error, None, self._hub.clock()))
             await self._read()
         except asyncio.CancelledError:
-            # The writer ended and its close could not reach the client: there is nobody left to read from.
-            if self._end is None or self._reader is None or not self._writer.done():
+            # The writer ended, so there is nobody left to read from; any other cancellation is the server's.
+            if not self._written_off:
                 raise
-            self._reader.uncancel()
+            if self._reader is not None:
+                self._reader.uncancel()
         finally:
             if self._feed is not None:
                 self._feed.close()
@@ -386,6 +372,7 @@ class _Session:
         if not task.cancelled() and task.exception() is not None:
             _log.error("writing to a stream failed", exc_info=task.exception())
         if self._reader is not None:
+            self._written_off = True
             self._reader.cancel()
 
 
