@@ -23,7 +23,7 @@ from .hub import RESTART, SLOW, Hub, Subscriber
 from .messages import Message, Parcel
 from .outbox import Outbox
 from .positions import Position
-from .server import FRAMES
+from .pumps import pump_batches, pump_messages
 
 __all__ = ["MAX_MESSAGE_BYTES", "serve_websocket"]
 
@@ -35,9 +35,8 @@ RENEW_S: Final = 30
 """How long a socket may stay after its credential ended."""
 ATTEMPTS: Final = 5
 """Wrong credentials on one socket, after which it is closed."""
-FLUSH_S: Final = 0.1
-FRAME_BYTES: Final = 256 * 1024
-"""A batched frame is flushed so often, and is about so large, at most."""
+CROWDED_S: Final = 0.1
+"""How often a client that asks without reading is looked at."""
 CLOSE_S: Final = 5.0
 """How long the closing of a socket may take."""
 
@@ -209,7 +208,6 @@ class _Session:
             self._writer.cancel()
         outbox.close()
 
-    @property
     def _going(self) -> bool:
         return self._end is None or self._end[0] == POLICY
 
@@ -236,7 +234,7 @@ class _Session:
                 self._send(refusal(error, None, self._hub.clock()))
             # Rare, so looked at by the clock: an event would cost every socket memory.
             while self._subscriber.outbox.crowded and self._end is None:  # noqa: ASYNC110 (see above)
-                await asyncio.sleep(FLUSH_S)
+                await asyncio.sleep(CROWDED_S)
 
     async def _obey(self, text: str) -> None:
         command = parse(text)
@@ -309,7 +307,8 @@ class _Session:
 
     async def _write(self) -> None:
         try:
-            await (self._write_batches() if self._batch else self._write_messages())
+            pump = pump_batches if self._batch else pump_messages
+            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._going)
         except (WebSocketDisconnect, RuntimeError, OSError):
             return
         except asyncio.CancelledError:
@@ -323,50 +322,6 @@ class _Session:
                     await self._websocket.close(code, _reason(reason))
             except (TimeoutError, RuntimeError, WebSocketDisconnect):
                 _log.debug("a close with %d did not reach the client", code)
-
-    async def _write_messages(self) -> None:
-        outbox, send, stats = self._subscriber.outbox, self._websocket.send, self._hub.stats
-        time, ready_made = asyncio.get_running_loop().time, FRAMES in self._websocket.scope.get("extensions", ())
-        while self._going:
-            parcel = outbox.take()
-            if parcel is None:
-                if outbox.closed:
-                    return
-                await outbox.wait()
-                continue
-            outbox.sending_since = time()
-            if ready_made:
-                await send({"type": "websocket.send", FRAMES: parcel.frames})
-            else:
-                for message in parcel.messages:
-                    await send({"type": "websocket.send", "text": message.text})
-            outbox.sending_since = None
-            stats.messages += len(parcel.messages)
-
-    async def _write_batches(self) -> None:
-        outbox, send, stats = self._subscriber.outbox, self._websocket.send, self._hub.stats
-        time = asyncio.get_running_loop().time
-        flushed = 0.0
-        while self._going:
-            if not outbox.ready():
-                await outbox.wait()
-            delay = flushed + FLUSH_S - time()
-            if delay > 0 and not outbox.closed:
-                await asyncio.sleep(delay)
-            flushed = time()
-            parcels, size = [], 0
-            while size < FRAME_BYTES and (parcel := outbox.take()) is not None:
-                parcels.append(parcel)
-                size += parcel.size
-            if not parcels:
-                if outbox.closed:
-                    return
-                continue
-            outbox.sending_since = flushed
-            array = ",".join([parcel.array for parcel in parcels])
-            await send({"type": "websocket.send", "text": f"[{array}]"})
-            outbox.sending_since = None
-            stats.messages += sum(len(parcel.messages) for parcel in parcels)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

@@ -1,0 +1,66 @@
+"""From a client's outbox into its WebSocket: message by message, or in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from starlette.websockets import WebSocket
+
+from .outbox import Outbox
+from .server import FRAMES
+from .stats import Stats
+
+FLUSH_S: Final = 0.1
+FRAME_BYTES: Final = 256 * 1024
+"""A batched frame is flushed so often, and is about so large, at most."""
+
+
+async def pump_messages(websocket: WebSocket, outbox: Outbox, stats: Stats, going: Callable[[], bool]) -> None:
+    """Send each message as a frame, until the outbox is closed and empty or `going` says no."""
+    send, time = websocket.send, asyncio.get_running_loop().time
+    ready_made = FRAMES in websocket.scope.get("extensions", ())
+    while going():
+        parcel = outbox.take()
+        if parcel is None:
+            if outbox.closed:
+                return
+            await outbox.wait()
+            continue
+        outbox.sending_since = time()
+        if ready_made:
+            await send({"type": "websocket.send", FRAMES: parcel.frames})
+        else:
+            for message in parcel.messages:
+                await send({"type": "websocket.send", "text": message.text})
+        outbox.sending_since = None
+        stats.messages += len(parcel.messages)
+
+
+async def pump_batches(websocket: WebSocket, outbox: Outbox, stats: Stats, going: Callable[[], bool]) -> None:
+    """Send frames that are arrays of messages, at most one each 100 ms while little waits; ends as `pump_messages`."""
+    send, time = websocket.send, asyncio.get_running_loop().time
+    flushed, full = 0.0, False
+    while going():
+        if not outbox.ready():
+            await outbox.wait()
+        delay = flushed + FLUSH_S - time()
+        if delay > 0 and not full and not outbox.closed:
+            await asyncio.sleep(delay)
+        flushed = time()
+        parcels, size = [], 0
+        while size < FRAME_BYTES and (parcel := outbox.take()) is not None:
+            parcels.append(parcel)
+            size += parcel.size
+        if not parcels:
+            if outbox.closed:
+                return
+            continue
+        # More waits than fits into a frame: what was cut does not wait for another turn.
+        full = size >= FRAME_BYTES
+        outbox.sending_since = flushed
+        array = ",".join([parcel.array for parcel in parcels])
+        await send({"type": "websocket.send", "text": f"[{array}]"})
+        outbox.sending_since = None
+        stats.messages += sum(len(parcel.messages) for parcel in parcels)
