@@ -75,7 +75,7 @@ def _exporter() -> Iterable[tuple[str, ...]]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if value in (None, "", (), False):
+    if value is None or value is False or value in ("", ()):
         return ""
     if name in DURATIONS or name in ("push_interval", "exit_timeout"):
         return _duration(float(value))
