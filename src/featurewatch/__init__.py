@@ -21,8 +21,11 @@ from .exporter.feature import Feature
 from .exporter.runtime import RUNTIME as _RUNTIME
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from .exporter.logs import LogHandler, loguru_sink
-    from .exporter.prometheus import collector, metrics_app, metrics_route, metrics_wsgi_app
+    from .exporter.endpoint import metrics_app, metrics_route, metrics_wsgi_app
+    from .exporter.prometheus import collector
     from .exporter.stream import Stream
 
 __version__ = "0.1.0"
@@ -49,9 +52,9 @@ _LAZY = {
     "loguru_sink": "logs",
     "Stream": "stream",
     "collector": "prometheus",
-    "metrics_app": "prometheus",
-    "metrics_route": "prometheus",
-    "metrics_wsgi_app": "prometheus",
+    "metrics_app": "endpoint",
+    "metrics_route": "endpoint",
+    "metrics_wsgi_app": "endpoint",
 }
 
 
@@ -68,6 +71,11 @@ def configure(
     log_level: str | None = None,
     log_queue_bytes: int | None = None,
     exit_timeout: float | None = None,
+    mode: str | None = None,
+    api_prefix: str | None = None,
+    multiprocess_dir: str | PathLike[str] | None = None,
+    max_features: int | None = None,
+    created: bool | None = None,
     disabled: bool | None = None,
     **unknown: Never,
 ) -> None:
@@ -85,6 +93,12 @@ def configure(
         log_level: the least level that a LogHandler made without one takes.
         log_queue_bytes: how much may wait to be shipped; above it new lines are dropped and counted.
         exit_timeout: seconds that the process waits at its end for what is still to be sent.
+        mode: "events" sends each finished call to the bridge, which counts, instead of pushing totals: for functions
+            whose process may be gone at any time. `api_prefix` is the bridge's (/api/v1).
+        multiprocess_dir: a folder that the workers of a prefork server (gunicorn, uvicorn --workers) share, so that
+            /metrics of each answers for all.
+        max_features: how many features are told apart; calls of further ones count for the feature `other`.
+        created: whether OpenMetrics carries the time at which each counter began.
         disabled: makes everything here a no-op.
 
     Raises:
@@ -104,6 +118,11 @@ def configure(
             "log_level": log_level,
             "log_queue_bytes": log_queue_bytes,
             "exit_timeout": exit_timeout,
+            "mode": mode,
+            "api_prefix": api_prefix,
+            "multiprocess_dir": multiprocess_dir,
+            "max_features": max_features,
+            "created": created,
             "disabled": disabled,
             **unknown,
         }

@@ -8,8 +8,8 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..families import (
     BUCKETS,
@@ -70,6 +70,15 @@ class Distribution:
     sum: float
 
 
+class Exemplar(NamedTuple):
+    """A call that stands for its bucket: its trace, its span if that is known, seconds it took, Unix time of its end."""
+
+    trace_id: str
+    span_id: str
+    value: float
+    timestamp: float
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All series of one feature in one environment at one instant.
@@ -78,12 +87,14 @@ class Snapshot:
         start_ns: since when it counts, nanoseconds UTC.
         numbers: by family name, then by the values of the family's labels in their order. Counts are int.
         distributions: by family name.
+        exemplars: of the duration's buckets, the latest of each, by the bucket's index.
     """
 
     key: FeatureKey
     start_ns: int
     numbers: Mapping[str, Mapping[tuple[str, ...], float]]
     distributions: Mapping[str, Distribution]
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
 
 
 class _Model:
@@ -134,6 +145,7 @@ class Aggregate:
         "ended",
         "estimate",
         "key",
+        "observe",
         "on_begin",
         "running",
     )
@@ -150,6 +162,7 @@ class Aggregate:
         self.drops = drops
         self.estimate = estimate
         self.on_begin: Callable[[], None] | None = None
+        self.observe: Callable[[Call], None] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -175,6 +188,18 @@ class Aggregate:
                 self._fold(2 * FOLD_AT)
             finally:
                 self._lock.release()
+
+    def declare(self, declaration: Declaration) -> None:
+        """Take the app's own declaration in the place of one that was made for it; its models start at 0."""
+        with self._lock:
+            self.declaration = declaration
+            for model in declaration.models:
+                self._models.setdefault(model, _Model())
+
+    def fold_all(self) -> None:
+        """Add all that ended to the totals."""
+        with self._lock:
+            self._fold()
 
     def price(self, model: str, usd: float | None) -> None:
         """Add a call's estimated cost; None counts it as unpriced."""
@@ -238,7 +263,7 @@ class Aggregate:
             return
         self._folding = True
         running, requests, durations, models = self.running, self._requests, self._durations, self._models
-        take = self.ended.popleft
+        take, observe = self.ended.popleft, self.observe
         duration_sum = 0.0
         try:
             for _ in range(min(len(self.ended), at_most)):
@@ -248,6 +273,8 @@ class Aggregate:
                 except KeyError:
                     # It ended before, or began in the parent of this forked process.
                     continue
+                if observe is not None:
+                    observe(call)
                 requests[call._outcome] += 1  # type: ignore[index]  # an ended call has one
                 duration = call._duration
                 durations[bisect_left(BUCKETS, duration)] += 1

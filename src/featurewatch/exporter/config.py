@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -15,6 +16,7 @@ from .drops import Drops
 PREFIX: Final = "FEATUREWATCH_"
 METRICS_PATH: Final = "/v1/metrics"
 PUSH_PATH: Final = "/loki/api/v1/push"
+MODES: Final = ("metrics", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ class Config:
         log_level: the least level that a LogHandler made without one takes.
         log_queue_bytes: how much may wait to be shipped; above it new lines are dropped and counted.
         exit_timeout: seconds that a process waits at exit for what is still to be sent.
+        mode: "metrics" pushes totals; "events" sends each finished call to the bridge, which counts: for functions
+            whose process may be gone before its totals are read.
+        api_prefix: the bridge's FEATUREWATCH_API_PREFIX, under which it takes the calls of mode "events".
+        multiprocess_dir: a folder that the workers of a prefork server share; /metrics of each answers for all.
+        max_features: how many features are told apart; calls of further ones count for the feature `other`.
+        created: whether OpenMetrics carries the time at which each counter began, as `_created`; off as well where
+            PROMETHEUS_DISABLE_CREATED_SERIES is true, unless configure() says otherwise.
         disabled: makes everything a no-op.
         otel_metrics_url: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, used as it stands where no other endpoint is set.
     """
@@ -47,6 +56,11 @@ class Config:
     log_level: str = "debug"
     log_queue_bytes: int = 64 * 1024**2
     exit_timeout: float = 5.0
+    mode: str = "metrics"
+    api_prefix: str = "/api/v1"
+    multiprocess_dir: str = ""
+    max_features: int = 1000
+    created: bool = False
     disabled: bool = False
     otel_metrics_url: str = ""
 
@@ -57,6 +71,10 @@ class Config:
             return self.otel_metrics_url
         base = self.otlp_endpoint or self.endpoint
         return base if not base or base.endswith(METRICS_PATH) else base + METRICS_PATH
+
+    def calls_url(self, feature: str) -> str:
+        """Where mode "events" sends a feature's finished calls."""
+        return f"{self.endpoint}{self.api_prefix}/features/{feature}/requests"
 
     @property
     def logs_url(self) -> str:
@@ -105,6 +123,14 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
             problems.append(f"{name}: {error}")
     if problems:
         raise SettingsError("configure(): " + "; ".join(problems))
+    if values.get("mode") == "events" and not values.get("endpoint"):
+        problem = "mode: events sends calls to a bridge: set endpoint (FEATUREWATCH_ENDPOINT) to its address"
+        if given.get("mode") is not None:
+            raise SettingsError(f"configure(): {problem}")
+        drops.tell("setting mode", "%s; it is ignored", problem)
+        del values["mode"]
+    if given.get("created") is None and environ.get("PROMETHEUS_DISABLE_CREATED_SERIES", "").lower() in _TRUE:
+        values["created"] = False
     _from_environ("service_name", "OTEL_SERVICE_NAME", _text, environ, drops, values)
     _from_environ("push_interval", "OTEL_METRIC_EXPORT_INTERVAL", _milliseconds, environ, drops, values)
     if not (values.get("endpoint") or values.get("otlp_endpoint")) and not _opted_out(environ, drops):
@@ -159,6 +185,19 @@ def _secret(value: object) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise ValueError("expected a token of printable ASCII; what came is not shown")
     return value.strip()
+
+
+def _mode(value: object) -> str:
+    if value not in MODES:
+        raise ValueError(f"expected one of {', '.join(MODES)}, got {value!r}")
+    return str(value)
+
+
+def _path(value: object) -> str:
+    path = _text(value)
+    if path and not path.startswith("/"):
+        raise ValueError(f"expected a path that starts with /, got {value!r}")
+    return path.rstrip("/")
 
 
 def _environment(value: object) -> str:
@@ -217,11 +256,25 @@ def _bytes(value: object) -> int:
     return int(_number(64 * 1024, 2**40)(value))
 
 
+def _folder(value: object) -> str:
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not path.isprintable():
+        raise ValueError(f"expected a folder's path, got {value!r}")
+    return path.strip()
+
+
+def _count(value: object) -> int:
+    return int(_number(1, 1_000_000)(value))
+
+
 def _flag(value: object) -> bool:
     word = str(value).lower()
     if word not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
         raise ValueError(f"expected true or false, got {value!r}")
-    return word in ("1", "true", "yes", "on")
+    return word in _TRUE
+
+
+_TRUE: Final = ("1", "true", "yes", "on")
 
 
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
@@ -236,5 +289,10 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "log_level": _level,
     "log_queue_bytes": _bytes,
     "exit_timeout": _seconds(0, 600),
+    "mode": _mode,
+    "api_prefix": _path,
+    "multiprocess_dir": _folder,
+    "max_features": _count,
+    "created": _flag,
     "disabled": _flag,
 }

@@ -15,11 +15,14 @@ NOWHERE: Final = FeatureKey("", "")
 Signal: TypeAlias = Literal["calls", "costs", "metrics", "logs"]
 
 REASONS: Final[dict[Signal, tuple[str, ...]]] = {
-    "calls": ("invalid_value", "label_limit", "classifier_failed"),
+    "calls": (
+        "invalid_value", "label_limit", "classifier_failed", "queue_full", "rejected", "undeliverable",
+        "feature_limit", "invalid_feature", "span_limit",
+    ),
     "costs": ("queue_full", "estimate_failed"),
-    "metrics": ("push_failed",),
+    "metrics": ("push_failed", "rejected"),
     "logs": ("no_feature", "invalid_feature", "queue_full", "rejected", "undeliverable", "unreadable"),
-}
+}  # fmt: skip
 """Every reason there is, by signal. Closed, so that the series are bounded and exported at 0 from the start."""
 
 _TOLD_AT_MOST: Final = 1000

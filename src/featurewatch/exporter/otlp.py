@@ -53,7 +53,11 @@ class Pusher:
         self._started = clock()
         self._exporter: Any = None
         self._reason = ""
+        self.held = False
         self.worker = Worker("metrics", self._push, on_start)
+
+    observe: Final = None
+    """Nothing is told of single calls: their totals are pushed."""
 
     def stop(self, deadline: float) -> None:
         """End the thread, and a retry that it waits in."""
@@ -64,6 +68,8 @@ class Pusher:
         logging.getLogger(_EXPORTER_LOGGER).removeFilter(self._hear)
 
     def _push(self) -> Pause:
+        if self.held:
+            return Pause(self._config.push_interval)
         if self._exporter is None:
             with LOADING:
                 self._exporter = self._new_exporter()

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import SettingsError
@@ -20,6 +20,8 @@ from .prices import Estimator
 from .worker import LOADING, THREAD_PREFIX
 
 if TYPE_CHECKING:
+    from .call import Call
+    from .events import Reporter
     from .feature import Feature
     from .loki import Shipper
     from .otlp import Pusher
@@ -37,7 +39,9 @@ class Runtime:
         self.features: dict[str, Feature] = {}
         self.drops = Drops()
         self.estimator = Estimator(self.drops)
-        self.pusher: Pusher | None = None
+        self.found: set[str] = set()
+        self.recorder: Callable[[Call], None] | None = None
+        self.pusher: Pusher | Reporter | None = None
         self.shipper: Shipper | None = None
         self.instance = _new_instance()
 
@@ -52,6 +56,8 @@ class Runtime:
     def configure(self, given: Mapping[str, Any]) -> None:
         """Replace the configuration, and what sends where its destination changed; the old one drains aside."""
         config = configuration.read(given, self._environ, self.drops)
+        if self.recorder is not None:
+            config = Config(environment=config.environment)
         with self._lock:
             before, self._config = self._config, config
             self._hook()
@@ -68,6 +74,12 @@ class Runtime:
         """
         with self._lock:
             known = self.features.get(declaration.id)
+            if known is not None and declaration.id in self.found:
+                self.found.discard(declaration.id)
+                known._declaration = declaration
+                if known._aggregate is not None:
+                    known._aggregate.declare(declaration)
+                return known
             if known is not None:
                 _require_same(known._declaration, declaration)
                 return known
@@ -77,6 +89,28 @@ class Runtime:
             if self.pusher is not None:
                 self.pusher.worker.wake()
             return feature
+
+    def find(self, id: str, new: Callable[[str], Feature]) -> Feature:
+        """Return a feature, declared by `new` where the app has not (yet) declared it.
+
+        The app's own declaration, should it come later, replaces that one.
+
+        Raises:
+            SettingsError: the id cannot be one.
+        """
+        with self._lock:
+            known = self.features.get(id)
+            if known is None:
+                known = new(id)
+                self.found.add(id)
+            return known
+
+    def fold(self) -> None:
+        """Add every call that ended to its feature's totals, and so tell it to who observes them."""
+        with self._lock:
+            aggregates = self._aggregates()
+        for aggregate in aggregates:
+            aggregate.fold_all()
 
     def snapshots(self) -> list[Snapshot]:
         """Copy every feature's totals, and those that a replaced environment still has."""
@@ -113,16 +147,19 @@ class Runtime:
         with self._lock:
             self._config = None
             self.features.clear()
+            self.found.clear()
             self._replaced.clear()
             self.drops.reset()
             self.estimator = Estimator(self.drops)
 
     def estimate(self, aggregate: Aggregate, model: str, tokens: Sequence[int]) -> None:
-        self.estimator.submit(aggregate, model, tokens)
+        """Have a call's cost estimated, unless it is told to a bridge, which estimates it."""
+        if aggregate.observe is None:
+            self.estimator.submit(aggregate, model, tokens)
 
     def _aggregate_for(self, declaration: Declaration, before: Aggregate | None) -> Aggregate | None:
         config = self.config
-        if config.disabled:
+        if config.disabled and self.recorder is None:
             return None
         key = FeatureKey(declaration.id, config.environment)
         if before is not None and before.key == key:
@@ -133,12 +170,16 @@ class Runtime:
             if aggregate.key == key:
                 self._replaced.remove(aggregate)
                 return aggregate
-        return Aggregate(key, declaration, self.drops, self.estimate)
+        aggregate = Aggregate(key, declaration, self.drops, self.estimate)
+        aggregate.observe = self._observer()
+        return aggregate
 
     def _send(self, config: Config) -> None:
         """Build what sends by the configuration; the threads start when there is something to send."""
         old_pusher, old_shipper = self.pusher, self.shipper
         self.pusher, self.shipper = self._new_pusher(config), self._new_shipper(config)
+        for aggregate in self._aggregates():
+            aggregate.observe = self._observer()
         if self.pusher is not None and self.features:
             self.pusher.worker.wake()
         if old_pusher is None and old_shipper is None:
@@ -153,9 +194,17 @@ class Runtime:
 
         threading.Thread(target=drain, name=f"{THREAD_PREFIX}drain", daemon=True).start()
 
-    def _new_pusher(self, config: Config) -> Pusher | None:
+    def _observer(self) -> Callable[[Call], None] | None:
+        """Return what is told of each call that ended: a test's recorder, or what sends calls one by one."""
+        return self.recorder or (None if self.pusher is None else self.pusher.observe)
+
+    def _new_pusher(self, config: Config) -> Pusher | Reporter | None:
         if config.disabled or not config.metrics_url:
             return None
+        if config.mode == "events":
+            from .events import Reporter
+
+            return Reporter(self, config, on_start=self._on_start)
         from .otlp import Pusher
 
         return Pusher(self, config, on_start=self._on_start)
@@ -213,6 +262,7 @@ class Runtime:
         if self.pusher is not None:
             for aggregate in self._aggregates():
                 aggregate.on_begin = self._first_begin
+                aggregate.observe = self._observer()
 
     def _first_begin(self) -> None:
         for aggregate in self._aggregates():
@@ -234,7 +284,7 @@ def _new_instance() -> str:
 def _sending(config: Config) -> tuple[object, ...]:
     return (
         config.metrics_url, config.logs_url, config.token, config.loki_tenant, config.service_name,
-        config.push_interval, config.log_queue_bytes, config.disabled,
+        config.push_interval, config.log_queue_bytes, config.disabled, config.mode, config.api_prefix,
     )  # fmt: skip
 
 

@@ -1,0 +1,205 @@
+"""Finished calls sent one by one to a bridge, which counts them: what mode="events" does instead of pushing totals."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..families import TOKEN_KINDS
+from ..ids import new_id
+from ..model import FeatureKey
+from ..times import format_instant
+from .aggregate import LABEL_LENGTH
+from .call import Call
+from .config import Config
+from .drops import Drops
+from .worker import LOADING, Pause, Worker, silence
+
+if TYPE_CHECKING:
+    import httpx
+
+BATCH_CALLS: Final = 500
+"""Calls in one request; some 100 KB before compression."""
+
+QUEUE_CALLS: Final = 20_000
+"""Calls that may wait to be sent; further ones are dropped and counted."""
+
+_REFUSED_WHOLE: Final = (400, 413, 422)
+"""What the bridge answers where something in the batch is wrong: it kept none of it, so the others are sent again."""
+
+_RETRY_FIRST_S: Final = 0.5
+_RETRY_MOST_S: Final = 30.0
+
+
+class Host(Protocol):
+    """What a reporter needs of the runtime."""
+
+    drops: Drops
+
+    def fold(self) -> None: ...
+
+
+class Reporter:
+    """Takes finished calls and sends them in batches on a thread of its own.
+
+    Each call has an id, kept when its batch is sent again, so that the bridge counts it once. A batch that is refused
+    for one of its calls is halved until that call alone is left, which is dropped and counted.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        *,
+        on_start: Callable[[], None] | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._host = host
+        self._config = config
+        self._jitter = jitter
+        self._waiting: deque[tuple[FeatureKey, dict[str, Any]]] = deque()
+        self._batches: deque[tuple[str, list[dict[str, Any]]]] = deque()
+        self._client: httpx.Client | None = None
+        self._tries = 0
+        self._retry_at = 0.0
+        self.held = False
+        self.worker = Worker("calls", self._report, on_start)
+
+    def observe(self, call: Call) -> None:
+        """Take a call that has ended; `Aggregate` tells each of them once."""
+        key = call._aggregate.key
+        waiting = self._waiting
+        if len(waiting) >= QUEUE_CALLS:
+            self._host.drops.count("calls", "queue_full", key)
+            self._host.drops.tell(
+                "call queue", "calls wait to be sent to %s and their queue is full: new ones are dropped",
+                self._config.endpoint,
+            )  # fmt: skip
+            return
+        waiting.append((key, event(call, time.time_ns(), time.perf_counter())))
+        if len(waiting) == BATCH_CALLS:
+            self.worker.wake()
+
+    def stop(self, deadline: float) -> None:
+        """Send what waits and end the thread; what is left by the deadline is dropped and counted."""
+        self.worker.stop(deadline)
+        left = [(FeatureKey(feature, one["environment"]), one) for feature, batch in self._batches for one in batch]
+        left += self._waiting
+        self._batches.clear()
+        self._waiting.clear()
+        for key, _ in left:
+            self._host.drops.count("calls", "undeliverable", key)
+        if left:
+            self._host.drops.tell(
+                "undeliverable calls", "%d calls could not be sent to %s in time", len(left), self._config.endpoint
+            )
+
+    def _report(self) -> Pause:
+        if self.held:
+            return Pause(self._config.push_interval)
+        self._host.fold()
+        while True:
+            if not self._batches:
+                self._take()
+            if not self._batches:
+                return Pause(self._config.push_interval)
+            rest = self._retry_at - time.monotonic()
+            if rest > 0 and not self.worker.hurried:
+                return Pause(rest, settled=False)
+            retry_in = self._send()
+            if retry_in is not None:
+                self._retry_at = time.monotonic() + retry_in
+                return Pause(retry_in, settled=False)
+
+    def _take(self) -> None:
+        """Move what waits into batches, one for each feature."""
+        batches: dict[str, list[dict[str, Any]]] = {}
+        for _ in range(min(BATCH_CALLS, len(self._waiting))):
+            key, one = self._waiting.popleft()
+            batches.setdefault(key.feature, []).append(one)
+        self._batches.extend(batches.items())
+
+    def _send(self) -> float | None:
+        """Send the first batch; None where it is done with, else seconds until it is tried again."""
+        if self._client is None:
+            with LOADING:
+                self._client = self._new_client()
+        from httpx import HTTPError
+
+        feature, batch = self._batches[0]
+        url = self._config.calls_url(feature)
+        body = json.dumps({"requests": batch}, separators=(",", ":")).encode()
+        try:
+            answer = self._client.post(
+                url,
+                content=gzip.compress(body, compresslevel=1, mtime=0),
+                headers={"Content-Type": "application/json", "Content-Encoding": "gzip", **self._config.headers(url)},
+            )
+        except HTTPError as error:
+            return self._again(f"{type(error).__name__}: {error}")
+        status, said = answer.status_code, f"{answer.status_code} {' '.join(answer.text[:200].split())}".strip()
+        if status in (408, 429) or status >= 500:
+            return self._again(said)
+        self._batches.popleft()
+        self._tries, self._retry_at = 0, 0.0
+        drops = self._host.drops
+        if status < 300:
+            drops.recovered("report", "calls are sent to %s again", self._config.endpoint)
+        elif status in _REFUSED_WHOLE and len(batch) > 1:
+            half = len(batch) // 2
+            self._batches.extendleft(((feature, batch[half:]), (feature, batch[:half])))
+        else:
+            for one in batch:
+                drops.count("calls", "rejected", FeatureKey(feature, one["environment"]))
+            drops.tell(f"report {status}", "%s refused %d calls, which are lost: %s", url, len(batch), said)
+        return None
+
+    def _again(self, reason: str) -> float:
+        self._host.drops.tell(
+            "report", "calls could not be sent to %s (%s); they are kept and sent again", self._config.endpoint, reason
+        )
+        ceiling = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2.0 ** min(self._tries, 16))
+        self._tries += 1
+        return ceiling * (0.5 + self._jitter() / 2)
+
+    def _new_client(self) -> httpx.Client:
+        import encodings.idna  # noqa: F401  # what a first connection imports
+
+        import httpx
+
+        for logger in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+            silence(logger)
+        return httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0))
+
+
+def event(call: Call, now_ns: int, now: float) -> dict[str, Any]:
+    """Write a finished call as the bridge takes it; `now_ns` (UTC) and `now` (perf_counter) are one instant."""
+    since = max(0.0, now - call._started - call._duration)
+    ended_ns = now_ns - int(since * 1e9)
+    found: dict[str, Any] = {
+        "id": new_id(ended_ns),
+        "timestamp": format_instant(ended_ns),
+        "environment": call._aggregate.key.environment,
+        "outcome": call._outcome,
+        "duration_ms": max(0.0, call._duration * 1000),
+    }
+    if call._error_type is not None:
+        found["error_type"] = _label(call._error_type)
+    if call._first is not None:
+        found["time_to_first_token_ms"] = max(0.0, call._first * 1000)
+    if call._model:
+        found["model"] = _label(call._model)
+    if call._tokens is not None:
+        found["tokens"] = {kind: count for kind, count in zip(TOKEN_KINDS, call._tokens, strict=True) if count}
+    if call._usd is not None:
+        found["cost_usd"] = call._usd
+    return found
+
+
+def _label(value: str) -> str:
+    return value[:LABEL_LENGTH].encode("utf-8", "replace").decode()
