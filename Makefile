@@ -2,7 +2,9 @@
 SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+# The first that really runs and is new enough: a version manager's shim may stand on PATH and refuse.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench generated system clean
@@ -16,9 +18,8 @@ help:
 	@echo "make clean   remove .venv and caches"
 
 $(VENV)/.python:
-	@test -n "$(PYTHON)" || { echo "featurewatch needs Python 3.11 or newer; none was found on PATH"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "featurewatch needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "featurewatch needs Python 3.11 or newer, and found none on PATH." \
+		"Try: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "a virtual environment could not be made; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
