@@ -34,7 +34,7 @@ $(VENV)/.test: $(VENV)/.python pyproject.toml
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	@exec $(BIN)/featurewatch demo $(ARGS)
+	@$(BIN)/featurewatch demo $(ARGS) || [ $$? -eq 130 ] # Ctrl-C is how it ends
 
 # Real counterparts of the tests: installed where this user may, else the tests that need them say so and are skipped.
 system:
