@@ -23,8 +23,8 @@ from .exporter.runtime import RUNTIME as _RUNTIME
 if TYPE_CHECKING:
     from os import PathLike
 
-    from .exporter.logs import LogHandler, loguru_sink
     from .exporter.endpoint import metrics_app, metrics_route, metrics_wsgi_app
+    from .exporter.logs import LogHandler, loguru_sink
     from .exporter.prometheus import collector
     from .exporter.stream import Stream
 
@@ -63,13 +63,21 @@ def configure(
     environment: str | None = None,
     endpoint: str | None = None,
     otlp_endpoint: str | None = None,
+    logs: str | None = None,
     loki_url: str | None = None,
     loki_tenant: str | None = None,
+    loki_user: str | None = None,
+    loki_password: str | None = None,
+    loki_token: str | None = None,
+    tls_ca_file: str | PathLike[str] | None = None,
+    tls_verify: bool | None = None,
     service_name: str | None = None,
     token: str | None = None,
     push_interval: float | None = None,
     log_level: str | None = None,
     log_queue_bytes: int | None = None,
+    spool_dir: str | PathLike[str] | None = None,
+    spool_bytes: int | None = None,
     exit_timeout: float | None = None,
     mode: str | None = None,
     api_prefix: str | None = None,
@@ -87,11 +95,16 @@ def configure(
     Args:
         environment: what calls and lines belong to.
         endpoint: a bridge, which takes metrics and lines; `token` is sent to it alone.
-        otlp_endpoint: a collector's base URL for metrics instead (HTTP; /v1/metrics is added).
-        loki_url: Loki's base URL for lines instead, with `loki_tenant` as X-Scope-OrgID.
+        otlp_endpoint: a collector's base URL for metrics instead (HTTP; /v1/metrics is added), and for lines where
+            neither `loki_url` nor `endpoint` is given.
+        logs: where lines go: "auto" (`loki_url`, else `endpoint`, else `otlp_endpoint`), "loki", "otlp" or "none".
+        loki_url: Loki's base URL for lines instead, with `loki_tenant` as X-Scope-OrgID, and `loki_user` and
+            `loki_password`, or `loki_token`, to authenticate. `tls_ca_file` names whom to trust.
         push_interval: seconds between two pushes of metrics.
         log_level: the least level that a LogHandler made without one takes.
-        log_queue_bytes: how much may wait to be shipped; above it new lines are dropped and counted.
+        log_queue_bytes: how much may wait in memory to be shipped; above it new lines are dropped and counted.
+        spool_dir: a folder in which lines wait until they are delivered, at most `spool_bytes`: an outage or a
+            killed process loses none.
         exit_timeout: seconds that the process waits at its end for what is still to be sent.
         mode: "events" sends each finished call to the bridge, which counts, instead of pushing totals: for functions
             whose process may be gone at any time. `api_prefix` is the bridge's (/api/v1).
@@ -110,13 +123,21 @@ def configure(
             "environment": environment,
             "endpoint": endpoint,
             "otlp_endpoint": otlp_endpoint,
+            "logs": logs,
             "loki_url": loki_url,
             "loki_tenant": loki_tenant,
+            "loki_user": loki_user,
+            "loki_password": loki_password,
+            "loki_token": loki_token,
+            "tls_ca_file": tls_ca_file,
+            "tls_verify": tls_verify,
             "service_name": service_name,
             "token": token,
             "push_interval": push_interval,
             "log_level": log_level,
             "log_queue_bytes": log_queue_bytes,
+            "spool_dir": spool_dir,
+            "spool_bytes": spool_bytes,
             "exit_timeout": exit_timeout,
             "mode": mode,
             "api_prefix": api_prefix,

@@ -64,6 +64,14 @@ DROPPED: Final = Family(
     ("signal", "reason"),
 )
 
+PRICE_TABLE: Final = Family(
+    "featurewatch_price_table_info",
+    "gauge",
+    "The version of the price table that costs are estimated with.",
+    ("version",),
+)
+"""Of the process, not of a feature: it carries no `feature` and no `environment`, and is none of FAMILIES."""
+
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 import featurewatch
 from featurewatch import Feature
-from featurewatch.families import BUCKETS, FAMILIES
+from featurewatch.families import BUCKETS, FAMILIES, PRICE_TABLE
 
 BASE = {"feature": "chat", "environment": "production"}
 
@@ -88,7 +88,10 @@ def test_bounds_are_the_agreed_ones() -> None:
 def test_family_names_and_kinds_are_the_tables() -> None:
     some_calls()
     kinds = {family.name: family.type for family in parse_text(exposition())}
-    assert kinds == {name.removesuffix("_total"): family.kind for name, family in FAMILIES.items()}
+    assert kinds == {
+        name.removesuffix("_total"): family.kind
+        for name, family in (*FAMILIES.items(), (PRICE_TABLE.name, PRICE_TABLE))
+    }
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus) is not installed")

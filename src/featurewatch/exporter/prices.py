@@ -52,6 +52,17 @@ def table_version() -> str:
     return version("genai-prices")
 
 
+@functools.cache
+def known_table_version() -> str:
+    """Return the version of the price table; empty where it is not installed."""
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return table_version()
+    except PackageNotFoundError:
+        return ""
+
+
 class Estimator:
     """Prices calls on a thread of its own, in the order in which they ended."""
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .call import Call
     from .events import Reporter
     from .feature import Feature
-    from .loki import Shipper
     from .otlp import Pusher
+    from .shipper import Shipper
 
 
 class Runtime:
@@ -36,6 +36,7 @@ class Runtime:
         self._config: Config | None = None
         self._replaced: list[Aggregate] = []
         self._hooked = False
+        self._forked = False
         self.features: dict[str, Feature] = {}
         self.drops = Drops()
         self.estimator = Estimator(self.drops)
@@ -119,12 +120,30 @@ class Runtime:
             replaced = [aggregate for aggregate in self._replaced if aggregate.touched()]
         return [aggregate.snapshot() for aggregate in (*current, *replaced) if aggregate is not None]
 
+    def exposed(self) -> tuple[list[Snapshot], Mapping[tuple[str, str, FeatureKey], int]]:
+        """Return what a scrape shows: every feature's totals, and what was dropped."""
+        return self.snapshots(), self.drops.snapshot()
+
+    def check_prefork(self) -> None:
+        """Tell once where a scrape of this process would show one worker of several."""
+        if self.joined or self.config.disabled:
+            return
+        from . import prefork  # needed where scrapes are served
+
+        if seen := prefork.reason(forked=self._forked):
+            self.drops.tell("prefork", prefork.ADVICE, seen)
+
+    @property
+    def joined(self) -> bool:
+        """Whether scrapes show the figures of other processes too."""
+        return False
+
     def flush(self, timeout: float) -> bool:
         """Send everything recorded until now; False where that took longer than `timeout` seconds."""
         deadline = time.monotonic() + timeout
         priced = self.estimator.worker.flush(deadline) if self.estimator.waiting else True
         pusher, shipper = self.pusher, self.shipper
-        shipped = shipper is None or shipper.worker.flush(deadline)
+        shipped = shipper is None or shipper.flush(deadline)
         pushed = pusher is None or not self.features or pusher.worker.flush(deadline)
         return priced and shipped and pushed
 
@@ -182,6 +201,8 @@ class Runtime:
             aggregate.observe = self._observer()
         if self.pusher is not None and self.features:
             self.pusher.worker.wake()
+        if self.shipper is not None:
+            self.shipper.resume()
         if old_pusher is None and old_shipper is None:
             return
 
@@ -212,7 +233,7 @@ class Runtime:
     def _new_shipper(self, config: Config) -> Shipper | None:
         if config.disabled or not config.logs_url:
             return None
-        from .loki import Shipper
+        from .shipper import Shipper
 
         return Shipper(config, self.drops, on_start=self._on_start)
 
@@ -250,6 +271,7 @@ class Runtime:
         """
         LOADING.release()
         self._lock = threading.RLock()
+        self._forked = True
         self.drops.reset()
         self.instance = _new_instance()
         self.estimator = Estimator(self.drops)
@@ -257,7 +279,9 @@ class Runtime:
             aggregate.reset()
         if self._config is None:
             return
-        self.shipper = None if self.shipper is None else self._new_shipper(self._config)
+        if self.shipper is not None:
+            self.shipper.abandon()
+            self.shipper = self._new_shipper(self._config)
         self.pusher = None if self.pusher is None else self._new_pusher(self._config)
         if self.pusher is not None:
             for aggregate in self._aggregates():
@@ -285,6 +309,8 @@ def _sending(config: Config) -> tuple[object, ...]:
     return (
         config.metrics_url, config.logs_url, config.token, config.loki_tenant, config.service_name,
         config.push_interval, config.log_queue_bytes, config.disabled, config.mode, config.api_prefix,
+        config.spool_dir, config.spool_bytes, config.tls_ca_file, config.tls_verify, config.otel_logs,
+        tuple(config.headers(config.logs_url).items()), config.headers(config.metrics_url).get("Authorization"),
     )  # fmt: skip
 
 
