@@ -23,17 +23,24 @@ from .exporter.runtime import RUNTIME as _RUNTIME
 if TYPE_CHECKING:
     from os import PathLike
 
+    from . import testing
+    from .exporter.asgi import FeatureMiddleware
     from .exporter.endpoint import metrics_app, metrics_route, metrics_wsgi_app
     from .exporter.logs import LogHandler, loguru_sink
     from .exporter.prometheus import collector
+    from .exporter.spans import SpanProcessor
     from .exporter.stream import Stream
+    from .exporter.wsgi import FeatureWSGIMiddleware
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Call",
     "Feature",
+    "FeatureMiddleware",
+    "FeatureWSGIMiddleware",
     "LogHandler",
+    "SpanProcessor",
     "Stream",
     "aflush",
     "collector",
@@ -48,6 +55,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "FeatureMiddleware": "asgi",
+    "FeatureWSGIMiddleware": "wsgi",
+    "SpanProcessor": "spans",
     "LogHandler": "logs",
     "loguru_sink": "logs",
     "Stream": "stream",
@@ -170,6 +180,8 @@ def shutdown(timeout: float = 5.0) -> bool:
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f".exporter.{_LAZY[name]}", __name__), name)
+    if name == "testing":
+        return import_module(".testing", __name__)
     raise AttributeError(f"module 'featurewatch' has no attribute {name!r}")
 
 

@@ -210,6 +210,13 @@ class Aggregate:
             else:
                 totals.estimated += usd
 
+    def spend(self, model: str, tokens: Sequence[int]) -> None:
+        """Add tokens, in the order of TOKEN_KINDS, that a call used of another model than its own."""
+        with self._lock:
+            totals = self._totals(model)
+            totals.tokens = [total + count for total, count in zip(totals.tokens, tokens, strict=True)]
+        self.estimate(self, model, tokens)
+
     def probe(self, ok: bool) -> None:
         with self._lock:
             self._probe = int(ok)

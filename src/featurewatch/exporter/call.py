@@ -36,8 +36,8 @@ class Call:
     """
 
     __slots__ = (
-        "_aggregate", "_duration", "_error_type", "_first", "_model", "_open", "_outcome", "_parent", "_started",
-        "_tokens", "_usd",
+        "_aggregate", "_attempts", "_duration", "_error_type", "_first", "_model", "_open", "_outcome", "_parent",
+        "_started", "_tokens", "_usd",
     )  # fmt: skip
 
     def __init__(self, aggregate: Aggregate, model: str | None) -> None:
@@ -127,6 +127,24 @@ class Call:
         if self._open is not False:
             self._outcome = "cancelled"
             self._error_type = None
+
+    def retry(self) -> None:
+        """Say that an attempt failed and another begins: it is the same call, counted once when it ends.
+
+        What `fail()`, `cancel()` and `first_token()` said of the failed attempt is taken back. The time goes on, since
+        the caller waited through all attempts, and tokens and costs stay, since all of them were paid.
+        """
+        if self._open:
+            self._attempts = self.attempts + 1
+            self._outcome = self._error_type = self._first = None
+        else:
+            self._refuse("retry", "expected while the call runs, got it before or after")
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried: 1, and 1 more for each `retry()`."""
+        attempts: int = getattr(self, "_attempts", 1)
+        return attempts
 
     def __enter__(self) -> Self:
         parent = _current.get()
@@ -282,6 +300,8 @@ class NoCall(Call):
     def fail(self, error_type: str = "error") -> None: ...
 
     def cancel(self) -> None: ...
+
+    def retry(self) -> None: ...
 
     def __enter__(self) -> Self:
         return self
