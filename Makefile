@@ -47,12 +47,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m featurewatch.bridge.openapi --check
-	$(BIN)/python -m featurewatch.commands.settings_page --check
+	$(BIN)/python -m featurewatch.commands.generated --check
 
 generated: $(VENV)/.test
-	$(BIN)/python -m featurewatch.bridge.openapi
-	$(BIN)/python -m featurewatch.commands.settings_page
+	$(BIN)/python -m featurewatch.commands.generated
 
 bench: $(VENV)/.test
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -3,12 +3,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from featurewatch.bridge import openapi
 from featurewatch.bridge.app import create_app
 from featurewatch.settings import load
 
@@ -22,19 +20,6 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation
-
-
-def test_the_written_document_is_current(capsys: pytest.CaptureFixture[str]) -> None:
-    target = Path(__file__).parents[2] / "docs" / "openapi.json"
-    assert openapi.main(["--check", "--target", str(target)]) == 0, capsys.readouterr().err
-
-
-def test_a_document_that_is_not_current_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target = tmp_path / "openapi.json"
-    assert openapi.main(["--check", "--target", str(target)]) == 1
-    assert "is not current" in capsys.readouterr().err
-    assert openapi.main(["--target", str(target)]) == 0
-    assert openapi.main(["--check", "--target", str(target)]) == 0
 
 
 def test_every_endpoint_says_what_it_does(document: dict[str, Any]) -> None:

@@ -1,18 +1,13 @@
-"""The bridge's OpenAPI document: `python -m featurewatch.bridge.openapi` writes it, with `--check` compares it."""
+"""The bridge's OpenAPI document."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ..settings import load
 from . import schemas
 
 DESCRIPTION: Final = """Metrics, logs and health of each AI feature of a product.
@@ -62,7 +57,6 @@ FAILURES: Final = {
     ),
     "Unavailable": ("A store cannot be reached, or its disk is full.", "unavailable", "the disk is full"),
 }
-TARGET: Final = Path("docs/openapi.json")
 
 
 def install(app: FastAPI) -> None:
@@ -114,25 +108,3 @@ def _failure(description: str, code: str, message: str) -> dict[str, Any]:
             }
         },
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the document, or say whether the written one is current."""
-    from .app import create_app
-
-    parser = argparse.ArgumentParser(prog="python -m featurewatch.bridge.openapi", description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    parser.add_argument("--target", type=Path, default=TARGET, help=f"the file, default {TARGET}")
-    options = parser.parse_args(arguments)
-    text = json.dumps(create_app(load({})).openapi(), indent=2, ensure_ascii=False) + "\n"
-    if not options.check:
-        options.target.write_text(text, encoding="utf-8")
-        return 0
-    if options.target.exists() and options.target.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{options.target} is not current: run python -m featurewatch.bridge.openapi\n")
-    return 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -17,12 +14,11 @@ from ..settings import COMMAND_NAMES, DURATIONS, PREFIX, Settings
 
 __all__ = ["page"]
 
-TARGET: Final = Path("docs/settings.md")
 
 _HEAD: Final = """\
 # Settings
 
-<!-- Made by python -m featurewatch.commands.settings_page; edit the descriptions in the code. -->
+<!-- Made by python -m featurewatch.commands.generated; edit the descriptions in the code. -->
 
 Everything is set by environment variables. Durations are seconds or text such as `5s`, `15m`, `24h`, `30d`; lists are
 separated by commas. A wrong value is refused at the start with what was expected and what came; a variable that
@@ -68,7 +64,7 @@ def _setting(item: tuple[str, FieldInfo]) -> tuple[str, ...]:
 def _exporter() -> Iterable[tuple[str, ...]]:
     told = dict(re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", Config.__doc__ or "", re.MULTILINE))
     for field in fields(Config):
-        if field.name.startswith("otel_"):
+        if field.name.startswith(("otel_", "_")):
             continue
         text = re.sub(r"\s+", " ", told.get(field.name, "what OpenTelemetry calls the service."))
         yield f"`{PREFIX}{field.name.upper()}`", _code(_shown(field.name, field.default)), text[0].upper() + text[1:]
@@ -105,23 +101,3 @@ def _code(text: str) -> str:
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     lines = [head, tuple("---" for _ in head), *rows]
     return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the page, or say whether the written one is current."""
-    parser = argparse.ArgumentParser(prog="python -m featurewatch.commands.settings_page", description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    parser.add_argument("--target", type=Path, default=TARGET, help=f"the file, default {TARGET}")
-    options = parser.parse_args(arguments)
-    text = page()
-    if not options.check:
-        options.target.write_text(text, encoding="utf-8")
-        return 0
-    if options.target.exists() and options.target.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{options.target} is not current: run {parser.prog}\n")
-    return 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
