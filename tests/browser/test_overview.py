@@ -99,15 +99,15 @@ def test_a_token_is_asked_for_once_and_lets_in(page: Page, bridge: FakeBridge) -
 
 
 def test_the_theme_follows_the_system_until_the_reader_chooses(page: Page, bridge: FakeBridge) -> None:
-    theme = "document.documentElement.dataset.theme"
+    root = page.locator("html")
     page.emulate_media(color_scheme="dark")
     page.goto(bridge.url)
-    assert page.evaluate(theme) == "dark"
+    expect(root).to_have_attribute("data-theme", "dark")
     page.emulate_media(color_scheme="light")
-    page.wait_for_function(f"{theme} === 'light'")
+    expect(root).to_have_attribute("data-theme", "light")
     page.get_by_role("button", name="Use the dark theme").click()
     page.reload()
-    assert page.evaluate(theme) == "dark"
+    expect(root).to_have_attribute("data-theme", "dark")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
