@@ -19,7 +19,8 @@ PREFIX = "FEATUREWATCH_"
 EXPORTER_NAMES = frozenset(
     {
         "DISABLED", "ENDPOINT", "OTLP_ENDPOINT", "SERVICE_NAME", "SPOOL_DIR", "MULTIPROCESS_DIR", "MODE", "TOKEN",
-        "PUSH_INTERVAL", "LOG_LEVEL", "LOKI_TENANT", "EXIT_TIMEOUT",
+        "PUSH_INTERVAL", "LOG_LEVEL", "LOKI_TENANT", "EXIT_TIMEOUT", "LOGS", "LOKI_USER", "LOKI_PASSWORD", "LOKI_TOKEN",
+        "TLS_CA_FILE", "TLS_VERIFY", "SPOOL_BYTES",
     }
 )  # fmt: skip
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""

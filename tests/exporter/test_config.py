@@ -71,7 +71,7 @@ def test_opentelemetrys_variables_say_where_to_push() -> None:
     base = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_METRIC_EXPORT_INTERVAL": "1500"}
     assert config(base).metrics_url == "http://c:4318/v1/metrics"
     assert config(base).push_interval == 1.5
-    assert config(base).logs_url == ""
+    assert config(base).logs_url == "http://c:4318/v1/logs"
     verbatim = base | {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/custom"}
     assert config(verbatim).metrics_url == "http://c:4318/custom"
     assert config(base, endpoint="http://b").metrics_url == "http://b/v1/metrics"

@@ -13,7 +13,7 @@ from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch.exporter.config import Config
 from featurewatch.exporter.lines import Line
-from featurewatch.exporter.loki import BATCH_BYTES, OVERHEAD_BYTES, Shipper
+from featurewatch.exporter.shipper import BATCH_BYTES, OVERHEAD_BYTES, Shipper
 from featurewatch.exporter.runtime import RUNTIME
 from featurewatch.model import FeatureKey
 
@@ -58,7 +58,7 @@ def test_lines_are_shipped_without_being_asked(receiver: Receiver) -> None:
 def test_batches_are_bounded_in_bytes(receiver: Receiver) -> None:
     to = shipper(receiver.url)
     put(to, *(f"{number:04d}" + "x" * 10_000 for number in range(300)))
-    assert to.worker.flush(soon())
+    assert to.flush(soon())
     sizes = [len(request.body) for request in receiver.of(PUSH)]
     assert len(sizes) >= 3
     assert max(sizes) <= BATCH_BYTES * 1.1
@@ -70,7 +70,7 @@ def test_a_line_larger_than_a_batch_is_shipped_alone(receiver: Receiver) -> None
     to = shipper(receiver.url)
     to.put(line("x"), 2 * BATCH_BYTES)
     put(to, "y")
-    assert to.worker.flush(soon())
+    assert to.flush(soon())
     assert len(receiver.of(PUSH)) == 2
     assert to.stop(soon())
 
@@ -84,7 +84,7 @@ def test_what_may_pass_later_is_sent_again_until_it_does(
     to = shipper(receiver.url)
     put(to, "a")
     requests = receiver.wait_for(PUSH, 3)
-    assert to.worker.flush(soon())
+    assert to.flush(soon())
     assert len({request.body for request in requests}) == 1, "the same batch, ids included, so that no line is doubled"
     assert dropped("logs", "rejected") == 0
     told, recovered = (record.getMessage() for record in caplog.records)
@@ -101,9 +101,9 @@ def test_what_is_refused_is_dropped_counted_and_told(
     receiver.answers = [(status, {}, b"entry too far behind\nsecond line")]
     to = shipper(receiver.url)
     put(to, "a", "b")
-    assert to.worker.flush(soon())
+    assert to.flush(soon())
     put(to, "c")
-    assert to.worker.flush(soon())
+    assert to.flush(soon())
     assert dropped("logs", "rejected") == 2
     (told,) = (record.getMessage() for record in caplog.records)
     assert f"refused 2 lines, which are lost: {status} entry too far behind second line" in told
@@ -124,7 +124,7 @@ def test_retry_after_is_honoured(receiver: Receiver) -> None:
 def test_nobody_there_is_told_once_and_what_is_left_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     to = shipper("http://127.0.0.1:9")
     put(to, "a", "b")
-    assert not to.worker.flush(soon(0.3))
+    assert not to.flush(soon(0.3))
     assert not to.stop(soon(0.1))
     assert dropped("logs", "undeliverable") == 2
     first, last = (record.getMessage() for record in caplog.records)
@@ -148,7 +148,7 @@ def test_an_outage_loses_nothing_that_fits(receiver: Receiver) -> None:
     to = shipper(receiver.url)
     for number in range(50):
         put(to, *(f"{number} {index}" for index in range(1000)))
-    assert to.worker.flush(soon(60))
+    assert to.flush(soon(60))
     lines = [
         value[1]
         for request in receiver.of(PUSH)[3:]

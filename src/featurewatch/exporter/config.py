@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
 
-from ..errors import BadInput, SettingsError
-from ..model import ENVIRONMENT, ENVIRONMENT_RULE, LEVELS
-from ..times import parse_duration
+from ..errors import SettingsError
+from . import checks
+from .credentials import SECRETS, UrlCredentials, basic, split
 from .drops import Drops
+from .otel_logs import LOGS_PATH, OtelLogs, logs_endpoint, read_logs
 
 PREFIX: Final = "FEATUREWATCH_"
 METRICS_PATH: Final = "/v1/metrics"
 PUSH_PATH: Final = "/loki/api/v1/push"
-MODES: Final = ("metrics", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +24,23 @@ class Config:
     Attributes:
         environment: what calls and lines belong to.
         endpoint: a bridge, which takes metrics and logs; empty: none.
-        otlp_endpoint: a collector's base URL (or its full one, ending in /v1/metrics) for metrics instead.
+        otlp_endpoint: a collector's base URL (or its full one, ending in /v1/metrics) for metrics instead, and for logs
+            where neither loki_url nor endpoint is set.
+        logs: where lines go: "auto" (loki_url, else endpoint, else otlp_endpoint), "loki", "otlp" or "none".
         loki_url: Loki's base URL for logs instead.
         loki_tenant: the X-Scope-OrgID of lines sent to Loki.
+        loki_user: for basic authentication there, with loki_password; credentials in a URL are used, too.
+        loki_password: never shown.
+        loki_token: for bearer authentication there instead.
+        tls_ca_file: a PEM file of the authorities to trust instead of the system's.
+        tls_verify: false ships lines to a server whose certificate nobody vouches for.
         token: the bridge's, sent as a bearer token to `endpoint` alone.
         push_interval: seconds between two pushes of metrics.
         log_level: the least level that a LogHandler made without one takes.
-        log_queue_bytes: how much may wait to be shipped; above it new lines are dropped and counted.
+        log_queue_bytes: how much may wait in memory to be shipped; above it new lines are dropped and counted.
+        spool_dir: a folder in which lines wait until they are delivered, so that an outage or a killed process loses
+            none; several processes may share it.
+        spool_bytes: how much the folder may hold; above it lines wait in memory.
         exit_timeout: seconds that a process waits at exit for what is still to be sent.
         mode: "metrics" pushes totals; "events" sends each finished call to the bridge, which counts: for functions
             whose process may be gone before its totals are read.
@@ -48,13 +56,21 @@ class Config:
     environment: str = "development"
     endpoint: str = ""
     otlp_endpoint: str = ""
+    logs: str = "auto"
     loki_url: str = ""
     loki_tenant: str = ""
+    loki_user: str = ""
+    loki_password: str = ""
+    loki_token: str = ""
+    tls_ca_file: str = ""
+    tls_verify: bool = True
     service_name: str = "unknown_service"
     token: str = ""
     push_interval: float = 5.0
     log_level: str = "debug"
     log_queue_bytes: int = 64 * 1024**2
+    spool_dir: str = ""
+    spool_bytes: int = 1024**3
     exit_timeout: float = 5.0
     mode: str = "metrics"
     api_prefix: str = "/api/v1"
@@ -63,6 +79,9 @@ class Config:
     created: bool = False
     disabled: bool = False
     otel_metrics_url: str = ""
+    otel_logs_url: str = ""
+    otel_logs: OtelLogs = field(default_factory=OtelLogs)
+    _credentials: tuple[UrlCredentials, ...] = ()
 
     @property
     def metrics_url(self) -> str:
@@ -77,21 +96,48 @@ class Config:
         return f"{self.endpoint}{self.api_prefix}/features/{feature}/requests"
 
     @property
+    def logs_kind(self) -> Literal["loki", "bridge", "otlp", ""]:
+        """What lines are shipped to: Loki, a bridge as if it were one, a collector, or nothing."""
+        if self.logs in ("auto", "loki") and self.loki_url:
+            return "loki"
+        if self.logs in ("auto", "loki") and self.endpoint:
+            return "bridge"
+        collector = self.otel_logs_url or self.otlp_endpoint or (self.endpoint if self.logs == "otlp" else "")
+        return "otlp" if self.logs in ("auto", "otlp") and collector else ""
+
+    @property
     def logs_url(self) -> str:
         """Where lines are shipped to; empty where none are."""
-        base = self.loki_url or self.endpoint
-        return base if not base or base.endswith(PUSH_PATH) else base + PUSH_PATH
+        if not self.logs_kind:
+            return ""
+        if self.logs_kind == "otlp":
+            base = (self.otlp_endpoint or self.endpoint).removesuffix(METRICS_PATH)
+            return self.otel_logs_url or (base if base.endswith(LOGS_PATH) else base + LOGS_PATH)
+        base = self.loki_url if self.logs_kind == "loki" else self.endpoint
+        return base if base.endswith(PUSH_PATH) else base + PUSH_PATH
 
     def headers(self, url: str) -> dict[str, str]:
         """Return the headers that a request to the URL carries; the token goes to no other host than the bridge."""
-        to_bridge = self.endpoint and url.startswith(self.endpoint + "/")
-        if to_bridge:
-            return {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return {"X-Scope-OrgID": self.loki_tenant} if self.loki_tenant and url == self.logs_url else {}
+        headers: dict[str, str] = {}
+        for known in self._credentials:
+            if url == known.url or url.startswith(known.url + "/"):
+                headers["Authorization"] = known.header
+        if self.endpoint and url.startswith(self.endpoint + "/"):
+            if self.token:
+                headers["Authorization"] = f"Bearer {self.token}"
+        elif url == self.logs_url and self.logs_kind == "loki":
+            if self.loki_token:
+                headers["Authorization"] = f"Bearer {self.loki_token}"
+            elif self.loki_user:
+                headers["Authorization"] = basic(self.loki_user, self.loki_password)
+            if self.loki_tenant:
+                headers["X-Scope-OrgID"] = self.loki_tenant
+        return headers
 
     def __repr__(self) -> str:
-        """Show everything but the token."""
-        shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.name != "token")
+        """Show everything but the secrets."""
+        hides = SECRETS | {"_credentials"}
+        shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.name not in hides)
         return f"Config({', '.join(shown)})"
 
 
@@ -129,14 +175,43 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
             raise SettingsError(f"configure(): {problem}")
         drops.tell("setting mode", "%s; it is ignored", problem)
         del values["mode"]
-    if given.get("created") is None and environ.get("PROMETHEUS_DISABLE_CREATED_SERIES", "").lower() in _TRUE:
+    if given.get("created") is None and environ.get("PROMETHEUS_DISABLE_CREATED_SERIES", "").lower() in checks.TRUE:
         values["created"] = False
-    _from_environ("service_name", "OTEL_SERVICE_NAME", _text, environ, drops, values)
-    _from_environ("push_interval", "OTEL_METRIC_EXPORT_INTERVAL", _milliseconds, environ, drops, values)
+    _from_environ("service_name", "OTEL_SERVICE_NAME", checks.text, environ, drops, values)
+    _from_environ("push_interval", "OTEL_METRIC_EXPORT_INTERVAL", checks.milliseconds, environ, drops, values)
     if not (values.get("endpoint") or values.get("otlp_endpoint")) and not _opted_out(environ, drops):
-        _from_environ("otel_metrics_url", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", _url, environ, drops, values)
-        _from_environ("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", _url, environ, drops, values)
-    return Config(**values)
+        _from_environ("otel_metrics_url", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", checks.url, environ, drops, values)
+        _from_environ("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", checks.url, environ, drops, values)
+    _logs_from_environ(given, environ, drops, values)
+    found = []
+    for name in ("endpoint", "otlp_endpoint", "loki_url", "otel_metrics_url", "otel_logs_url"):
+        if values.get(name):
+            values[name], credentials = split(values[name])
+            found += [credentials] if credentials else []
+    return Config(**values, _credentials=tuple(found))
+
+
+def _logs_from_environ(
+    given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops, values: dict[str, Any]
+) -> None:
+    """Add what OTEL_* says of lines, unless they go elsewhere or OTEL_* says that they don't go by OTLP."""
+    values["otel_logs"] = read_logs(environ)
+    told = any(given.get(name) or environ.get(PREFIX + name.upper()) for name in ("otlp_endpoint", "endpoint"))
+    variable, _ = logs_endpoint(environ)
+    if told or not variable or values.get("logs", "auto") not in ("auto", "otlp"):
+        return
+    protocol = environ.get("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    opted_out = (
+        environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environ.get("OTEL_LOGS_EXPORTER", "otlp").strip().lower() != "otlp"
+        or protocol == "grpc"
+    )
+    if opted_out and "logs" not in values and not values.get("loki_url"):
+        values["logs"] = "none"
+    elif not opted_out:
+        _from_environ(
+            "otel_logs_url", variable, lambda _: checks.url(logs_endpoint(environ)[1]), environ, drops, values
+        )
 
 
 def _from_environ(
@@ -175,124 +250,30 @@ def _opted_out(environ: Mapping[str, str], drops: Drops) -> bool:
     return False
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"expected text of one line, got {value!r}")
-    return value.strip()
-
-
-def _secret(value: object) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        raise ValueError("expected a token of printable ASCII; what came is not shown")
-    return value.strip()
-
-
-def _mode(value: object) -> str:
-    if value not in MODES:
-        raise ValueError(f"expected one of {', '.join(MODES)}, got {value!r}")
-    return str(value)
-
-
-def _path(value: object) -> str:
-    path = _text(value)
-    if path and not path.startswith("/"):
-        raise ValueError(f"expected a path that starts with /, got {value!r}")
-    return path.rstrip("/")
-
-
-def _environment(value: object) -> str:
-    if not isinstance(value, str) or ENVIRONMENT.fullmatch(value) is None:
-        raise ValueError(f"expected {ENVIRONMENT_RULE}, got {value!r}")
-    return value
-
-
-def _url(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith(("http://", "https://")) or not value.partition("://")[2]:
-        raise ValueError(f"expected a URL that starts with http:// or https://, got {value!r}")
-    return value.rstrip("/")
-
-
-def _level(value: object) -> str:
-    level = str(value).lower()
-    level = {"warning": "warn", "critical": "fatal"}.get(level, level)
-    if level not in LEVELS:
-        raise ValueError(f"expected one of {', '.join(LEVELS)}, got {value!r}")
-    return level
-
-
-def _number(least: float, most: float) -> Callable[[object], float]:
-    def check(value: object) -> float:
-        try:
-            number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
-        except ValueError:
-            number = math.nan
-        if not least <= number <= most:
-            raise ValueError(f"expected a number from {least:g} to {most:g}, got {value!r}")
-        return number
-
-    return check
-
-
-def _seconds(least: float, most: float) -> Callable[[object], float]:
-    """Check seconds, or a duration as text such as 5s or 1m30s."""
-    number = _number(least, most)
-
-    def check(value: object) -> float:
-        if isinstance(value, str) and value.strip()[-1:].isalpha():
-            try:
-                return number(parse_duration(value, name="value"))
-            except BadInput as error:
-                raise ValueError(error.message.removeprefix("value: ")) from None
-        return number(value)
-
-    return check
-
-
-def _milliseconds(value: object) -> float:
-    return _number(100, 86_400_000)(value) / 1000
-
-
-def _bytes(value: object) -> int:
-    return int(_number(64 * 1024, 2**40)(value))
-
-
-def _folder(value: object) -> str:
-    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(path, str) or not path.isprintable():
-        raise ValueError(f"expected a folder's path, got {value!r}")
-    return path.strip()
-
-
-def _count(value: object) -> int:
-    return int(_number(1, 1_000_000)(value))
-
-
-def _flag(value: object) -> bool:
-    word = str(value).lower()
-    if word not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
-        raise ValueError(f"expected true or false, got {value!r}")
-    return word in _TRUE
-
-
-_TRUE: Final = ("1", "true", "yes", "on")
-
-
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
-    "environment": _environment,
-    "endpoint": _url,
-    "otlp_endpoint": _url,
-    "loki_url": _url,
-    "loki_tenant": _text,
-    "service_name": _text,
-    "token": _secret,
-    "push_interval": _seconds(0.1, 86_400),
-    "log_level": _level,
-    "log_queue_bytes": _bytes,
-    "exit_timeout": _seconds(0, 600),
-    "mode": _mode,
-    "api_prefix": _path,
-    "multiprocess_dir": _folder,
-    "max_features": _count,
-    "created": _flag,
-    "disabled": _flag,
+    "environment": checks.environment,
+    "endpoint": checks.url,
+    "otlp_endpoint": checks.url,
+    "logs": checks.logs,
+    "loki_url": checks.url,
+    "loki_tenant": checks.text,
+    "loki_user": checks.text,
+    "loki_password": checks.secret,
+    "loki_token": checks.secret,
+    "tls_ca_file": checks.folder,
+    "tls_verify": checks.flag,
+    "service_name": checks.text,
+    "token": checks.secret,
+    "push_interval": checks.seconds(0.1, 86_400),
+    "log_level": checks.level,
+    "log_queue_bytes": checks.queue_bytes,
+    "spool_dir": checks.folder,
+    "spool_bytes": checks.spool_bytes,
+    "exit_timeout": checks.seconds(0, 600),
+    "mode": checks.mode,
+    "api_prefix": checks.path,
+    "multiprocess_dir": checks.folder,
+    "max_features": checks.count,
+    "created": checks.flag,
+    "disabled": checks.flag,
 }

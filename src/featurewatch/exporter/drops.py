@@ -21,7 +21,10 @@ REASONS: Final[dict[Signal, tuple[str, ...]]] = {
     ),
     "costs": ("queue_full", "estimate_failed"),
     "metrics": ("push_failed", "rejected"),
-    "logs": ("no_feature", "invalid_feature", "queue_full", "rejected", "undeliverable", "unreadable"),
+    "logs": (
+        "no_feature", "invalid_feature", "unreadable", "queue_full", "rejected", "too_old", "too_large", "torn",
+        "undeliverable",
+    ),
 }  # fmt: skip
 """Every reason there is, by signal. Closed, so that the series are bounded and exported at 0 from the start."""
 

@@ -1,9 +1,8 @@
-"""Log lines as they wait, and as Loki's push JSON. Pure; everything here happens off the calling thread."""
+"""Log lines as they wait, and what is sent of them. Pure; what costs time happens off the calling thread."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from ..ids import new_id
@@ -36,32 +35,29 @@ class Line(NamedTuple):
     trace_id: int = 0
 
 
-def render(lines: Iterable[Line], service: str) -> bytes:
-    """Render lines as the body of a push: one stream for each feature and environment, in the lines' order."""
-    streams: dict[FeatureKey, list[list[Any]]] = {}
-    for line in lines:
-        timestamp = line.time if isinstance(line.time, int) else nanoseconds(line.time)
-        about = {"id": new_id(timestamp), "level": level(line.level_number), "source": line.source}
-        if line.trace_id:
-            about["trace_id"] = f"{line.trace_id:032x}"
-        if line.extras:
-            _describe(about, line.extras)
-        value = [str(timestamp), cut(line.message), about]
-        if line.key in streams:
-            streams[line.key].append(value)
-        else:
-            streams[line.key] = [value]
-    body = {
-        "streams": [
-            {
-                "stream": {"service_name": service, "feature": key.feature, "environment": key.environment},
-                "values": values,
-            }
-            for key, values in streams.items()
-        ]
-    }
-    # "replace" turns what is not valid Unicode (lone surrogates) into "?", which JSON text survives.
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+class Record(NamedTuple):
+    """A line as every destination takes it.
+
+    Attributes:
+        timestamp: nanoseconds since the epoch.
+        about: `id`, `level` and `source`, and where known `trace_id`, `user_id` and `metadata` (a JSON object's text).
+    """
+
+    key: FeatureKey
+    timestamp: int
+    message: str
+    about: dict[str, str]
+
+
+def record(line: Line) -> Record:
+    """Make of a line what is sent of it, with an id that stays the same however often it is sent."""
+    timestamp = line.time if isinstance(line.time, int) else nanoseconds(line.time)
+    about: dict[str, str] = {"id": new_id(timestamp), "level": level(line.level_number), "source": line.source}
+    if line.trace_id:
+        about["trace_id"] = f"{line.trace_id:032x}"
+    if line.extras:
+        _describe(about, line.extras)
+    return Record(line.key, timestamp, cut(line.message), about)
 
 
 def level(number: int) -> Level:

@@ -13,8 +13,8 @@ from ..times import NS
 from .call import current_call
 from .drops import LOGGER
 from .lines import LINE_BYTES, Line, cut, plain
-from .loki import Shipper
 from .runtime import RUNTIME, Runtime
+from .shipper import Shipper
 from .worker import THREAD_PREFIX, on_own_thread
 
 _PLAIN_RECORD: Final = len(logging.makeLogRecord({}).__dict__)

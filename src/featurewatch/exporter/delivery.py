@@ -1,0 +1,110 @@
+"""A destination of lines: where it is, how it is written to, and what its answers mean."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from .answers import Verdict, by_status, one_line
+from .config import Config
+from .frames import LOKI_JSON, OTLP_PROTOBUF, Codec, Frame, codec
+from .worker import LOADING, silence
+
+if TYPE_CHECKING:
+    import httpx
+
+_TIMEOUT_S: Final = 10.0
+
+
+class Destination:
+    """Sends frames to where the configuration says, over one client, and judges the answers."""
+
+    def __init__(
+        self,
+        config: Config,
+        new_client: Callable[[], httpx.Client] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = config.logs_url
+        self.service = config.service_name
+        self.kind = config.logs_kind
+        self._config = config
+        self._new_client = new_client or self._default_client
+        self._client: httpx.Client | None = None
+        self._clock = clock
+
+    @property
+    def format(self) -> int:
+        return OTLP_PROTOBUF if self.kind == "otlp" else LOKI_JSON
+
+    @property
+    def codec(self) -> Codec:
+        with LOADING:
+            return codec(self.format)
+
+    def send(self, frame: Frame) -> Verdict:
+        """Send a frame of this destination's format. Never raises: what fails is to be tried again."""
+        try:
+            if self._client is None:
+                with LOADING:
+                    self._client = self._new_client()
+            body = gzip.decompress(frame.body) if self._config.otel_logs.plain and self.kind == "otlp" else frame.body
+            answer = self._client.post(self.url, content=body)
+        except Exception as error:  # httpx's own, a wrong CA file, a proxy's name that cannot be read, ...
+            return Verdict("later", said=f"{type(error).__name__}: {error}")
+        return self._judge(answer)
+
+    def denied(self, status: str) -> str:
+        """Say what to look at where the destination denies what is sent."""
+        setting = {"loki": "loki_url", "bridge": "endpoint"}.get(self.kind, "otlp_endpoint")
+        if status in ("401", "403"):
+            return {
+                "loki": "set loki_user and loki_password, loki_token or loki_tenant",
+                "bridge": "set token to one with the role ingest",
+            }.get(self.kind, "set OTEL_EXPORTER_OTLP_HEADERS")
+        if status == "260":
+            return "ingestion is blocked there for this tenant: ask who runs it"
+        return f"is {setting} right?"
+
+    def _judge(self, answer: httpx.Response) -> Verdict:
+        status = answer.status_code
+        if self.kind == "otlp":
+            if status // 100 == 2:
+                with LOADING:
+                    from .otlp_logs import accepted
+                return accepted(answer.content)
+        elif status == 204:
+            return Verdict("stored")
+        said = one_line(status, answer.text)
+        if status == 400 and self.kind != "otlp":
+            from .loki import refused
+
+            return refused(answer.text)._replace(said=said)
+        return by_status(status, said, answer.headers.get("Retry-After", ""), self._clock())
+
+    def _default_client(self) -> httpx.Client:
+        import encodings.idna  # noqa: F401  # what a first connection imports
+
+        import httpx
+
+        for logger in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+            silence(logger)
+        config, otlp = self._config, self.kind == "otlp"
+        headers = {
+            "Content-Type": codec(self.format).content_type,
+            "Content-Encoding": "gzip",
+            "User-Agent": "featurewatch",
+            **(config.otel_logs.headers if otlp else {}),
+            **config.headers(self.url),
+        }
+        if otlp and config.otel_logs.plain:
+            del headers["Content-Encoding"]
+        verify: Any = config.tls_verify
+        if verify and (ca_file := config.tls_ca_file or (config.otel_logs.ca_file if otlp else "")):
+            import ssl
+
+            verify = ssl.create_default_context(cafile=ca_file)
+        timeout = config.otel_logs.timeout or _TIMEOUT_S if otlp else _TIMEOUT_S
+        return httpx.Client(headers=headers, timeout=timeout, verify=verify)
