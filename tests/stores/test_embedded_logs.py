@@ -535,9 +535,12 @@ async def test_a_disk_that_is_really_full_is_recovered_from(small_disk: Path) ->
         assert await ids(store) == acknowledged
         with pytest.raises(StoreFull):
             await store.append([line("x" * 500) for _ in range(2000)])
+        with pytest.raises(StoreFull):
+            await store.ping()
         ballast.unlink()
         batch = [line("x" * 500) for _ in range(200)]
         assert await store.append(batch) == 200
+        await store.ping()
         acknowledged += [entry.id for entry in batch]
     async with opened(small_disk / "logs.db") as store:
         assert await ids(store) == acknowledged

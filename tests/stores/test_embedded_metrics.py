@@ -445,9 +445,12 @@ async def test_a_full_disk_loses_nothing_and_counts_nothing_twice(store: Embedde
     app.calls.append(Done(NOW - 10 * NS))
     with pytest.raises(StoreFull, match="the disk is full"):
         await store.write([*app.samples(NOW), *many])
+    with pytest.raises(StoreFull):
+        await store.ping()
     assert await calls_in(store) == 1
     await store._writer.run(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
     await store.write([*app.samples(NOW), *many])
+    await store.ping()
     assert await calls_in(store) == 2
     assert len(await store.keys()) == 201
 

@@ -135,6 +135,7 @@ class EmbeddedLogs:
 
     async def ping(self) -> None:
         await self._readers.run(lambda connection: connection.execute("SELECT 1 FROM lines LIMIT 1").fetchone())
+        await self._writer.check()
 
     async def close(self) -> None:
         """Commit what waits, stop what reads, end the threads. Harmless when repeated."""

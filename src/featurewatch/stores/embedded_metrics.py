@@ -196,6 +196,7 @@ class EmbeddedMetrics:
 
     async def ping(self) -> None:
         await self._readers.run(lambda db: db.execute("SELECT 1 FROM keys LIMIT 1").fetchone())
+        await self._writer.check()
 
     async def close(self) -> None:
         """Finish what waits for the disk, stop what reads, close the file. Harmless when repeated."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,9 @@ from .sqlite import explain
 __all__ = ["GroupWriter"]
 
 T = TypeVar("T")
+
+_FAULT_STANDS_S: Final = 30.0
+"""A write that failed speaks against the store so long, unless a later one succeeds."""
 
 _TOGETHER: Final = 64
 """So many pieces of work share a transaction at most: the first should not wait long for the last."""
@@ -66,6 +70,7 @@ class GroupWriter:
         self._weight = 0
         self._ready = threading.Condition()
         self._closed = False
+        self._fault: tuple[float, Unavailable] | None = None
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
@@ -105,6 +110,19 @@ class GroupWriter:
             self._ready.notify()
         return await asyncio.shield(asyncio.wrap_future(future))
 
+    async def check(self) -> None:
+        """Return when a write would succeed: what readiness asks.
+
+        Something small is written, since a disk may be full of what a reader never sees. And as what is small may
+        still fit where lines do not, a failure of the last seconds counts too.
+
+        Raises:
+            Unavailable: what the write said, or the last one that failed.
+        """
+        if (fault := self._fault) is not None and time.monotonic() - fault[0] < _FAULT_STANDS_S:
+            raise fault[1]
+        await self.run(_touch, weight=0)
+
     async def close(self) -> None:
         """Finish what waits, end the thread, close the connection. Harmless when repeated."""
         with self._ready:
@@ -124,8 +142,10 @@ class GroupWriter:
                 self._weight -= sum(job.weight for job in jobs)
             for job, answer, reason in outcomes:
                 if reason is None:
+                    self._fault = None if job.weight else self._fault
                     job.future.set_result(answer)
                 else:
+                    self._fault = (time.monotonic(), reason) if isinstance(reason, Unavailable) else self._fault
                     job.future.set_exception(reason)
         self._connection.close()
 
@@ -164,6 +184,11 @@ class GroupWriter:
 
     def _worded(self, error: Exception) -> Exception:
         return explain(error, self._path) if isinstance(error, (sqlite3.Error, OSError)) else error
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def _passes_on(then: Callable[[T], None], loop: asyncio.AbstractEventLoop) -> Callable[[Future[T]], None]:
