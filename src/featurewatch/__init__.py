@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .exporter.prometheus import collector
     from .exporter.spans import SpanProcessor
     from .exporter.stream import Stream
+    from .exporter.structlogs import structlog_processor
     from .exporter.wsgi import FeatureWSGIMiddleware
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "metrics_route",
     "metrics_wsgi_app",
     "shutdown",
+    "structlog_processor",
 ]
 
 _LAZY = {
@@ -60,6 +62,7 @@ _LAZY = {
     "SpanProcessor": "spans",
     "LogHandler": "logs",
     "loguru_sink": "logs",
+    "structlog_processor": "structlogs",
     "Stream": "stream",
     "collector": "prometheus",
     "metrics_app": "endpoint",

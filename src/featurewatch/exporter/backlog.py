@@ -24,14 +24,18 @@ class Backlog:
         self._frames: deque[Frame] = deque()
         self._current: Frame | None = None
         self._spooled = False
+        self._closed = False
         self.memory_bytes = 0
 
-    def append(self, frame: Frame, *, urgent: bool = False) -> None:
-        """Keep a frame; `urgent` where the destination is away, so that the disk is made sure of."""
+    def append(self, frame: Frame, *, urgent: bool = False) -> bool:
+        """Keep a frame; `urgent` where the destination is away, so that the disk is made sure of. False once closed."""
         with self._lock:
+            if self._closed:
+                return False
             if self._spool is None or not self._spool.append(frame, sync=urgent):
                 self._frames.append(frame)
                 self.memory_bytes += len(frame.body) + FRAME_OVERHEAD_BYTES
+            return True
 
     def first(self) -> Frame | None:
         """Return the frame to send next: the same one until `done`; None where nothing waits."""
@@ -57,6 +61,7 @@ class Backlog:
     def close(self) -> list[Frame]:
         """Let go of the spool, whose frames stay there, and return the frames that are in memory alone."""
         with self._lock:
+            self._closed = True
             left = list(self._frames)
             self._frames.clear()
             self._current = None

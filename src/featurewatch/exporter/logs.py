@@ -61,7 +61,7 @@ class LogHandler(logging.Handler):
             extras = None
             if len(record.__dict__) > _PLAIN_RECORD:
                 extras = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-            key = _key(runtime, extras)
+            key = key_of(runtime, extras)
             if key is None:
                 return
             message = record.msg
@@ -77,9 +77,9 @@ class LogHandler(logging.Handler):
                 if not record.exc_text:
                     record.exc_text = _FORMATTER.formatException(record.exc_info)
                 extras = {**(extras or {}), "exception": record.exc_text[-_EXCEPTION_CHARS:]}
-            _put(shipper, record.created, key, record.levelno, message, "app" if name == "root" else name, extras)
+            put(shipper, record.created, key, record.levelno, message, "app" if name == "root" else name, extras)
         except Exception as error:
-            _unreadable(runtime, error)
+            unreadable(runtime, error)
 
 
 def loguru_sink(*, runtime: Runtime = RUNTIME) -> Callable[[Any], None]:
@@ -92,22 +92,21 @@ def loguru_sink(*, runtime: Runtime = RUNTIME) -> Callable[[Any], None]:
             return
         try:
             extras = dict(record["extra"]) or None
-            key = _key(runtime, extras)
+            key = key_of(runtime, extras)
             if key is None:
                 return
             if record["exception"] is not None:
-                text = _FORMATTER.formatException(tuple(record["exception"]))
-                extras = {**(extras or {}), "exception": text[-_EXCEPTION_CHARS:]}
+                extras = {**(extras or {}), "exception": exception_text(tuple(record["exception"]))}
             since = record["time"] - _EPOCH
             time = (since.days * 86_400 + since.seconds) * NS + since.microseconds * 1000
-            _put(shipper, time, key, record["level"].no, record["message"], record["name"] or "app", extras)
+            put(shipper, time, key, record["level"].no, record["message"], record["name"] or "app", extras)
         except Exception as error:
-            _unreadable(runtime, error)
+            unreadable(runtime, error)
 
     return sink
 
 
-def _key(runtime: Runtime, extras: Mapping[str, Any] | None) -> FeatureKey | None:
+def key_of(runtime: Runtime, extras: Mapping[str, Any] | None) -> FeatureKey | None:
     """Find whom a record belongs to: the feature that it names, else the running call's; None is counted."""
     named = extras.get("feature") if extras is not None else None
     if named is None:
@@ -123,7 +122,12 @@ def _key(runtime: Runtime, extras: Mapping[str, Any] | None) -> FeatureKey | Non
     return None
 
 
-def _put(
+def exception_text(exc_info: Any) -> str:
+    """Write an exception and its traceback, the end of it where it is long: there the error is."""
+    return _FORMATTER.formatException(exc_info)[-_EXCEPTION_CHARS:]
+
+
+def put(
     shipper: Shipper,
     time: float,
     key: FeatureKey,
@@ -132,6 +136,7 @@ def _put(
     source: str,
     extras: dict[str, Any] | None,
 ) -> None:
+    """Queue a line; what of its extras may change later is written down now."""
     size = len(message)
     if size > LINE_BYTES:
         message = cut(message)
@@ -156,6 +161,7 @@ def _trace_id() -> int:
     return trace_id
 
 
-def _unreadable(runtime: Runtime, error: Exception) -> None:
+def unreadable(runtime: Runtime, error: Exception) -> None:
+    """Count and tell a record that cannot be read."""
     runtime.drops.count("logs", "unreadable")
     runtime.drops.tell("unreadable", "a log record could not be read and is not shipped: %r", error)

@@ -56,7 +56,7 @@ class Sender:
         self._part: Frame | None = None
         self._requests = 0
         self._tries = 0
-        self._retry_at = 0.0
+        self._retry_at = self._failed_at = 0.0
         self._closed = False
         self.worker = Worker("logs-send", self._send_all, on_start)
 
@@ -74,14 +74,19 @@ class Sender:
             frame = self._backlog.first()
             if frame is None:
                 return self._idle
-            rest = self._retry_at - time.monotonic()
-            if rest > 0 and not self.worker.hurried:
+            if (rest := self._rest()) > 0:
                 return Pause(rest, settled=False)
             wait = self._deliver(frame)
             if wait is not None:
-                self._retry_at = time.monotonic() + wait
-                return Pause(min(wait, HURRIED_MOST_S) if self.worker.hurried else wait, settled=False)
+                self._failed_at = time.monotonic()
+                self._retry_at = self._failed_at + wait
+                return Pause(self._rest(), settled=False)
         return Pause(None, settled=False)
+
+    def _rest(self) -> float:
+        """Return the seconds until the next try."""
+        hurried = min(self._retry_at, self._failed_at + HURRIED_MOST_S)
+        return (hurried if self.worker.hurried else self._retry_at) - time.monotonic()
 
     def _deliver(self, frame: Frame) -> float | None:
         """Send a frame, or what of it still is to be sent; seconds until it is to be tried again, None for at once."""

@@ -109,8 +109,9 @@ class Shelf:
     def close(self) -> None:
         """Let go of the directory, and remove it where nothing is left in it."""
         try:
-            if self.first() is None:
-                self._seal()
+            empty = self.first() is None
+            self._seal()
+            if empty:
                 while self._segments:
                     self._remove()
                 (self.path / LOCK).unlink()

@@ -140,8 +140,10 @@ class Shipper:
                     return Pause(rest, settled=False)
                 lines = self._take()
             destination = self._destination
-            frame = pack([record(line) for line in lines], destination.service, destination.codec)
-            self._backlog.append(frame, urgent=self.sender.away)
+            records = [record(line) for line in lines]
+            frame = pack(records, destination.service, destination.codec)
+            if not self._backlog.append(frame, urgent=self.sender.away):
+                drop(self._drops, records, "undeliverable")
             self.sender.worker.wake()
 
     def _take(self) -> list[Line]:

@@ -23,6 +23,11 @@ def on_own_thread(record: logging.LogRecord) -> bool:
     return (record.threadName or "").startswith(THREAD_PREFIX)
 
 
+def on_own_thread_now() -> bool:
+    """Tell whether one of the exporter's threads runs this."""
+    return threading.current_thread().name.startswith(THREAD_PREFIX)
+
+
 def silence(logger: str) -> None:
     """Keep out of the app's log what a library logs on the exporter's threads; on the app's own it still may."""
     logging.getLogger(logger).addFilter(_not_on_own_thread)

@@ -1,0 +1,164 @@
+"""A real Loki of one process, for the tests that talk to one, and what it holds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+CONFIG = """\
+auth_enabled: false
+server:
+  http_listen_address: 127.0.0.1
+  http_listen_port: {http}
+  grpc_listen_address: 127.0.0.1
+  grpc_listen_port: {grpc}
+  log_level: warn
+common:
+  path_prefix: {data}
+  instance_addr: 127.0.0.1
+  replication_factor: 1
+  ring: {{kvstore: {{store: inmemory}}, instance_addr: 127.0.0.1}}
+  storage: {{filesystem: {{chunks_directory: {data}/chunks, rules_directory: {data}/rules}}}}
+schema_config:
+  configs:
+    - {{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}
+ingester: {{lifecycler: {{min_ready_duration: 0s}}}}
+analytics: {{reporting_enabled: false}}
+limits_config: {{{limits}}}
+"""
+
+LIMITS = (
+    "ingestion_rate_mb: 64, ingestion_burst_size_mb: 128, per_stream_rate_limit: 64MB, "
+    "per_stream_rate_limit_burst: 128MB, shard_streams: {enabled: false}"
+)
+"""Rates that a test's burst does not reach, and no sharding, which may store a batch twice that was sent twice."""
+
+
+class Stored(NamedTuple):
+    """One stored line: nanoseconds, the text, and labels and structured metadata together."""
+
+    timestamp: int
+    line: str
+    fields: dict[str, str]
+
+
+@dataclass
+class Loki:
+    """Loki at a URL; `stop` and `start` where it is our own process."""
+
+    url: str
+    folder: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert self.folder is not None
+        with (self.folder / "loki.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary(), f"-config.file={self.folder / 'loki.yaml'}"], stdout=log, stderr=log, cwd=self.folder
+            )
+        deadline = time.monotonic() + 90
+        while True:
+            assert self.process.poll() is None, (self.folder / "loki.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "Loki is not ready after 90 s"
+            try:
+                if httpx.get(f"{self.url}/ready", timeout=5).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+            self.process = None
+
+    def stored(self, selector: str, *, since_s: float = 3600, tenant: str = "") -> list[Stored]:
+        """Read all lines of a selector, paged by overlap: the next page starts at the last timestamp seen."""
+        found: dict[tuple[int, str, str], int] = {}
+        result: list[Stored] = []
+        start, end = time.time_ns() - int(since_s * 1e9), time.time_ns() + 60 * 10**9
+        headers = {"X-Scope-OrgID": tenant} if tenant else {}
+        while True:
+            answer = httpx.get(
+                f"{self.url}/loki/api/v1/query_range",
+                params={"query": selector, "start": start, "end": end, "limit": 5000, "direction": "forward"},
+                headers=headers,
+                timeout=60,
+            )
+            answer.raise_for_status()
+            page = sorted(
+                (
+                    Stored(int(moment), line, stream["stream"])
+                    for stream in answer.json()["data"]["result"]
+                    for moment, line in stream["values"]
+                ),
+                key=lambda one: one.timestamp,
+            )
+            here: dict[tuple[int, str, str], int] = {}
+            for one in page:
+                key = (one.timestamp, one.line, one.fields.get("id", ""))
+                here[key] = here.get(key, 0) + 1
+                if here[key] > found.get(key, 0):
+                    found[key] = here[key]
+                    result.append(one)
+            if len(page) < 5000:
+                return result
+            assert page[-1].timestamp > start, "a page holds one timestamp alone"
+            start = page[-1].timestamp
+
+
+def binary() -> str:
+    found = shutil.which("loki")
+    if found is None:
+        pytest.skip("no Loki to test against: put the program 'loki' on PATH, or set FEATUREWATCH_TEST_LOKI_URL")
+    return found
+
+
+def make(folder: Path, limits: str = LIMITS) -> Loki:
+    """Prepare a Loki of its own in a folder, on free ports of the loopback; `start` it."""
+    binary()
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        http, grpc = one.getsockname()[1], other.getsockname()[1]
+    (folder / "loki.yaml").write_text(CONFIG.format(http=http, grpc=grpc, data=folder / "data", limits=limits))
+    return Loki(f"http://127.0.0.1:{http}", folder)
+
+
+@pytest.fixture(scope="session")
+def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loki]:
+    """Loki for all tests of a run: each uses features of its own. Not to be stopped."""
+    url = os.environ.get("FEATUREWATCH_TEST_LOKI_URL", "")
+    if url:
+        yield Loki(url.rstrip("/"))
+        return
+    made = make(tmp_path_factory.mktemp("loki"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own_loki(tmp_path: Path) -> Iterator[Loki]:
+    """Loki for one test alone, which may stop and start it."""
+    folder = tmp_path / "loki"
+    folder.mkdir()
+    made = make(folder)
+    made.start()
+    yield made
+    made.stop()

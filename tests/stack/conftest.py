@@ -1,0 +1,7 @@
+"""Real servers for the tests against the stack."""
+
+from __future__ import annotations
+
+from exporter.conftest import fresh as fresh
+from loki import loki as loki
+from loki import own_loki as own_loki
