@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from ..errors import Unavailable
-from ..exporter.aggregate import Snapshot
+from ..exporter.snapshot import Snapshot
 from ..model import CallReport, FeatureKey, Sample
 from ..stores.base import MetricStore
 from .tally import Price, Tally

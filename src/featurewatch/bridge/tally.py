@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from .. import families
-from ..exporter.aggregate import Distribution, Snapshot
+from ..exporter.snapshot import Distribution, Snapshot
 from ..families import BUCKETS
 from ..formulas import bucket_of
 from ..model import OUTCOMES, CallReport, FeatureKey

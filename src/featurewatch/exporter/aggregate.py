@@ -8,32 +8,19 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from ..families import (
-    BUCKETS,
-    BUDGET,
-    COST,
-    DURATION,
-    ERRORS,
-    FIRST_TOKEN,
-    IN_PROGRESS,
-    INFO,
-    PROBE,
-    REQUESTS,
-    TOKEN_KINDS,
-    TOKENS,
-    UNPRICED,
-)
+from ..families import BUCKETS, TOKEN_KINDS
 from ..model import FeatureKey, Outcome
 from .drops import Drops
+from .records import LABEL_LIMIT, Layout, Record, one
+from .snapshot import OTHER, Exemplar, Snapshot
+from .traces import tracer
 
 if TYPE_CHECKING:
     from .call import Call
-
-LABEL_LIMIT: Final = 50
-"""Distinct values of error_type, and of model, that one feature may have; further ones become OTHER."""
+    from .ledger import Slot
 
 LABEL_LENGTH: Final = 128
 
@@ -43,7 +30,6 @@ FOLD_AT: Final = 64
 QUEUE_LIMIT: Final = 50_000
 """Ended calls that wait at most; above it the threads that end calls wait for each other."""
 
-OTHER: Final = "other"
 UNKNOWN_MODEL: Final = "unknown"
 
 Classifier = Callable[[BaseException], "str | None"]
@@ -60,41 +46,6 @@ class Declaration:
     models: tuple[str, ...] = ()
     classify: Classifier | None = None
     budget_usd_per_day: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """A histogram's state: `counts` per bucket (not cumulative; the last is above the highest bound), their sum."""
-
-    counts: tuple[int, ...]
-    sum: float
-
-
-class Exemplar(NamedTuple):
-    """A call that stands for its bucket: its trace, its span if that is known, seconds it took, Unix time of its end."""
-
-    trace_id: str
-    span_id: str
-    value: float
-    timestamp: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All series of one feature in one environment at one instant.
-
-    Attributes:
-        start_ns: since when it counts, nanoseconds UTC.
-        numbers: by family name, then by the values of the family's labels in their order. Counts are int.
-        distributions: by family name.
-        exemplars: of the duration's buckets, the latest of each, by the bucket's index.
-    """
-
-    key: FeatureKey
-    start_ns: int
-    numbers: Mapping[str, Mapping[tuple[str, ...], float]]
-    distributions: Mapping[str, Distribution]
-    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
 
 
 class _Model:
@@ -129,26 +80,10 @@ class Aggregate:
     """
 
     __slots__ = (
-        "_duration_sum",
-        "_durations",
-        "_errors",
-        "_first_sum",
-        "_firsts",
-        "_folding",
-        "_lock",
-        "_models",
-        "_probe",
-        "_requests",
-        "_start_ns",
-        "declaration",
-        "drops",
-        "ended",
-        "estimate",
-        "key",
-        "observe",
-        "on_begin",
-        "running",
-    )
+        "_duration_sum", "_durations", "_errors", "_exemplars", "_first_sum", "_firsts", "_folding", "_layout", "_lock",
+        "_models", "_probe", "_probed_at", "_requests", "_slot", "_stale", "_start_ns", "_unwritten", "declaration",
+        "drops", "ended", "estimate", "fold_at", "key", "observe", "on_begin", "running", "tracer", "traces",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -163,6 +98,7 @@ class Aggregate:
         self.estimate = estimate
         self.on_begin: Callable[[], None] | None = None
         self.observe: Callable[[Call], None] | None = None
+        self.tracer: Callable[[], tuple[str, str] | None] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -179,10 +115,22 @@ class Aggregate:
         self._firsts = [0] * (len(BUCKETS) + 1)
         self._first_sum = 0.0
         self._models: dict[str, _Model] = {model: _Model() for model in self.declaration.models}
-        self._probe: int | None = None
+        self._probe = -1
+        self._probed_at = 0.0
+        self._layout: Layout | None = None
+        self._slot: Slot | None = None
+        self._unwritten = True
+        self._stale = False
+        self._exemplars: dict[int, Exemplar] = {}
+        self.traces: dict[Call, tuple[str, str, float]] = {}
+        self.fold_at = FOLD_AT
 
     def fold_some(self) -> None:
         """Add some of what ended to the totals, unless another thread does; wait for it where too much waits."""
+        if self._slot is not None and len(self.ended) < QUEUE_LIMIT:
+            self.show()
+            return
+        self.tracer = self.tracer or tracer()
         if self._lock.acquire(blocking=len(self.ended) >= QUEUE_LIMIT):
             try:
                 self._fold(2 * FOLD_AT)
@@ -193,8 +141,10 @@ class Aggregate:
         """Take the app's own declaration in the place of one that was made for it; its models start at 0."""
         with self._lock:
             self.declaration = declaration
+            self._layout = None
             for model in declaration.models:
                 self._models.setdefault(model, _Model())
+        self._changed()
 
     def fold_all(self) -> None:
         """Add all that ended to the totals."""
@@ -209,68 +159,114 @@ class Aggregate:
                 totals.unpriced += 1
             else:
                 totals.estimated += usd
+        self._changed()
 
     def spend(self, model: str, tokens: Sequence[int]) -> None:
         """Add tokens, in the order of TOKEN_KINDS, that a call used of another model than its own."""
         with self._lock:
             totals = self._totals(model)
             totals.tokens = [total + count for total, count in zip(totals.tokens, tokens, strict=True)]
+        self._changed()
         self.estimate(self, model, tokens)
 
     def probe(self, ok: bool) -> None:
         with self._lock:
-            self._probe = int(ok)
+            self._probe, self._probed_at = int(ok), time.time()
+        self._changed()
+
+    def trace(self, call: Call, found: tuple[str, str]) -> None:
+        """Keep the trace and span of a call, which may become its bucket's exemplar."""
+        self.traces[call] = (*found, time.time())
 
     def touched(self) -> bool:
         """Tell whether anything was ever recorded; an untouched aggregate of a replaced environment is not exported."""
         with self._lock:
-            return bool(self.running or self.ended or any(self._requests.values()) or self._probe is not None)
+            return bool(self.running or self.ended or any(self._requests.values()) or self._probe >= 0)
 
     def snapshot(self) -> Snapshot:
         """Copy everything under the lock."""
-        about = self.declaration
+        return self.record().snapshot(dict(self._exemplars))
+
+    def record(self) -> Record:
+        """Copy everything under the lock, as a row of numbers."""
+        self.tracer = self.tracer or tracer()
         with self._lock:
             self._fold()
-            models = [
-                (name, tuple(model.tokens), model.reported, model.estimated, model.unpriced)
-                for name, model in self._models.items()
-            ]
-            requests, errors = dict(self._requests), dict(self._errors)
-            durations = Distribution(tuple(self._durations), self._duration_sum)
-            firsts = Distribution(tuple(self._firsts), self._first_sum)
-            # Those that ended since the fold run no more; one operation, so that none can end in the middle of it.
-            running = len(self.running.difference(self.ended))
-            probe, start_ns = self._probe, self._start_ns
-        numbers: dict[str, dict[tuple[str, ...], float]] = {
-            REQUESTS.name: {(outcome,): count for outcome, count in requests.items()},
-            ERRORS.name: {(error_type,): count for error_type, count in errors.items()},
-            IN_PROGRESS.name: {(): running},
-            TOKENS.name: {
-                (name, kind): count
-                for name, tokens, *_ in models
-                for kind, count in zip(TOKEN_KINDS, tokens, strict=True)
-            },
-            COST.name: {
-                (name, source): usd
-                for name, _, reported, estimated, _ in models
-                for source, usd in (("reported", reported), ("estimated", estimated))
-            },
-            UNPRICED.name: {(name,): count for name, *_, count in models},
-            INFO.name: {(about.name, about.owner, about.version): 1},
-        }
-        if about.budget_usd_per_day is not None:
-            numbers[BUDGET.name] = {(): about.budget_usd_per_day}
-        if probe is not None:
-            numbers[PROBE.name] = {(): probe}
-        return Snapshot(self.key, start_ns, numbers, {DURATION.name: durations, FIRST_TOKEN.name: firsts})
+            record = self._row()
+        if self._stale:
+            self.show()
+        return record
+
+    def mirror(self, slot: Slot | None) -> None:
+        """Show the totals in a slot from here on, as of each call's beginning and end; None: no more."""
+        with self._lock:
+            self._slot = slot
+            self._unwritten = True
+        self.fold_at = FOLD_AT if slot is None else 1
+        self.on_begin = None if slot is None else self.show
+        if slot is not None:
+            self.show()
+
+    def show(self) -> None:
+        """Fold, and write the totals to the slot.
+
+        A thread that finds another at it leaves it to that one, which looks again when it is done: so none waits.
+        """
+        self._stale = True
+        while self._stale and not self._folding and self._lock.acquire(blocking=False):
+            try:
+                self._stale = False
+                self._fold()
+                self._write()
+            finally:
+                self._lock.release()
+
+    def _changed(self) -> None:
+        """Show that something changed beside the calls that ended."""
+        self._unwritten = True
+        if self._slot is not None:
+            self.show()
+
+    def _row(self) -> Record:
+        about = self.declaration
+        if self._layout is None:
+            self._layout = one(
+                Layout(
+                    self.key, about.name, about.owner, about.version, about.budget_usd_per_day,
+                    tuple(self._errors), tuple(self._models),
+                )
+            )  # fmt: skip
+        values: list[float] = [
+            self._start_ns, self._probed_at, self._probe, *self._requests.values(), *self._durations,
+            self._duration_sum, *self._firsts, self._first_sum, *self._errors.values(),
+        ]  # fmt: skip
+        for model in self._models.values():
+            values += model.tokens
+            values += (model.reported, model.estimated, model.unpriced)
+        # Those that ended since the fold run no more; one operation, so that none can end in the middle of it.
+        return Record(self._layout, values, len(self.running.difference(self.ended)))
+
+    def _write(self) -> None:
+        """Write to the slot what changed, under the lock; a write inside a write leaves it to the outer one."""
+        slot = self._slot
+        if slot is None or self._folding:
+            return
+        self._folding = True
+        try:
+            if self._unwritten:
+                self._unwritten = not slot.write(*self._row())
+            else:
+                slot.run(len(self.running))
+        finally:
+            self._folding = False
 
     def _fold(self, at_most: int = sys.maxsize) -> None:
         """Add ended calls to the totals, under the lock; a fold inside a fold leaves them to the outer one."""
-        if self._folding:
+        if self._folding or not self.ended:
             return
         self._folding = True
         running, requests, durations, models = self.running, self._requests, self._durations, self._models
-        take, observe = self.ended.popleft, self.observe
+        take, observe, traces = self.ended.popleft, self.observe, self.traces
         duration_sum = 0.0
         try:
             for _ in range(min(len(self.ended), at_most)):
@@ -284,8 +280,11 @@ class Aggregate:
                     observe(call)
                 requests[call._outcome] += 1  # type: ignore[index]  # an ended call has one
                 duration = call._duration
-                durations[bisect_left(BUCKETS, duration)] += 1
+                bucket = bisect_left(BUCKETS, duration)
+                durations[bucket] += 1
                 duration_sum += duration
+                if traces and (trace := traces.pop(call, None)) is not None:
+                    self._exemplars[bucket] = Exemplar(trace[0], trace[1], duration, trace[2])
                 if call._error_type is not None:
                     self._count_error(call._error_type)
                 if call._first is not None:
@@ -308,11 +307,14 @@ class Aggregate:
                         totals.reported += usd
         finally:
             self._duration_sum += duration_sum
+            self._unwritten = True
             self._folding = False
 
     def _count_error(self, error_type: str) -> None:
         if error_type not in self._errors:
             error_type = self._new_label(error_type, self._errors)
+            if error_type not in self._errors:
+                self._layout = None
         self._errors[error_type] = self._errors.get(error_type, 0) + 1
 
     def _totals(self, model: str | None) -> _Model:
@@ -323,6 +325,7 @@ class Aggregate:
             totals = self._models.get(model)
             if totals is None:
                 totals = self._models[model] = _Model()
+                self._layout = None
         return totals
 
     def _new_label(self, value: str, known: Mapping[str, object]) -> str:

@@ -12,8 +12,9 @@ from typing import Final, Never, Self
 
 from ..families import TOKEN_KINDS
 from ..model import Outcome
-from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate, text
+from .aggregate import UNKNOWN_MODEL, Aggregate, text
 from .drops import shown
+from .traces import identified
 
 _current: Final[ContextVar[Call | None]] = ContextVar("featurewatch_call", default=None)
 
@@ -116,6 +117,20 @@ class Call:
         if self._first is None and self._open:
             self._first = perf_counter() - self._started
 
+    def trace(self, trace_id: str | int, span_id: str | int = "") -> None:
+        """Say which trace the call is part of, so that OpenMetrics shows it as an exemplar of its duration.
+
+        Not needed where OpenTelemetry traces: the span that is current at the call's end is taken, if it is sampled.
+        Numbers become 32 (trace) and 16 (span) hexadecimal digits.
+        """
+        if not self._open:
+            self._refuse("trace", "expected while the call runs, got it before or after")
+        elif (found := identified(trace_id, span_id)) is not None:
+            self._aggregate.trace(self, found)
+        else:
+            ids = f"{shown(trace_id)} and {shown(span_id)}"
+            self._refuse("trace", f"expected ids of 1 to 64 letters, digits, '_' and '-', or numbers, got {ids}")
+
     def fail(self, error_type: str = "error") -> None:
         """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""
         if self._open is not False:
@@ -179,11 +194,11 @@ class Call:
             return
         self._open = True
         aggregate = self._aggregate
+        # A set's `add` is atomic, so it needs no lock.
+        aggregate.running.add(self)
         on_begin = aggregate.on_begin
         if on_begin is not None:
             on_begin()
-        # A set's `add` is atomic, so it needs no lock.
-        aggregate.running.add(self)
         self._started = perf_counter() if started is None else started
 
     def _end(self, error: BaseException | None = None, stopped: float | None = None) -> None:
@@ -199,8 +214,10 @@ class Call:
                 self._outcome, self._error_type = self._judge(error)
         aggregate = self._aggregate
         ended = aggregate.ended
+        if aggregate.tracer is not None and self not in aggregate.traces and (found := aggregate.tracer()):
+            aggregate.trace(self, found)
         ended.append(self)
-        if len(ended) >= FOLD_AT:
+        if len(ended) >= aggregate.fold_at:
             aggregate.fold_some()
         if self._tokens is not None and self._usd is None:
             aggregate.estimate(aggregate, self._model or UNKNOWN_MODEL, self._tokens)
@@ -214,6 +231,8 @@ class Call:
             _current.set(live(self._parent))
         self._open = None
         self._aggregate.running.discard(self)
+        if self._aggregate.on_begin is not None:
+            self._aggregate.on_begin()
 
         def begin_again() -> Call:
             self._begin(self._started)
@@ -296,6 +315,8 @@ class NoCall(Call):
     def cost(self, usd: float) -> None: ...
 
     def first_token(self) -> None: ...
+
+    def trace(self, trace_id: str | int, span_id: str | int = "") -> None: ...
 
     def fail(self, error_type: str = "error") -> None: ...
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ..families import BUCKETS, DROPPED, DURATION, FAMILIES, PRICE_TABLE, Family
 from ..model import FeatureKey
-from .aggregate import Distribution, Exemplar, Snapshot
+from .snapshot import Distribution, Exemplar, Snapshot
 
 LE: Final = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
 KEY_LABELS: Final = ("feature", "environment")

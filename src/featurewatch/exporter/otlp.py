@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..families import BUCKETS, DROPPED, FAMILIES, Family
 from ..model import FeatureKey
-from .aggregate import Distribution, Snapshot
 from .config import Config
 from .drops import Drops
+from .snapshot import Distribution, Snapshot
 from .worker import LOADING, Pause, Worker, on_own_thread, silence
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..families import DROPPED, DURATION, FAMILIES, PRICE_TABLE, Family
 from ..model import FeatureKey
-from .aggregate import Exemplar, Snapshot
 from .exposition import KEY_LABELS, LE
 from .prices import known_table_version
 from .runtime import RUNTIME, Runtime
+from .snapshot import Exemplar, Snapshot
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

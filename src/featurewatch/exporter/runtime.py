@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import SettingsError
 from ..model import FeatureKey
 from . import config as configuration
-from .aggregate import Aggregate, Declaration, Snapshot
+from .aggregate import Aggregate, Declaration
 from .config import Config
 from .drops import Drops
 from .prices import Estimator
+from .snapshot import Snapshot
 from .worker import LOADING, THREAD_PREFIX
 
 if TYPE_CHECKING:
