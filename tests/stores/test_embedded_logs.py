@@ -13,16 +13,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from featurewatch.errors import BadInput, StoreFull, StoreLocked, TooMany, Unavailable
 from featurewatch.model import LogEntry
-from featurewatch.stores import embedded_logs, sqlite
+from featurewatch.stores import embedded_logs, log_conditions, log_queries, sqlite
 from featurewatch.stores.base import LogFilter, LogQuery
 from featurewatch.stores.embedded_logs import EmbeddedLogs
-from log_samples import BASE_NS, CHAT, SEARCH, line
+from featurewatch.stores.matching import matches
+from log_samples import BASE_NS, CHAT, SEARCH, entries, levels, line
 
 pytestmark = pytest.mark.anyio
 
@@ -224,13 +228,53 @@ async def test_close_keeps_what_waits_and_ends_the_threads(path: Path) -> None:
         assert len(await ids(again)) == 5
 
 
+# Searches that walk windows
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    lines=st.lists(entries, max_size=40),
+    filter=st.builds(
+        LogFilter,
+        st.frozensets(levels, max_size=4),
+        st.sampled_from(["", "", "app"]),
+        st.sampled_from(["a", "s", "k", "line"]),
+    ),
+    limit=st.integers(1, 15),
+    window=st.integers(1, 9),
+    few=st.integers(0, 9),
+)
+def test_windows_of_any_size_find_every_line_once(
+    lines: list[LogEntry], filter: LogFilter, limit: int, window: int, few: int
+) -> None:
+    async def run() -> None:
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            for name, value in (("_FIRST_WINDOW", window), ("_LARGEST_WINDOW", 3 * window), ("_FEW", few)):
+                patch.setattr(log_queries, name, value)
+            async with opened(Path(folder) / "logs.db") as store:
+                await store.append(lines)
+                for direction in ("forward", "backward"):
+                    seen: list[str] = []
+                    cursor: str | None = ""
+                    while cursor is not None:
+                        query = LogQuery(CHAT, filter, limit=limit, cursor=cursor, direction=direction)
+                        page = await store.query(query)
+                        seen += [stored.entry.id for stored in page.entries]
+                        cursor = page.next_cursor
+                    passing = [entry for entry in lines if matches(filter, entry)]
+                    expected = [entry.id for entry in sorted(passing, key=lambda entry: entry.timestamp_ns)]
+                    assert seen == (expected if direction == "forward" else expected[::-1])
+
+    asyncio.run(run())
+
+
 # Slow queries
 
 
 @pytest.fixture
 def slow_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a search for 'slow' take SQLite as long as it is let."""
-    search = embedded_logs.log_queries._search
+    search = log_conditions._search
     endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
     def slow(connection: sqlite3.Connection, text: str) -> Any:
@@ -238,7 +282,7 @@ def slow_search(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.execute(endless).fetchone()
         return search(connection, text)
 
-    monkeypatch.setattr(embedded_logs.log_queries, "_search", slow)
+    monkeypatch.setattr(log_conditions, "_search", slow)
 
 
 @pytest.mark.usefixtures("slow_search")

@@ -3,6 +3,9 @@
 Lines of a stream are ordered by (ts, position). A page is read span by span: after a cursor first what remains at the
 cursor's own timestamp, then what lies beyond it, so that however many lines share a timestamp, a page costs the same.
 Within a span an index yields the lines in order; for a set of levels one ordered, limited range for each is merged.
+
+A search has to look into the lines themselves, which lie in order of arrival. Read forward, they come from the disk in
+long runs; read backward, one by one. So a search for the newest walks back in windows, and forward within each.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any, Final
 from ..errors import OutOfRange
 from ..model import LEVELS, FeatureKey, StoredLog
 from .base import LogFilter, LogPage, LogQuery
+from .log_conditions import Condition, filter_condition
 from .log_cursor import Cursor
 from .log_schema import COLUMNS, LEVEL_NUMBERS, stored
 
@@ -22,18 +26,10 @@ __all__ = ["around", "features", "forward_chunk", "page", "since"]
 
 _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
-_SEARCH_LIMIT: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """SQL that a line must meet besides its place, with its parameters."""
-
-    sql: str = ""
-    parameters: tuple[Any, ...] = ()
-
-    def __and__(self, other: _Condition) -> _Condition:
-        return _Condition(f"{self.sql} {other.sql}", self.parameters + other.parameters)
+_FIRST_WINDOW: Final = 2_000
+_LARGEST_WINDOW: Final = 500_000
+_FEW: Final = 50_000
+"""So many lines are fetched one by one, in random order, within a tenth of a second."""
 
 
 def page(connection: sqlite3.Connection, query: LogQuery) -> LogPage:
@@ -56,7 +52,7 @@ def forward_chunk(
     connection: sqlite3.Connection, query: LogQuery, after: Cursor | None, last_position: int, size: int
 ) -> Sequence[StoredLog]:
     """Read the next lines of an export, oldest first, that had arrived by `last_position`."""
-    arrived = _Condition("AND position <= ?", (last_position,))
+    arrived = Condition("AND position <= ?", (last_position,))
     return _lines(connection, query, size, backward=False, beyond=arrived, cursor=after)
 
 
@@ -109,7 +105,7 @@ def features(connection: sqlite3.Connection) -> set[FeatureKey]:
     }
 
 
-_NOWHERE: Final = _Condition()
+_NOWHERE: Final = Condition()
 
 
 def _streams(connection: sqlite3.Connection) -> Iterator[tuple[int, FeatureKey]]:
@@ -123,109 +119,110 @@ def _lines(
     limit: int,
     *,
     backward: bool,
-    beyond: _Condition,
+    beyond: Condition,
     cursor: Cursor | None = None,
 ) -> list[StoredLog]:
     """Read at most `limit` lines from the cursor on (an explicit one, else the query's), in the order asked for."""
     if cursor is None and query.cursor:
         cursor = Cursor.decode(query.cursor)
     found = connection.execute("SELECT id FROM streams WHERE feature = ? AND environment = ?", query.key).fetchone()
-    condition = None if found is None else _filter(connection, query.filter)
+    condition = None if found is None else filter_condition(connection, query.filter)
     if condition is None:
         return []
     low = _EARLIEST if query.start_ns is None else _within(query.start_ns)
     high = _LATEST if query.end_ns is None else _within(query.end_ns - 1)
+    plan = _plan(connection, found[0], query.filter, low, high, backward=backward)
     lines: list[StoredLog] = []
-    for span in _spans(low, high, cursor, backward=backward):
-        sql, parameters = _select(
-            found[0], query.filter, span & beyond & condition, backward=backward, limit=limit - len(lines)
-        )
+    for span in _spans(connection, plan, low, high, cursor):
+        sql, parameters = _select(plan, span & beyond & condition, limit - len(lines))
         lines += (stored(row, *query.key) for row in connection.execute(sql, parameters))
         if len(lines) >= limit:
             break
     return lines
 
 
-def _spans(low: int, high: int, cursor: Cursor | None, *, backward: bool) -> Iterator[_Condition]:
-    """Split the timestamps from low to high, both included, at the cursor."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a stream's lines are walked: by time, or by time within each of `levels` (as numbers)."""
+
+    stream: int
+    levels: tuple[int, ...]
+    by_level: bool
+    backward: bool
+    windows: bool
+
+
+def _plan(
+    connection: sqlite3.Connection, stream: int, filter: LogFilter, low: int, high: int, *, backward: bool
+) -> _Plan:
+    levels = tuple(LEVEL_NUMBERS[level] for level in filter.levels) if len(filter.levels) < len(LEVELS) else ()
+    looks_inside = bool(filter.search or filter.source)
+    by_level = bool(levels) and not (looks_inside and _are_many(connection, stream, levels, low, high))
+    return _Plan(stream, levels, by_level, backward, windows=backward and looks_inside and not by_level)
+
+
+def _are_many(connection: sqlite3.Connection, stream: int, levels: Sequence[int], low: int, high: int) -> bool:
+    """Tell whether the lines of the levels are so many that walking all lines in order is faster than fetching each."""
+    sql = "SELECT 1 FROM lines INDEXED BY lines_by_level WHERE stream = ? AND level = ? AND ts >= ? AND ts <= ? LIMIT ?"
+    left = _FEW
+    for level in levels:
+        (count,) = connection.execute(f"SELECT count(*) FROM ({sql})", (stream, level, low, high, left + 1)).fetchone()
+        left -= count
+        if left < 0:
+            return True
+    return False
+
+
+def _spans(
+    connection: sqlite3.Connection, plan: _Plan, low: int, high: int, cursor: Cursor | None
+) -> Iterator[Condition]:
+    """Split the timestamps from low to high, both included, at the cursor, and into windows where planned."""
     if cursor is not None and low <= cursor.timestamp_ns <= high:
-        yield _Condition(f"AND ts = ? AND position {'<' if backward else '>'} ?", cursor)
-    if cursor is not None and backward:
+        yield Condition(f"AND ts = ? AND position {'<' if plan.backward else '>'} ?", cursor)
+    if cursor is not None and plan.backward:
         high = min(high, cursor.timestamp_ns - 1)
     elif cursor is not None:
         low = max(low, cursor.timestamp_ns + 1)
-    if low <= high:
-        yield _Condition("AND ts >= ? AND ts <= ?", (_within(low), _within(high)))
+    size = _FIRST_WINDOW if plan.windows else None
+    while low <= high:
+        begin = low if size is None else _back(connection, plan.stream, low, high, size)
+        yield Condition("AND ts >= ? AND ts <= ?", (_within(begin), _within(high)))
+        high = begin - 1
+        size = None if size is None else min(4 * size, _LARGEST_WINDOW)
 
 
-def _select(
-    stream: int, filter: LogFilter, condition: _Condition, *, backward: bool, limit: int
-) -> tuple[str, tuple[Any, ...]]:
-    order = "ts DESC, position DESC" if backward else "ts, position"
-    if len(filter.levels) in (0, len(LEVELS)):
+def _back(connection: sqlite3.Connection, stream: int, low: int, high: int, size: int) -> int:
+    """Find the timestamp that lies so many lines before `high`, at least `low`; the index alone is read."""
+    found = connection.execute(
+        "SELECT ts FROM lines INDEXED BY lines_by_time WHERE stream = ? AND ts >= ? AND ts <= ? "
+        "ORDER BY ts DESC LIMIT 1 OFFSET ?",
+        (stream, _within(low), _within(high), size),
+    ).fetchone()
+    return low if found is None else int(found[0])
+
+
+def _select(plan: _Plan, condition: Condition, limit: int) -> tuple[str, tuple[Any, ...]]:
+    order = "ts DESC, position DESC" if plan.backward else "ts, position"
+    if not plan.by_level:
+        levels = f"AND level IN ({', '.join(map(str, plan.levels))})" if plan.levels else ""
+        # + hides the column from the planner: it reads the window forward and sorts what it finds.
+        order = "+ts DESC, +position DESC" if plan.windows else order
         return (
-            f"SELECT {COLUMNS} FROM lines INDEXED BY lines_by_time WHERE stream = ? {condition.sql} "
+            f"SELECT {COLUMNS} FROM lines INDEXED BY lines_by_time WHERE stream = ? {levels} {condition.sql} "
             f"ORDER BY {order} LIMIT ?",
-            (stream, *condition.parameters, limit),
+            (plan.stream, *condition.parameters, limit),
         )
     branches: list[str] = []
     parameters: list[Any] = []
-    for level in filter.levels:
+    for level in plan.levels:
         branches.append(
             f"SELECT * FROM (SELECT {COLUMNS} FROM lines INDEXED BY lines_by_level WHERE stream = ? AND level = ? "
             f"{condition.sql} ORDER BY {order} LIMIT ?)"
         )
-        parameters += (stream, LEVEL_NUMBERS[level], *condition.parameters, limit)
+        parameters += (plan.stream, level, *condition.parameters, limit)
     return f"{' UNION ALL '.join(branches)} ORDER BY {order} LIMIT ?", (*parameters, limit)
-
-
-def _filter(connection: sqlite3.Connection, filter: LogFilter) -> _Condition | None:
-    """Make the condition of source and search text; None where no line can meet it."""
-    condition = _Condition()
-    if not _storable(filter.source) or not _storable(filter.search):
-        return None
-    if filter.source:
-        found = connection.execute("SELECT id FROM sources WHERE name = ?", (filter.source,)).fetchone()
-        if found is None:
-            return None
-        condition &= _Condition("AND source = ?", found)
-    if filter.search:
-        condition &= _search(connection, filter.search)
-    return condition
-
-
-def _search(connection: sqlite3.Connection, search: str) -> _Condition:
-    """Make the condition that one of message, metadata, source holds the text, in whatever case.
-
-    LIKE serves where both text and line are ASCII: there it ignores case and is fast. The columns of folded text serve
-    the rest by instr, which takes every character as it is. A match of LIKE is right beyond ASCII too, so that it
-    need not be told which lines it may look at. Most lines have neither metadata nor folded text: asking for NULL first
-    saves three calls of a function for each of millions of lines, and 40 % of the time.
-    """
-    if len(search) > _SEARCH_LIMIT:
-        raise OutOfRange(f"search: expected at most {_SEARCH_LIMIT} characters, got {len(search)}")
-    folded = search.casefold()
-    parts = [f"{column} IS NOT NULL AND instr({column}, ?)" for column in ("folded_message", "folded_metadata")]
-    parameters = [folded, folded]
-    if folded.isascii() and "\0" not in folded:
-        pattern = "%{}%".format(folded.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_"))
-        parts = [r"message LIKE ? ESCAPE '\'", r"metadata IS NOT NULL AND metadata LIKE ? ESCAPE '\'", *parts]
-        parameters = [pattern, pattern, *parameters]
-    if connection.execute("SELECT 1 FROM sources WHERE instr(folded, ?) LIMIT 1", (folded,)).fetchone():
-        parts.append("source IN (SELECT id FROM sources WHERE instr(folded, ?))")
-        parameters.append(folded)
-    return _Condition(f"AND ({' OR '.join(parts)})", tuple(parameters))
 
 
 def _within(number: int) -> int:
     """Bring a number into the range of SQLite's integers."""
     return min(max(number, _EARLIEST), _LATEST)
-
-
-def _storable(text: str) -> bool:
-    """Tell whether a line can hold the text: lone surrogates are replaced before it is kept."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
