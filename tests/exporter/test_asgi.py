@@ -317,7 +317,8 @@ def test_a_client_that_leaves_mid_stream_cancels() -> None:
     app.add_middleware(FeatureMiddleware, routes={"/": chat})
     with served(app) as address:
         with httpx.stream("GET", f"http://{address}/") as response:
-            next(response.iter_raw())
+            parts = response.iter_raw()
+            next(parts)
             assert recorded(chat).in_progress == 1
         until(lambda: ended(chat))
     assert recorded(chat).outcomes == (0, 0, 1)
@@ -329,8 +330,8 @@ def test_a_client_that_leaves_before_the_answer_cancels_where_the_app_listens() 
     chat = Feature("chat")
 
     async def wait(request: Request) -> Response:
-        while not await request.is_disconnected():
-            await asyncio.sleep(0.01)
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
         return PlainTextResponse("to nobody")
 
     with served(app_of(Route("/", wait), routes={"/": chat})) as address:
@@ -404,19 +405,29 @@ def test_a_websocket_counts_from_its_acceptance_to_its_close(
     assert (seen.outcomes, seen.errors, seen.first_tokens, seen.in_progress) == (outcomes, errors, 1, 0)
 
 
-def test_a_connection_that_breaks_cancels_a_websocket() -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize(("code", "outcomes"), [(1000, (1, 0, 0)), (1001, (1, 0, 0)), (1006, (0, 0, 1))])
+async def test_the_code_of_a_clients_close_decides(code: int, outcomes: tuple[int, int, int]) -> None:
+    """A broken connection is 1006; servers that call it 1005, as a close without a code, cannot be told apart."""
     chat = Feature("chat")
+    incoming = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": code}]
 
-    async def talk(address: str) -> None:
-        async with websockets.connect(f"ws://{address}/ws/listen") as socket:
-            await socket.send("hi")
-            await socket.recv()
-            socket.transport.abort()
+    async def receive() -> Any:
+        return incoming.pop(0)
 
-    with served(websocket_app(chat)) as address:
-        asyncio.run(talk(address))
-        until(lambda: ended(chat))
-    assert recorded(chat).outcomes == (0, 0, 1)
+    async def send(message: Any) -> None:
+        pass
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        raise Boom
+
+    with pytest.raises(Boom):
+        await FeatureMiddleware(app, routes={"/": chat})({"type": "websocket", "path": "/"}, receive, send)
+    assert recorded(chat).outcomes == outcomes
+    assert recorded(chat).in_progress == 0
 
 
 def test_a_refused_websocket_is_no_call() -> None:
