@@ -185,7 +185,12 @@ class Aggregate:
 
     def snapshot(self) -> Snapshot:
         """Copy everything under the lock."""
-        return self.record().snapshot(dict(self._exemplars))
+        return self.record().snapshot(self.exemplars())
+
+    def exemplars(self) -> dict[int, Exemplar]:
+        """Copy the latest exemplar of each bucket."""
+        with self._lock:
+            return dict(self._exemplars)
 
     def record(self) -> Record:
         """Copy everything under the lock, as a row of numbers."""
@@ -200,6 +205,8 @@ class Aggregate:
     def mirror(self, slot: Slot | None) -> None:
         """Show the totals in a slot from here on, as of each call's beginning and end; None: no more."""
         with self._lock:
+            if self._slot is not None and slot is None:
+                self._slot.erase()
             self._slot = slot
             self._unwritten = True
         self.fold_at = FOLD_AT if slot is None else 1

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..model import FeatureKey
+from .records import one_drop_layout
+
+if TYPE_CHECKING:
+    from .ledger import Slot
 
 LOGGER: Final = logging.getLogger("featurewatch")
 NOWHERE: Final = FeatureKey("", "")
@@ -44,19 +49,39 @@ class Drops:
     def reset(self) -> None:
         """Start from zero with a new lock: what a forked child does, whose lock may be held by nobody alive."""
         self._lock = threading.RLock()
-        self._counts: dict[tuple[str, str, FeatureKey], int] = {
-            (signal, reason, NOWHERE): 0 for signal, reasons in REASONS.items() for reason in reasons
+        self._counts: dict[FeatureKey, dict[tuple[str, str], int]] = {
+            NOWHERE: {(signal, reason): 0 for signal, reasons in REASONS.items() for reason in reasons}
         }
+        self._new_slot: Callable[[], Slot] | None = None
+        self._slots: dict[FeatureKey, Slot] = {}
         self._told: set[str] = set()
 
     def count(self, signal: Signal, reason: str, key: FeatureKey = NOWHERE, count: int = 1) -> None:
         with self._lock:
-            place = (signal, reason, key)
-            self._counts[place] = self._counts.get(place, 0) + count
+            counts = self._counts.setdefault(key, {})
+            counts[signal, reason] = counts.get((signal, reason), 0) + count
+            if self._new_slot is not None:
+                self._write(key, self._new_slot)
 
     def snapshot(self) -> dict[tuple[str, str, FeatureKey], int]:
         with self._lock:
-            return dict(self._counts)
+            return {(*place, key): count for key, counts in self._counts.items() for place, count in counts.items()}
+
+    def mirror(self, new_slot: Callable[[], Slot] | None) -> None:
+        """Show the counts in slots from here on, one for each key; None: no more."""
+        with self._lock:
+            self._new_slot = new_slot
+            self._slots.clear()
+            if new_slot is not None:
+                for key in self._counts:
+                    self._write(key, new_slot)
+
+    def _write(self, key: FeatureKey, new_slot: Callable[[], Slot]) -> None:
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = new_slot()
+        counts = self._counts[key]
+        slot.write(one_drop_layout(key, tuple(counts)), list(counts.values()), 0)
 
     def tell(self, topic: str, message: str, *args: object) -> None:
         """Log a warning once for each topic, until `recovered` is called for it."""

@@ -138,6 +138,12 @@ class Slot:
         self.run(running)
         return True
 
+    def erase(self) -> None:
+        """Hold no row any more."""
+        if self._capacity:
+            size = 2 * (_BUFFER.size + self._capacity)
+            self._ledger.memory[self._at + _SLOT.size : self._at + _SLOT.size + size] = bytes(size)
+
     def run(self, running: int) -> None:
         """Replace the number of calls that run."""
         if self._capacity:

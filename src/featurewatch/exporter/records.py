@@ -183,6 +183,12 @@ def one(layout: Layout) -> Layout:
     return layout
 
 
+@lru_cache(maxsize=2_000)
+def one_drop_layout(key: FeatureKey, reasons: tuple[tuple[str, str], ...]) -> DropLayout:
+    """Return the one object for all equal layouts, so that it is written down once."""
+    return DropLayout(key, reasons)
+
+
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(part) for part in value) if type(value) is list else value
 

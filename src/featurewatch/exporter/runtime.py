@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from ..errors import SettingsError
 from ..model import FeatureKey
@@ -17,8 +18,9 @@ from .aggregate import Aggregate, Declaration
 from .config import Config
 from .drops import Drops
 from .prices import Estimator
-from .snapshot import Snapshot
+from .snapshot import OTHER, Snapshot
 from .worker import LOADING, THREAD_PREFIX
+from .workers import Workers
 
 if TYPE_CHECKING:
     from .call import Call
@@ -38,8 +40,12 @@ class Runtime:
         self._replaced: list[Aggregate] = []
         self._hooked = False
         self._forked = False
+        self._dormant = False
         self.features: dict[str, Feature] = {}
+        self._other: Aggregate | None = None
+        self._overflowing: WeakSet[Feature] = WeakSet()
         self.drops = Drops()
+        self._workers = Workers(self.drops)
         self.estimator = Estimator(self.drops)
         self.found: set[str] = set()
         self.recorder: Callable[[Call], None] | None = None
@@ -65,6 +71,9 @@ class Runtime:
             self._hook()
             for feature in self.features.values():
                 feature._aggregate = self._aggregate_for(feature._declaration, feature._aggregate)
+            for feature in self._overflowing:
+                feature._aggregate = self._other = self._aggregate_for(_OTHERS, self._other)
+            self._join()
             if before is None or _sending(before) != _sending(config):
                 self._send(config)
 
@@ -86,8 +95,13 @@ class Runtime:
                 _require_same(known._declaration, declaration)
                 return known
             feature._declaration = declaration
+            if len(self.features) >= self.config.max_features or (self._other and declaration.id == OTHER):
+                self._overflow(feature)
+                return feature
             feature._aggregate = self._aggregate_for(declaration, None)
             self.features[declaration.id] = feature
+            if feature._aggregate is not None:
+                self._join()
             if self.pusher is not None:
                 self.pusher.worker.wake()
             return feature
@@ -104,7 +118,8 @@ class Runtime:
             known = self.features.get(id)
             if known is None:
                 known = new(id)
-                self.found.add(id)
+                if id in self.features:
+                    self.found.add(id)
             return known
 
     def fold(self) -> None:
@@ -116,18 +131,17 @@ class Runtime:
 
     def snapshots(self) -> list[Snapshot]:
         """Copy every feature's totals, and those that a replaced environment still has."""
-        with self._lock:
-            current = [feature._aggregate for feature in self.features.values()]
-            replaced = [aggregate for aggregate in self._replaced if aggregate.touched()]
-        return [aggregate.snapshot() for aggregate in (*current, *replaced) if aggregate is not None]
+        return [aggregate.snapshot() for aggregate in self._shown()]
 
     def exposed(self) -> tuple[list[Snapshot], Mapping[tuple[str, str, FeatureKey], int]]:
-        """Return what a scrape shows: every feature's totals, and what was dropped."""
-        return self.snapshots(), self.drops.snapshot()
+        """Return what a scrape shows: every feature's totals, those of the other workers included, and the drops."""
+        with self._lock:
+            self._join()
+        return self._workers.exposed(self._shown())
 
     def check_prefork(self) -> None:
         """Tell once where a scrape of this process would show one worker of several."""
-        if self.joined or self.config.disabled:
+        if self.config.multiprocess_dir or self.config.disabled:
             return
         from . import prefork  # needed where scrapes are served
 
@@ -136,8 +150,8 @@ class Runtime:
 
     @property
     def joined(self) -> bool:
-        """Whether scrapes show the figures of other processes too."""
-        return False
+        """Whether scrapes show the figures of other processes too, which takes reading their files."""
+        return bool(self.config.multiprocess_dir)
 
     def flush(self, timeout: float) -> bool:
         """Send everything recorded until now; False where that took longer than `timeout` seconds."""
@@ -169,6 +183,9 @@ class Runtime:
             self.features.clear()
             self.found.clear()
             self._replaced.clear()
+            self._other = None
+            self._overflowing.clear()
+            self._workers.reset()
             self.drops.reset()
             self.estimator = Estimator(self.drops)
 
@@ -186,13 +203,41 @@ class Runtime:
             return before
         if before is not None:
             self._replaced.append(before)
+            if not before.touched():
+                before.mirror(None)
         for aggregate in self._replaced:
             if aggregate.key == key:
                 self._replaced.remove(aggregate)
-                return aggregate
-        aggregate = Aggregate(key, declaration, self.drops, self.estimate)
-        aggregate.observe = self._observer()
+                break
+        else:
+            aggregate = Aggregate(key, declaration, self.drops, self.estimate)
+            aggregate.observe = self._observer()
+        self._workers.add(aggregate)
         return aggregate
+
+    def _overflow(self, feature: Feature) -> None:
+        """Let a feature that is one too many count for OTHER."""
+        self.drops.count("calls", "feature_limit")
+        self.drops.tell(
+            "feature limit", "%d features are declared, and %r is one too many: its calls count for the feature %r; "
+            "declare a feature for each use of a model, not for each user or request, or raise "
+            "FEATUREWATCH_MAX_FEATURES", len(self.features), feature.id, OTHER,
+        )  # fmt: skip
+        named = self.features.get(OTHER)
+        if named is not None:
+            feature._aggregate = named._aggregate
+            return
+        self._other = self._other or self._aggregate_for(_OTHERS, None)
+        feature._aggregate = self._other
+        self._overflowing.add(feature)
+
+    def _join(self) -> None:
+        """Share this process's totals with the other workers, if they are to share."""
+        if self._dormant:
+            self._wake()
+        config = self.config
+        path = "" if config.disabled else config.multiprocess_dir
+        self._workers.join(path, self._aggregates(), self._on_start)
 
     def _send(self, config: Config) -> None:
         """Build what sends by the configuration; the threads start when there is something to send."""
@@ -272,7 +317,8 @@ class Runtime:
         """
         LOADING.release()
         self._lock = threading.RLock()
-        self._forked = True
+        self._forked = self._dormant = True
+        self._workers.reset()
         self.drops.reset()
         self.instance = _new_instance()
         self.estimator = Estimator(self.drops)
@@ -284,12 +330,13 @@ class Runtime:
             self.shipper.abandon()
             self.shipper = self._new_shipper(self._config)
         self.pusher = None if self.pusher is None else self._new_pusher(self._config)
-        if self.pusher is not None:
-            for aggregate in self._aggregates():
-                aggregate.on_begin = self._first_begin
-                aggregate.observe = self._observer()
+        for aggregate in self._aggregates():
+            aggregate.on_begin = self._join
+            aggregate.observe = self._observer()
 
-    def _first_begin(self) -> None:
+    def _wake(self) -> None:
+        """Start in a forked child what its parent did."""
+        self._dormant = False
         for aggregate in self._aggregates():
             aggregate.on_begin = None
         pusher = self.pusher
@@ -298,7 +345,13 @@ class Runtime:
 
     def _aggregates(self) -> list[Aggregate]:
         current = (feature._aggregate for feature in self.features.values())
-        return [aggregate for aggregate in (*current, *self._replaced) if aggregate is not None]
+        return [aggregate for aggregate in (*current, self._other, *self._replaced) if aggregate is not None]
+
+    def _shown(self) -> list[Aggregate]:
+        """List what is exported: of the environments that were replaced only what counted something."""
+        with self._lock:
+            untouched = {id(aggregate) for aggregate in self._replaced if not aggregate.touched()}
+            return [aggregate for aggregate in self._aggregates() if id(aggregate) not in untouched]
 
 
 def _new_instance() -> str:
@@ -327,5 +380,7 @@ def _require_same(known: Declaration, again: Declaration) -> None:
             "declare it once and import it, or make the declarations alike"
         )
 
+
+_OTHERS: Final = Declaration(OTHER, "Other features")
 
 RUNTIME: Final = Runtime()
