@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import requests
 import requests_mock
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 
 import featurewatch
@@ -202,3 +206,131 @@ def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCapt
             pass
     featurewatch.shutdown(timeout=0.5)
     assert time.monotonic() - started < 10
+
+
+URL = "http://collector/v1/metrics"
+
+
+def partial(rejected: int, message: str) -> bytes:
+    success = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=message)
+    return ExportMetricsServiceResponse(partial_success=success).SerializeToString()
+
+
+def test_a_partial_success_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with requests_mock.Mocker() as collector:
+        collector.post(URL, content=partial(3, "delta is not taken"))
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=60)
+        some_calls()
+        assert featurewatch.flush(timeout=20)
+        rejected = dropped("metrics", "rejected")
+        assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+    assert rejected >= 3
+    assert dropped("metrics", "rejected") > rejected
+    assert dropped("metrics", "push_failed") == 0, "what was taken is not sent again"
+    assert own_lines(caplog) == [f"{URL} rejected 3 data points: delta is not taken"]
+
+
+def test_a_warning_with_a_success_is_told_and_an_answer_of_another_kind_is_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with requests_mock.Mocker() as collector:
+        collector.post(URL, [{"content": b"<html>ok</html>"}, {"content": partial(0, "use the newer path")}])
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=60)
+        some_calls()
+        for _ in range(3):
+            assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+    assert dropped("metrics", "rejected") == 0
+    assert own_lines(caplog) == [f"{URL} rejected 0 data points: use the newer path"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 308])
+def test_a_redirection_is_no_success(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    with requests_mock.Mocker() as collector:
+        collector.post(URL, status_code=status, headers={"Location": "https://collector/login"})
+        collector.get("https://collector/login", text="please log in")
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=60)
+        some_calls()
+        assert not featurewatch.flush(timeout=0.5)
+        featurewatch.shutdown(timeout=0)
+    assert dropped("metrics", "push_failed") >= 1
+    (line,) = own_lines(caplog)
+    assert f"could not be pushed to {URL} ({status}" in line
+    assert "points to https://collector/login" in line
+
+
+def test_retry_after_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    times: list[float] = []
+
+    def answer(request: Any, context: Any) -> bytes:
+        times.append(time.monotonic())
+        context.status_code = 429 if len(times) == 1 else 200
+        context.headers["Retry-After"] = "1"
+        return b""
+
+    with requests_mock.Mocker() as collector:
+        collector.post(URL, content=answer)
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=60)
+        some_calls()
+        assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+    assert times[1] - times[0] >= 0.95
+    assert own_lines(caplog) == []
+
+
+def test_a_refusal_for_good_is_not_asked_again_within_the_push() -> None:
+    with requests_mock.Mocker() as collector:
+        collector.post(URL, status_code=400, text="no")
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=60)
+        some_calls()
+        deadline = time.monotonic() + 20
+        while not dropped("metrics", "push_failed") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        asked = len(collector.request_history)
+        featurewatch.shutdown(timeout=0)
+    assert (asked, dropped("metrics", "push_failed")) == (1, 1)
+
+
+def test_a_collector_that_comes_up_later_gets_everything(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    featurewatch.configure(otlp_endpoint="http://127.0.0.1:9", push_interval=0.1)
+    feature = some_calls()
+    deadline = time.monotonic() + 20
+    while not dropped("metrics", "push_failed") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # counted first, then told
+    assert "could not be pushed to http://127.0.0.1:9/v1/metrics" in caplog.text
+    featurewatch.configure(otlp_endpoint=receiver.url, push_interval=60)
+    with feature.call():
+        pass
+    assert featurewatch.flush(timeout=20)
+    counted = metrics(receiver.of("/v1/metrics")[-1].body)["feature_requests_total"]
+    assert sum(point.as_int for _, point in points(counted)) == 3
+
+
+def test_the_endpoint_for_metrics_alone_is_used_as_it_stands(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{receiver.url}/custom/place")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    (request, *_) = receiver.wait_for("/custom/place")
+    assert "content-encoding" not in request.headers
+    assert metrics(request.body)
+
+
+@pytest.mark.parametrize(("name", "value"), [("OTEL_SDK_DISABLED", "true"), ("OTEL_METRICS_EXPORTER", "none")])
+def test_opentelemetry_switched_off_pushes_nothing(
+    name: str, value: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    some_calls()
+    assert featurewatch.flush(timeout=5)
+    assert RUNTIME.pusher is None
+    assert receiver.received == []

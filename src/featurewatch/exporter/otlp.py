@@ -18,6 +18,7 @@ from .worker import LOADING, Pause, Worker, on_own_thread, silence
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.resources import Resource
+    from requests import Response
 
 _EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
 _TIMEOUT: Final = 5.0
@@ -53,6 +54,7 @@ class Pusher:
         self._started = clock()
         self._exporter: Any = None
         self._reason = ""
+        self._answer: Response | None = None
         self.held = False
         self.worker = Worker("metrics", self._push, on_start)
 
@@ -81,8 +83,11 @@ class Pusher:
             snapshots, host.drops.snapshot(), service=self._config.service_name, instance=host.instance,
             started_ns=self._started, now_ns=self._clock(),
         )  # fmt: skip
-        self._reason = "no answer"
-        if self._exporter.export(data).name == "SUCCESS":
+        self._reason, self._answer = "no answer", None
+        sent = self._exporter.export(data).name == "SUCCESS"
+        if sent and self._answer is not None:
+            sent = self._is_taken(self._answer)
+        if sent:
             host.drops.recovered("push", "metrics are pushed to %s again", url)
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
@@ -91,19 +96,59 @@ class Pusher:
         )
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
 
+    def _is_taken(self, answer: Response) -> bool:
+        """Read what OpenTelemetry's exporter does not: a redirection takes nothing, and a success may be a partial one.
+
+        https://opentelemetry.io/docs/specs/otlp/#partial-success-1
+        """
+        status, place = answer.status_code, answer.headers.get("Location", "")
+        # One that was followed was not a POST any more.
+        if not 200 <= status < 300 or answer.request.method != "POST":
+            self._reason = f"{status} {answer.reason or ''}".strip() + (f", points to {place}" if place else "")
+            return False
+        if not answer.content:
+            return True
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+
+        message = ExportMetricsServiceResponse()
+        try:
+            message.ParseFromString(answer.content)
+        except DecodeError:
+            # An answer of another kind; its status says that the metrics were taken.
+            return True
+        partial = message.partial_success
+        if partial.rejected_data_points > 0:
+            self._host.drops.count("metrics", "rejected", count=partial.rejected_data_points)
+        if partial.rejected_data_points > 0 or partial.error_message:
+            self._host.drops.tell(
+                "push rejected", "%s rejected %d data points: %.500s",
+                self._config.metrics_url, partial.rejected_data_points, partial.error_message or "no reason given",
+            )  # fmt: skip
+        return True
+
+    def _hear_answer(self, answer: Response, *args: Any, **kwargs: Any) -> None:
+        self._answer = answer
+
     def _new_exporter(self) -> Any:
         """Import all that a push needs, what it would import at its first request included, and make the exporter."""
-        import requests.exceptions  # noqa: F401
+        import requests
         from opentelemetry.exporter.otlp.proto.http import Compression
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
         logging.getLogger(_EXPORTER_LOGGER).addFilter(self._hear)
         silence("urllib3.connectionpool")
+        session = None
+        # A session of one's own would take the place of the one that such a provider makes.
+        if not any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ):
+            session = requests.Session()
+            session.hooks["response"].append(self._hear_answer)
         url = self._config.metrics_url
         named = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
         timeouts = ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
         return OTLPMetricExporter(
             endpoint=url,
+            session=session,
             headers=self._config.headers(url),
             compression=None if any(os.environ.get(name) for name in named) else Compression.Gzip,
             timeout=None if any(os.environ.get(name) for name in timeouts) else _TIMEOUT,
