@@ -176,7 +176,7 @@ class EmbeddedLogs:
             now_ns = self._clock()
 
     async def _sweep(self, now_ns: int) -> bool:
-        swept = await self._writer.run(lambda connection: self._ledger.sweep(connection, now_ns))
+        swept = await self._writer.run(lambda connection: self._ledger.sweep(connection, now_ns), weight=0)
         self._removed["age"] += swept.by_age
         self._removed["size"] += swept.by_size
         return swept.more
