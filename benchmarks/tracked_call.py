@@ -13,7 +13,11 @@ runs one thread at a time).
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from time import perf_counter
@@ -141,7 +145,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--calls", type=int, default=1_000, help="calls in a round")
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--joined", action="store_true", help="with a multiprocess_dir, as in a prefork server")
     options = parser.parse_args()
+    if options.joined:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            # prometheus_client looks for it when it is imported.
+            with tempfile.TemporaryDirectory() as folder:
+                environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder, "FEATUREWATCH_MULTIPROCESS_DIR": folder}
+                sys.exit(subprocess.run([sys.executable, *sys.argv], env=environ).returncode)
+        print("sharing with other processes, both featurewatch and prometheus_client:")
     contenders = {
         "featurewatch": with_featurewatch(),
         "prometheus_client, cached children": with_prometheus_client(),

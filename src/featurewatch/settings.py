@@ -20,7 +20,7 @@ EXPORTER_NAMES = frozenset(
     {
         "DISABLED", "ENDPOINT", "OTLP_ENDPOINT", "SERVICE_NAME", "SPOOL_DIR", "MULTIPROCESS_DIR", "MODE", "TOKEN",
         "PUSH_INTERVAL", "LOG_LEVEL", "LOKI_TENANT", "EXIT_TIMEOUT", "LOGS", "LOKI_USER", "LOKI_PASSWORD", "LOKI_TOKEN",
-        "TLS_CA_FILE", "TLS_VERIFY", "SPOOL_BYTES",
+        "TLS_CA_FILE", "TLS_VERIFY", "SPOOL_BYTES", "MAX_FEATURES", "CREATED",
     }
 )  # fmt: skip
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""

@@ -205,14 +205,19 @@ class Aggregate:
     def mirror(self, slot: Slot | None) -> None:
         """Show the totals in a slot from here on, as of each call's beginning and end; None: no more."""
         with self._lock:
-            if self._slot is not None and slot is None:
-                self._slot.erase()
             self._slot = slot
             self._unwritten = True
         self.fold_at = FOLD_AT if slot is None else 1
         self.on_begin = None if slot is None else self.show
         if slot is not None:
             self.show()
+
+    def hide(self) -> None:
+        """Take the totals out of the slot: nothing was counted, and nothing will be."""
+        with self._lock:
+            if self._slot is not None:
+                self._slot.erase()
+        self.mirror(None)
 
     def show(self) -> None:
         """Fold, and write the totals to the slot.

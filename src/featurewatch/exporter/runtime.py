@@ -204,7 +204,7 @@ class Runtime:
         if before is not None:
             self._replaced.append(before)
             if not before.touched():
-                before.mirror(None)
+                before.hide()
         for aggregate in self._replaced:
             if aggregate.key == key:
                 self._replaced.remove(aggregate)
