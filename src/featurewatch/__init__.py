@@ -54,6 +54,7 @@ __all__ = [
     "metrics_wsgi_app",
     "shutdown",
     "structlog_processor",
+    "testing",
 ]
 
 _LAZY = {

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self, overload
+from weakref import WeakSet
 
 from .exporter.call import Call
 from .exporter.config import Config
 from .exporter.drops import Drops
 from .exporter.prices import Estimator, estimate
 from .exporter.runtime import RUNTIME
+from .exporter.workers import Workers
 from .families import TOKEN_KINDS
 from .model import Outcome
 
@@ -150,7 +152,9 @@ _BLOCKS: Final[list[tuple[RecordedCalls, Callable[[], None]]]] = []
 """The blocks that run, the inner ones last, each with what puts back the state before it."""
 
 _LOCK: Final = threading.RLock()
-_KEPT: Final = ("drops", "estimator", "pusher", "shipper", "recorder", "_config", "_replaced")
+_KEPT: Final = (
+    "drops", "estimator", "pusher", "shipper", "recorder", "_config", "_replaced", "_workers", "_other", "_overflowing",
+)  # fmt: skip
 """What of the runtime a block has for itself."""
 
 
@@ -189,7 +193,8 @@ def _begin(calls: RecordedCalls) -> Callable[[], None]:
         drops = Drops()
         fresh = {
             "drops": drops, "estimator": Estimator(drops), "pusher": None, "shipper": None, "recorder": calls._take,
-            "_config": Config(environment=environment), "_replaced": [],
+            "_config": Config(environment=environment), "_replaced": [], "_workers": Workers(drops), "_other": None,
+            "_overflowing": WeakSet(),
         }  # fmt: skip
         vars(RUNTIME).update(fresh)
         for feature in features:

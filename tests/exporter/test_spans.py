@@ -371,6 +371,15 @@ def test_names_from_outside_are_bounded_and_told_once(caplog: pytest.LogCaptureF
     assert len(caplog.records) == 2
 
 
+def test_above_the_processs_limit_spans_count_for_other(tracer: Tracer) -> None:
+    featurewatch.configure(max_features=1)
+    Feature("known")
+    with in_baggage("one-too-many"), tracer.start_as_current_span("chat", attributes={**CHAT, **used(3)}):
+        pass
+    counts = {one.key.feature: one.numbers["feature_requests_total"]["success",] for one in RUNTIME.snapshots()}
+    assert counts == {"known": 0, "other": 1}
+
+
 def test_spans_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "SPAN_LIMIT", 3)
     tracer = tracer_with(SpanProcessor())
@@ -385,8 +394,8 @@ def test_spans_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 def test_attributes_of_any_kind_break_nothing(tracer: Tracer, caplog: pytest.LogCaptureFixture) -> None:
     chat = Feature("chat")
     strange = {
-        **CHAT, "gen_ai.usage.input_tokens": "many", "gen_ai.usage.output_tokens": -3, "gen_ai.usage.cost": float("nan"),
-        "gen_ai.response.time_to_first_chunk": float("inf"), "feature": "chat",
+        **CHAT, "gen_ai.usage.input_tokens": "many", "gen_ai.usage.output_tokens": -3,
+        "gen_ai.usage.cost": float("nan"), "gen_ai.response.time_to_first_chunk": float("inf"), "feature": "chat",
     }  # fmt: skip
     with tracer.start_as_current_span("chat", attributes=strange):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ import featurewatch
 from exporter.conftest import Receiver
 from exporter.recorded import recorded as exported
 from featurewatch import Feature
+from featurewatch.exporter.runtime import RUNTIME
 from featurewatch.testing import recorded
 
 
@@ -188,3 +190,18 @@ def test_nothing_of_a_block_is_sent(receiver: Receiver, mode: str) -> None:
     assert featurewatch.flush(timeout=20)
     assert len(receiver.received) > before
     assert exported(chat).outcomes == (1, 0, 0)
+
+
+def test_the_workers_of_a_prefork_server_are_told_nothing_of_a_block(tmp_path: Path) -> None:
+    featurewatch.configure(multiprocess_dir=tmp_path, max_features=2)
+    first, second, third = Feature("first"), Feature("second"), Feature("third")
+    with recorded() as calls:
+        for feature in (first, second, Feature("fourth")):
+            with feature.call():
+                pass
+    assert len(calls) == 3
+    with third.call():
+        pass
+    snapshots, _ = RUNTIME.exposed()
+    counts = {one.key.feature: one.numbers["feature_requests_total"]["success",] for one in snapshots}
+    assert counts == {"first": 0, "second": 0, "fourth": 0, "other": 1}

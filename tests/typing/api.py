@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, assert_type
 
 import featurewatch
@@ -125,3 +125,22 @@ def outputs(app: Any, logger: logging.Logger) -> None:
 async def decorated_stay_what_they_are() -> None:
     waiting: Awaitable[int] = run_async("a")
     assert_type(await waiting, int)
+
+
+def middlewares(app: Any, wsgi_app: Any, provider: Any) -> None:
+    featurewatch.FeatureMiddleware(app, routes={"/chat/{id}": summarize, "POST /search": "search"})
+    featurewatch.FeatureMiddleware(app, routes={"/chat": 7})  # type: ignore[dict-item]  # a Feature or its id
+    featurewatch.FeatureWSGIMiddleware(
+        wsgi_app, {"/chat": summarize}, classify_status=lambda status: "busy" if status == 503 else None
+    )
+    provider.add_span_processor(featurewatch.SpanProcessor())
+    featurewatch.configure(mode="events", api_prefix="/api/platform")
+
+
+def tests() -> None:
+    with featurewatch.testing.recorded() as calls, summarize.call() as call:
+        call.retry()
+        assert_type(call.attempts, int)
+    assert_type(calls[0].tokens, Mapping[str, int])
+    assert_type(calls.only("summarize").has(outcome="success").cost, float | None)
+    assert_type([one.feature for one in calls.of("summarize")], list[str])

@@ -138,7 +138,12 @@ class Reporter:
             answer = self._client.post(
                 url,
                 content=gzip.compress(body, compresslevel=1, mtime=0),
-                headers={"Content-Type": "application/json", "Content-Encoding": "gzip", **self._config.headers(url)},
+                headers={
+                    "Content-Type": "application/json",
+                    "Content-Encoding": "gzip",
+                    "User-Agent": "featurewatch",
+                    **self._config.headers(url),
+                },
             )
         except HTTPError as error:
             return self._again(f"{type(error).__name__}: {error}")
@@ -174,7 +179,12 @@ class Reporter:
 
         for logger in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
             silence(logger)
-        return httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0))
+        verify: Any = self._config.tls_verify
+        if verify and self._config.tls_ca_file:
+            import ssl
+
+            verify = ssl.create_default_context(cafile=self._config.tls_ca_file)
+        return httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0), verify=verify)
 
 
 def event(call: Call, now_ns: int, now: float) -> dict[str, Any]:

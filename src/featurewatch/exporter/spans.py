@@ -14,6 +14,7 @@ from opentelemetry.trace import StatusCode
 from ..families import TOKEN_KINDS
 from ..model import FEATURE_ID, FEATURE_ID_RULE
 from . import genai
+from .aggregate import Declaration
 from .call import Call, current_call, is_cancellation
 from .drops import shown
 from .feature import Feature
@@ -152,7 +153,7 @@ class SpanProcessor(trace.SpanProcessor):
         feature = self._feature(id)
         if feature is None:
             return None
-        call = feature.call(model=_model(feature, genai.usage(attributes).models))
+        call = feature.call(model=_model(feature._declaration, genai.usage(attributes).models))
         call._begin(started)
         return call
 
@@ -165,7 +166,7 @@ class SpanProcessor(trace.SpanProcessor):
         if entry.reported or not used.told:
             return
         entry.reported = True
-        model = _model(RUNTIME.features[call.feature], used.models)
+        model = _model(call._aggregate.declaration, used.models)
         if model is not None and (call.model is None or (owned and call._tokens is None)):
             call.model = model
         if used.usd is not None:
@@ -202,9 +203,9 @@ class SpanProcessor(trace.SpanProcessor):
             entry.call._end()
 
 
-def _model(feature: Feature, models: tuple[str, ...]) -> str | None:
+def _model(about: Declaration, models: tuple[str, ...]) -> str | None:
     """Choose the model's name: one that the feature declares, else as the provider answered."""
-    declared = (model for model in models if model in feature._declaration.models)
+    declared = (model for model in models if model in about.models)
     return next(declared, models[0] if models else None)
 
 
