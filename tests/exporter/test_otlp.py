@@ -76,7 +76,8 @@ def test_a_push_carries_the_families_cumulatively(receiver: Receiver) -> None:
     assert attributes(resource.resource.attributes)["service.instance.id"] == RUNTIME.instance
 
     found = metrics(request.body)
-    assert set(found) == set(FAMILIES) - {"feature_budget_usd_per_day", "feature_probe_success"}
+    families = {*FAMILIES, "featurewatch_price_table_info"}
+    assert set(found) == families - {"feature_budget_usd_per_day", "feature_probe_success"}
     base = {"feature": "chat", "environment": "production"}
     sums = {tuple(sorted(labels.items())): point for labels, point in points(found["feature_requests_total"])}
     success = sums[tuple(sorted((base | {"outcome": "success"}).items()))]

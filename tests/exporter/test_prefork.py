@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -226,12 +226,15 @@ def test_a_server_that_starts_again_goes_on_counting(tmp_path: Path) -> None:
         assert "FEATUREWATCH_MULTIPROCESS_DIR" not in server.log.read_text()
 
 
-def test_workers_without_a_folder_are_told_what_to_set(tmp_path: Path) -> None:
-    pytest.importorskip("gunicorn")
-    with serving(tmp_path, *GUNICORN, env={}) as server:
+@pytest.mark.parametrize(
+    ("command", "seen"), [(GUNICORN, "gunicorn runs 3 workers"), (UVICORN, "this is one of several worker processes")]
+)
+def test_workers_without_a_folder_are_told_what_to_set(tmp_path: Path, command: Sequence[str], seen: str) -> None:
+    pytest.importorskip(command[0])
+    with serving(tmp_path, *command, env={}) as server:
         assert server.get("/metrics")
         log = server.log.read_text()
-    assert "gunicorn runs 3 workers" in log
+    assert seen in log
     assert "FEATUREWATCH_MULTIPROCESS_DIR" in log
 
 

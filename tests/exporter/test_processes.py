@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,6 +261,43 @@ def test_a_fork_while_other_threads_count_does_not_hang() -> None:
             stop.set()
     """
     run(script)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_that_share_a_folder_push_their_own_and_show_all(
+    receiver: Receiver, tmp_path: Path, method: str
+) -> None:
+    script = """
+        import multiprocessing, os, sys, featurewatch
+        from featurewatch.exporter.runtime import RUNTIME
+        featurewatch.configure(endpoint=URL, push_interval=0.1, multiprocess_dir=FOLDER)
+        feature = featurewatch.Feature("chat")
+        def work(number):
+            for _ in range(number):
+                with feature.call():
+                    pass
+        def shown():
+            (snapshot,) = RUNTIME.exposed()[0]
+            return snapshot.numbers["feature_requests_total"]["success",]
+        if __name__ == "__main__":
+            with feature.call():
+                children = [multiprocessing.get_context(METHOD).Process(target=work, args=(n,)) for n in (3, 4)]
+                for child in children:
+                    child.start()
+                for child in children:
+                    child.join()
+                    assert child.exitcode == 0
+                assert shown() == 7, shown()
+            assert shown() == 8, shown()
+    """
+    path = tmp_path / "script.py"
+    names = {"URL": receiver.url, "FOLDER": str(tmp_path / "shared"), "METHOD": method}
+    path.write_text("".join(f"{name} = {value!r}\n" for name, value in names.items()) + textwrap.dedent(script))
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    pushed = [counts["success"] for counts in outcomes(receiver.of(METRICS)).values()]
+    assert sorted(count for count in pushed if count) == [1, 3, 4]
 
 
 def test_flushing_where_nothing_is_configured_is_done_at_once() -> None:

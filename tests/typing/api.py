@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, assert_type
 
 import featurewatch
 from featurewatch import Call, Feature, Stream
 
 featurewatch.configure(environment="production", endpoint="http://127.0.0.1:8400", token="…", push_interval=2.5)
+featurewatch.configure(multiprocess_dir=Path("shared"), max_features=100, created=True)
 featurewatch.configure(enviroment="production")  # type: ignore[arg-type]  # no such setting
 featurewatch.configure(push_interval="often")  # type: ignore[arg-type]  # a number
 
@@ -58,6 +60,7 @@ def blocks() -> None:
     with summarize.call(model="gpt-5-mini") as call:
         assert_type(call, Call)
         call.tokens(input=812, output=120, cache_read=300, cache_write=None, reasoning=1)
+        call.trace("4bf92f3577b34da6a3ce929d0e0e4736", 0x00F067AA0BA902B7)
         call.tokens(inputs=812)  # type: ignore[arg-type]  # no such kind
         call.cost(usd=0.0031)
         call.first_token()

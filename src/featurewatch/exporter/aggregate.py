@@ -287,6 +287,7 @@ class Aggregate:
                     running.remove(call)
                 except KeyError:
                     # It ended before, or began in the parent of this forked process.
+                    traces.pop(call, None)
                     continue
                 if observe is not None:
                     observe(call)

@@ -231,6 +231,7 @@ class Call:
             _current.set(live(self._parent))
         self._open = None
         self._aggregate.running.discard(self)
+        self._aggregate.traces.pop(self, None)
         if self._aggregate.on_begin is not None:
             self._aggregate.on_begin()
 

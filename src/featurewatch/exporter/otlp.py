@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..families import BUCKETS, DROPPED, FAMILIES, Family
+from ..families import BUCKETS, DROPPED, FAMILIES, PRICE_TABLE, Family
 from ..model import FeatureKey
 from .config import Config
 from .drops import Drops
+from .prices import known_table_version
 from .snapshot import Distribution, Snapshot
 from .worker import LOADING, Pause, Worker, on_own_thread, silence
 
@@ -81,7 +82,7 @@ class Pusher:
             return Pause(self._config.push_interval)
         data = render(
             snapshots, host.drops.snapshot(), service=self._config.service_name, instance=host.instance,
-            started_ns=self._started, now_ns=self._clock(),
+            started_ns=self._started, now_ns=self._clock(), price_table=known_table_version(),
         )  # fmt: skip
         self._reason, self._answer = "no answer", None
         sent = self._exporter.export(data).name == "SUCCESS"
@@ -173,6 +174,7 @@ def render(
     instance: str,
     started_ns: int,
     now_ns: int,
+    price_table: str = "",
 ) -> MetricsData:
     """Render snapshots as cumulative OTLP metrics: names, labels and buckets as in `families`, counts as integers."""
     from opentelemetry.sdk.metrics.export import (
@@ -211,6 +213,11 @@ def render(
         for (signal, reason, key), count in dropped.items()
     ]  # fmt: skip
 
+    if price_table:
+        numbers[PRICE_TABLE.name] = [
+            NumberDataPoint(_attributes({}, PRICE_TABLE.labels, (price_table,)), started_ns, now_ns, 1)
+        ]
+
     def data(family: Family) -> Any:
         if family.kind == "histogram":
             return Histogram(histograms[family.name], cumulative)
@@ -219,7 +226,7 @@ def render(
 
     metrics = [
         Metric(family.name, family.help, family.unit, data(family))
-        for family in FAMILIES.values()
+        for family in (*FAMILIES.values(), PRICE_TABLE)
         if numbers.get(family.name) or histograms.get(family.name)
     ]
     resource = _resource(service, instance)
