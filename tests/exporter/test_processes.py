@@ -264,7 +264,7 @@ def test_a_fork_while_other_threads_count_does_not_hang() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_that_share_a_folder_push_their_own_and_show_all(
     receiver: Receiver, tmp_path: Path, method: str
 ) -> None:

@@ -296,10 +296,16 @@ class Runtime:
     def _on_start(self) -> None:
         """See to the end of a process that multiprocessing forked: it ends without running what atexit registered."""
         process = sys.modules.get("multiprocessing.process")
-        if process is not None and process.parent_process() is not None:
-            from multiprocessing.util import Finalize
+        if process is not None:
+            from multiprocessing.util import Finalize, register_after_fork
 
-            Finalize(None, self._at_exit, exitpriority=0)
+            def finalize(runtime: Runtime) -> None:
+                if process.parent_process() is not None and not runtime._dormant:
+                    Finalize(None, runtime._at_exit, exitpriority=0)
+
+            finalize(self)
+            # A spawned child imports the main module before it knows its parent, and forgets what was registered.
+            register_after_fork(self, finalize)
 
     def _at_exit(self) -> None:
         """Count the calls that the end of the process cuts off as cancelled, and send what is left."""
