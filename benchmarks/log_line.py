@@ -36,8 +36,8 @@ class Idle(Shipper):
 
     def put(self, line, size) -> None:  # type: ignore[no-untyped-def]  # as in Shipper
         super().put(line, size)
-        if len(self._waiting) >= 10_000:
-            self._waiting.clear()
+        if self._full:
+            self._full.clear()
             self._bytes = 0
 
 

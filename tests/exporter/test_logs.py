@@ -17,7 +17,7 @@ import featurewatch
 from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch import Feature
-from featurewatch.exporter.lines import LINE_BYTES, METADATA_BYTES, Line, metadata_text, nanoseconds, record
+from featurewatch.exporter.lines import LINE_BYTES, METADATA_BYTES, Line, metadata_text, nanoseconds, records
 from featurewatch.model import FeatureKey
 
 PUSH = "/loki/api/v1/push"
@@ -336,7 +336,8 @@ def test_seconds_become_nanoseconds_without_losing_any() -> None:
     seconds = 1_795_402_997.427429
     assert abs(nanoseconds(seconds) - 1_795_402_997_427_429_000) < 250
     assert nanoseconds(1_795_402_997.0) == 1_795_402_997_000_000_000
-    assert record(Line(5_000_000_123, FeatureKey("f", "e"), 20, "x", "app")).timestamp == 5_000_000_123
+    (made,) = records(Line(5_000_000_123, FeatureKey("f", "e"), 20, "x", "app"))
+    assert made.timestamp == 5_000_000_123
 
 
 def test_many_threads_lose_no_line(receiver: Receiver, logger: logging.Logger) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from json.encoder import encode_basestring as quote
 from typing import Final
 
@@ -24,11 +24,18 @@ class LokiCodec:
     format = LOKI_JSON
     content_type = "application/json"
 
-    def encode(self, records: Sequence[Record], service: str) -> bytes:
+    def encode(self, records: Iterable[Record], service: str) -> bytes:
         """Render records as the body of a push."""
         streams: dict[FeatureKey, list[str]] = {}
+        sources: dict[str, str] = {}
         for key, timestamp, message, about in records:
-            fields = ",".join([f'"{name}":{quote(text)}' for name, text in about.items()])
+            if len(about) == 3:  # as most: an id and a level, which need no quoting, and a source, one of few
+                source = about["source"]
+                if source not in sources:
+                    sources[source] = quote(source)
+                fields = f'"id":"{about["id"]}","level":"{about["level"]}","source":{sources[source]}'
+            else:
+                fields = ",".join([f'"{name}":{quote(text)}' for name, text in about.items()])
             value = f'["{timestamp}",{quote(message)},{{{fields}}}]'
             if key in streams:
                 streams[key].append(value)

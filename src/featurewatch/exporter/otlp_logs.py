@@ -7,7 +7,7 @@ attributes, its feature and environment too.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -33,7 +33,7 @@ class OtlpCodec:
     format = OTLP_PROTOBUF
     content_type = "application/x-protobuf"
 
-    def encode(self, records: Sequence[Record], service: str) -> bytes:
+    def encode(self, records: Iterable[Record], service: str) -> bytes:
         """Render records as an ExportLogsServiceRequest."""
         request = ExportLogsServiceRequest()
         of_resource = request.resource_logs.add()

@@ -98,7 +98,7 @@ class Sender:
                 return None
             self._parts.append(records)
         if self._parts and self._part is None:
-            self._part = pack(self._parts[0], self._service, self._to.codec)
+            self._part = pack(self._parts[0], len(self._parts[0]), self._service, self._to.codec)
         verdict = self._to.send(self._part or frame)
         if verdict.kind in ("later", "denied"):
             return self._again(verdict)

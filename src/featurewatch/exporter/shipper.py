@@ -8,14 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .backlog import Backlog
 from .config import Config
 from .delivery import Destination
 from .drops import Drops
 from .frames import pack, unpack
-from .lines import Line, record
+from .lines import Line, records
 from .sender import Sender, drop
 from .spool import Spool, left_behind
 from .worker import Pause, Worker
@@ -29,13 +29,11 @@ BATCH_BYTES: Final = 1024**2
 LINGER_S: Final = 0.25
 """How long a line waits for others before it becomes part of a batch."""
 
-OVERHEAD_BYTES: Final = 400
-"""What a waiting line occupies besides its text, about: the tuple, its timestamp, the strings' headers."""
+OVERHEAD_BYTES: Final = 300
+"""What a waiting line occupies besides its text, about: its place in the list, the timestamp, the strings' headers."""
 
-_ENVELOPE_BYTES: Final = 160
+ENVELOPE_BYTES: Final = 160
 """What a line adds to a request besides its text, about: timestamp, id, level, source."""
-
-_ROUND_UP: Final = OVERHEAD_BYTES - _ENVELOPE_BYTES
 
 
 class Shipper:
@@ -62,9 +60,9 @@ class Shipper:
         self._backlog = Backlog(spool)
         # Reentrant: a finaliser that logs may run on a thread that holds it.
         self._lock = threading.RLock()
-        self._waiting: deque[tuple[Line, int]] = deque()
+        self._full: deque[_Batch] = deque()
+        self._filling = _Batch()
         self._bytes = 0
-        self._first_at = 0.0
         self.worker = Worker("logs", self._pack, on_start)
         self.sender = Sender(
             self._backlog, self._destination, drops, looks_around=spool is not None, on_start=on_start, jitter=jitter
@@ -72,15 +70,22 @@ class Shipper:
 
     def put(self, line: Line, size: int) -> None:
         """Queue a line of about `size` bytes of text."""
-        size += OVERHEAD_BYTES
+        occupied = size + OVERHEAD_BYTES
         with self._lock:
-            before = self._bytes
-            fits = before + size + self._backlog.memory_bytes <= self._limit
+            batch = self._filling
+            fits = self._bytes + occupied + self._backlog.memory_bytes <= self._limit
             if fits:
-                self._bytes += size
-                self._waiting.append((line, size))
-                if before == 0:
-                    self._first_at = time.monotonic()
+                self._bytes += occupied
+                wakes = not batch.fields
+                if wakes:
+                    batch.since = time.monotonic()
+                elif batch.sent_bytes + size > BATCH_BYTES:
+                    self._full.append(batch)
+                    batch = self._filling = _Batch()
+                    batch.since, wakes = time.monotonic(), True
+                batch.fields.extend(line)
+                batch.sent_bytes += size + ENVELOPE_BYTES
+                batch.bytes += occupied
         if not fits:
             self._drops.count("logs", "queue_full", line.key)
             self._drops.tell(
@@ -89,7 +94,7 @@ class Shipper:
                 self._destination.url,
                 "" if self._spool_dir else "; with spool_dir set they would wait on disk",
             )
-        elif before == 0 or before < BATCH_BYTES <= before + size:
+        elif wakes:
             self.worker.wake()
 
     def resume(self) -> None:
@@ -111,15 +116,15 @@ class Shipper:
         self.sender.close()
         left = 0
         with self._lock:
-            lines = [line for line, _ in self._waiting]
-            self._waiting.clear()
-            self._bytes = 0
+            lines = [record for batch in (*self._full, self._filling) for record in records(batch.fields)]
+            self._full.clear()
+            self._filling, self._bytes = _Batch(), 0
         for frame in self._backlog.close():
             left += frame.lines
             drop(self._drops, unpack(frame)[1], "undeliverable")
         if lines:
             left += len(lines)
-            drop(self._drops, [record(line) for line in lines], "undeliverable")
+            drop(self._drops, lines, "undeliverable")
         if left:
             self._drops.tell(
                 "undeliverable", "%d lines could not be shipped to %s in time", left, self._destination.url
@@ -131,31 +136,40 @@ class Shipper:
         self._backlog.abandon()
 
     def _pack(self) -> Pause:
+        destination = self._destination
         while True:
-            with self._lock:
-                if not self._waiting:
-                    return Pause(None)
-                rest = self._first_at + LINGER_S - time.monotonic()
-                if 0 < rest <= LINGER_S and self._bytes < BATCH_BYTES and not self.worker.hurried:
-                    return Pause(rest, settled=False)
-                lines = self._take()
-            destination = self._destination
-            records = [record(line) for line in lines]
-            frame = pack(records, destination.service, destination.codec)
+            batch, rest = self._next()
+            if batch is None:
+                return Pause(rest, settled=rest is None)
+            count = len(batch.fields) // len(Line._fields)
+            frame = pack(records(batch.fields), count, destination.service, destination.codec)
             if not self._backlog.append(frame, urgent=self.sender.away):
-                drop(self._drops, records, "undeliverable")
+                drop(self._drops, unpack(frame)[1], "undeliverable")
             self.sender.worker.wake()
 
-    def _take(self) -> list[Line]:
-        """Take what waits, up to BATCH_BYTES as they are sent; at least one line."""
-        lines: list[Line] = []
-        total = batch = 0
-        waiting = self._waiting
-        while waiting and (total == 0 or batch + waiting[0][1] - _ROUND_UP <= BATCH_BYTES):
-            line, size = waiting.popleft()
-            lines.append(line)
-            total += size
-            batch += size - _ROUND_UP
-        self._bytes -= total
-        self._first_at = time.monotonic()
-        return lines
+    def _next(self) -> tuple[_Batch | None, float | None]:
+        """Take a batch that is full or has waited long enough; else the seconds until one has, None where all is."""
+        with self._lock:
+            if self._full:
+                batch = self._full.popleft()
+            elif not self._filling.fields:
+                return None, None
+            else:
+                rest = self._filling.since + LINGER_S - time.monotonic()
+                if rest > 0 and not self.worker.hurried:
+                    return None, rest
+                batch, self._filling = self._filling, _Batch()
+            self._bytes -= batch.bytes
+            return batch, None
+
+
+class _Batch:
+    """Lines on their way into a frame: their fields in one list (see `records`), since when, and how large they are."""
+
+    __slots__ = ("bytes", "fields", "sent_bytes", "since")
+
+    def __init__(self) -> None:
+        self.fields: list[Any] = []
+        self.since = 0.0
+        self.bytes = 0
+        self.sent_bytes = 0
