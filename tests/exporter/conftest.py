@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -27,21 +27,26 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @dataclass
 class Received:
-    """One request: its body decompressed."""
+    """One request: its body decompressed, and the status that answered it."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    status: int = 0
 
 
 @dataclass
 class Receiver:
-    """A local HTTP server. `answers` are given in turn, then `default`; `delay` holds each back for seconds."""
+    """A local HTTP server.
+
+    `answers` are given in turn, then for a push of lines what `judge` says of its body.
+    """
 
     url: str
     received: list[Received] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     logs_status: int = 204
+    judge: Callable[[bytes], tuple[int, bytes]] | None = None
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def of(self, path: str) -> list[Received]:
@@ -72,7 +77,9 @@ def receiver() -> Iterator[Receiver]:
                     if state.answers
                     else (state.logs_status if "loki" in self.path else 200, {}, b"")
                 )
-                state.received.append(Received(self.path, headers, body))
+                if state.judge is not None and "loki" in self.path and status == state.logs_status:
+                    status, answer = state.judge(body)
+                state.received.append(Received(self.path, headers, body, status))
                 state.arrived.notify_all()
             self.send_response(status)
             for name, value in extra.items():

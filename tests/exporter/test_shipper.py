@@ -1,0 +1,403 @@
+"""How lines are shipped: batches, retries, refusals, bounded waiting, authentication, and the end of the process."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import featurewatch
+import featurewatch.errors
+from exporter.conftest import Receiver
+from exporter.recorded import dropped
+from featurewatch.exporter import sender
+from featurewatch.exporter.answers import seconds_of
+from featurewatch.exporter.config import Config
+from featurewatch.exporter.lines import Line
+from featurewatch.exporter.runtime import RUNTIME
+from featurewatch.exporter.shipper import BATCH_BYTES, OVERHEAD_BYTES, Shipper
+from featurewatch.model import FeatureKey
+
+PUSH = "/loki/api/v1/push"
+KEY = FeatureKey("chat", "production")
+
+
+def line(text: str) -> Line:
+    return Line(time.time_ns(), KEY, 20, text, "app")
+
+
+def shipper(url: str, **settings: Any) -> Shipper:
+    return Shipper(Config(**{"loki_url": url, **settings}), RUNTIME.drops, jitter=lambda: 0.0)
+
+
+def put(to: Shipper, *texts: str) -> None:
+    for text in texts:
+        to.put(line(text), len(text))
+
+
+def shipped(receiver: Receiver) -> list[str]:
+    return [
+        value[1]
+        for request in receiver.of(PUSH)
+        for stream in json.loads(request.body)["streams"]
+        for value in stream["values"]
+    ]
+
+
+def soon(seconds: float = 20) -> float:
+    return time.monotonic() + seconds
+
+
+def test_lines_are_shipped_without_being_asked(receiver: Receiver) -> None:
+    to = shipper(receiver.url)
+    put(to, "a", "b")
+    receiver.wait_for(PUSH)
+    assert shipped(receiver) == ["a", "b"]
+    assert to.stop(soon())
+
+
+def test_batches_are_bounded_in_bytes(receiver: Receiver) -> None:
+    to = shipper(receiver.url)
+    put(to, *(f"{number:04d}" + "x" * 10_000 for number in range(300)))
+    assert to.flush(soon())
+    sizes = [len(request.body) for request in receiver.of(PUSH)]
+    assert len(sizes) >= 3
+    assert max(sizes) <= BATCH_BYTES * 1.1
+    assert [text[:4] for text in shipped(receiver)] == [f"{number:04d}" for number in range(300)]
+    assert to.stop(soon())
+
+
+def test_a_line_larger_than_a_batch_is_shipped_alone(receiver: Receiver) -> None:
+    to = shipper(receiver.url)
+    to.put(line("x"), 2 * BATCH_BYTES)
+    put(to, "y")
+    assert to.flush(soon())
+    assert len(receiver.of(PUSH)) == 2
+    assert to.stop(soon())
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 408])
+def test_what_may_pass_later_is_sent_again_until_it_does(
+    receiver: Receiver, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "featurewatch")
+    receiver.answers = [(status, {}, b"busy"), (status, {}, b"busy")]
+    to = shipper(receiver.url)
+    put(to, "a")
+    requests = receiver.wait_for(PUSH, 3)
+    assert to.flush(soon())
+    assert len({request.body for request in requests}) == 1, "the same batch, ids included, so that no line is doubled"
+    assert dropped("logs", "rejected") == 0
+    told, recovered = (record.getMessage() for record in caplog.records)
+    assert "could not be shipped" in told
+    assert str(status) in told
+    assert "again" in recovered
+    assert to.stop(soon())
+
+
+@pytest.mark.parametrize(
+    ("status", "settings", "hint"),
+    [
+        (401, {}, "set loki_user and loki_password, loki_token or loki_tenant"),
+        (403, {"loki_url": "", "endpoint": "URL"}, "set token to one with the role ingest"),
+        (404, {}, "is loki_url right?"),
+        (302, {"loki_url": "", "endpoint": "URL"}, "is endpoint right?"),
+        (200, {}, "is loki_url right?"),
+        (260, {}, "ingestion is blocked"),
+    ],
+)
+def test_what_the_settings_are_to_blame_for_is_told_once_and_kept(
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    settings: dict[str, str],
+    hint: str,
+) -> None:
+    monkeypatch.setattr(sender, "DENIED_FIRST_S", 0.2)
+    receiver.answers = [(status, {}, b"no org id")] * 2
+    given = {name: value.replace("URL", receiver.url) for name, value in settings.items()}
+    to = shipper(receiver.url, **given)
+    put(to, "a", "b")
+    receiver.wait_for(PUSH, 3)
+    assert to.flush(soon())
+    assert shipped(receiver)[-2:] == ["a", "b"]
+    assert sum(RUNTIME.drops.snapshot().values()) == 0
+    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert hint in told
+    assert str(status) in told
+    assert to.stop(soon())
+
+
+def picky(receiver: Receiver, wrong: set[str], *, tells: bool = False) -> None:
+    """Have the receiver refuse what holds a wrong line, as Loki does: the others are stored all the same."""
+
+    def judge(body: bytes) -> tuple[int, bytes]:
+        lines = [value[1] for stream in json.loads(body)["streams"] for value in stream["values"]]
+        count = sum(line in wrong for line in lines)
+        text = f"{count} errors like: entry has timestamp too old" if tells else "entry out of order"
+        return (400, text.encode()) if count else (204, b"")
+
+    receiver.judge = judge
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_a_wrong_line_is_found_and_its_neighbours_are_kept(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, tells: bool
+) -> None:
+    picky(receiver, {"7", "400"}, tells=tells)
+    to = shipper(receiver.url)
+    put(to, *map(str, range(500)))
+    assert to.flush(soon())
+    accepted = {
+        value[1]
+        for request in receiver.of(PUSH)
+        if request.status == 204
+        for stream in json.loads(request.body)["streams"]
+        for value in stream["values"]
+    }
+    assert accepted == {str(number) for number in range(500)} - {"7", "400"}
+    assert dropped("logs", "too_old") == 2
+    assert RUNTIME.drops.snapshot()["logs", "too_old", KEY] == 2
+    assert len(receiver.of(PUSH)) <= 50
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert "refused 1 lines, which are lost (the others are not): 400" in told
+    ids = {
+        (value[1], value[2]["id"])
+        for request in receiver.of(PUSH)
+        for stream in json.loads(request.body)["streams"]
+        for value in stream["values"]
+    }
+    assert len(ids) == 500, "a line keeps its id however often it is sent"
+    put(to, "after")
+    assert to.flush(soon())
+    assert shipped(receiver)[-1] == "after"
+    assert to.stop(soon())
+
+
+def test_where_all_lines_of_a_batch_are_refused_and_it_is_said_nothing_is_searched(receiver: Receiver) -> None:
+    picky(receiver, {str(number) for number in range(300)}, tells=True)
+    to = shipper(receiver.url)
+    put(to, *map(str, range(300)))
+    assert to.flush(soon())
+    assert len(receiver.of(PUSH)) <= 2
+    assert dropped("logs", "too_old") == 300
+    assert to.stop(soon())
+
+
+def test_the_search_for_wrong_lines_ends(receiver: Receiver) -> None:
+    picky(receiver, {str(number) for number in range(2000)})
+    to = shipper(receiver.url)
+    put(to, *map(str, range(2000)))
+    assert to.flush(soon(60))
+    assert len(receiver.of(PUSH)) <= 2 * sender.PARTS_AT_MOST + 2
+    assert dropped("logs", "too_old") == 2000
+    assert to.stop(soon())
+
+
+def test_an_outage_amid_the_search_for_a_wrong_line_loses_nothing(receiver: Receiver) -> None:
+    picky(receiver, {"7"})
+    to = shipper(receiver.url)
+    receiver.answers = [(400, {}, b"one is wrong"), (503, {}, b""), (503, {}, b"")]
+    put(to, *map(str, range(50)))
+    assert to.flush(soon())
+    assert set(shipped(receiver)) == set(map(str, range(50)))
+    assert sum(RUNTIME.drops.snapshot().values()) == 1
+    assert to.stop(soon())
+
+
+def test_what_is_too_large_is_sent_in_parts(receiver: Receiver) -> None:
+    receiver.judge = lambda body: (413, b"too large") if len(body) > 3000 else (204, b"")
+    to = shipper(receiver.url)
+    put(to, *(f"{number:03d}" + "x" * 400 for number in range(40)), "y" * 4000)
+    assert to.flush(soon())
+    accepted = [
+        value[1][:3]
+        for request in receiver.of(PUSH)
+        if request.status == 204
+        for stream in json.loads(request.body)["streams"]
+        for value in stream["values"]
+    ]
+    assert accepted == [f"{number:03d}" for number in range(40)]
+    assert dropped("logs", "too_large") == 1
+    assert to.stop(soon())
+
+
+def test_retry_after_is_honoured(receiver: Receiver) -> None:
+    receiver.answers = [(429, {"Retry-After": "1"}, b"")]
+    to = shipper(receiver.url)
+    started = time.monotonic()
+    put(to, "a")
+    receiver.wait_for(PUSH, 2)
+    assert time.monotonic() - started >= 1
+    assert to.stop(soon())
+
+
+def test_nobody_there_is_told_once_and_what_is_left_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    to = shipper("http://127.0.0.1:9")
+    put(to, "a", "b")
+    assert not to.flush(soon(0.3))
+    assert not to.stop(soon(0.1))
+    assert dropped("logs", "undeliverable") == 2
+    first, last = (record.getMessage() for record in caplog.records)
+    assert "could not be shipped to http://127.0.0.1:9/loki/api/v1/push (ConnectError" in first
+    assert last.startswith("2 lines could not be shipped")
+
+
+def test_waiting_lines_are_bounded_by_bytes(caplog: pytest.LogCaptureFixture) -> None:
+    to = shipper("http://127.0.0.1:9", log_queue_bytes=64 * 1024)
+    fitting = 64 * 1024 // (1000 + OVERHEAD_BYTES)
+    put(to, *["x" * 1000] * (fitting + 200))
+    left = fitting + 200 - dropped("logs", "queue_full")
+    # The first may be on its way already while the others wait.
+    assert fitting <= left <= 2 * fitting
+    assert sum("queue is full" in record.getMessage() for record in caplog.records) == 1
+    to.stop(soon(0))
+
+
+def test_an_outage_loses_nothing_that_fits(receiver: Receiver) -> None:
+    receiver.answers = [(503, {}, b"")] * 3
+    to = shipper(receiver.url)
+    for number in range(50):
+        put(to, *(f"{number} {index}" for index in range(1000)))
+    assert to.flush(soon(60))
+    lines = [
+        value[1]
+        for request in receiver.of(PUSH)[3:]
+        for stream in json.loads(request.body)["streams"]
+        for value in stream["values"]
+    ]
+    assert lines == [f"{number} {index}" for number in range(50) for index in range(1000)]
+    assert to.stop(soon())
+
+
+def test_a_client_of_ones_own_may_be_given() -> None:
+    seen: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(gzip.decompress(request.content))
+        return httpx.Response(204)
+
+    to = Shipper(
+        Config(loki_url="http://loki"),
+        RUNTIME.drops,
+        new_client=lambda: httpx.Client(transport=httpx.MockTransport(answer)),
+    )
+    put(to, "a")
+    assert to.stop(soon())
+    assert b'"a"' in seen[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"loki_user": "u", "loki_password": "p ss"}, "Basic dTpwIHNz"),
+        ({"loki_token": "t0ken", "loki_user": "u"}, "Bearer t0ken"),
+        ({}, None),
+    ],
+)
+def test_authentication(receiver: Receiver, settings: dict[str, str], expected: str | None) -> None:
+    to = shipper(receiver.url, **settings, loki_tenant="team")
+    put(to, "a")
+    assert to.flush(soon())
+    (request,) = receiver.of(PUSH)
+    assert request.headers.get("authorization") == expected
+    assert request.headers["x-scope-orgid"] == "team"
+    assert to.stop(soon())
+
+
+def test_credentials_in_the_url_are_used_and_never_shown(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    url = receiver.url.replace("://", "://me:p%40ss@")
+    receiver.answers = [(401, {}, b"no"), (400, {}, b"wrong")]
+    featurewatch.configure(loki_url=url)
+    to = RUNTIME.shipper
+    assert to is not None
+    put(to, "a")
+    assert featurewatch.flush(timeout=20)
+    assert receiver.of(PUSH)[0].headers["authorization"] == "Basic bWU6cEBzcw=="
+    with pytest.raises(featurewatch.errors.SettingsError) as wrong:
+        featurewatch.configure(loki_url="ftp://me:p%40ss@host")
+    shown = " ".join(record.getMessage() for record in caplog.records) + repr(RUNTIME.config) + str(wrong.value)
+    assert "could not be shipped" in shown
+    assert "p%40ss" not in shown
+    assert "p@ss" not in shown
+    assert "bWU6" not in shown
+
+
+def test_a_ca_file_that_is_not_there_is_told_and_the_app_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    to = shipper("https://127.0.0.1:9", tls_ca_file="/no/such/file.pem")
+    put(to, "a")
+    assert not to.flush(soon(0.5))
+    assert "No such file" in caplog.records[0].getMessage()
+    to.stop(soon(0))
+
+
+def test_a_server_of_an_own_authority_is_trusted_by_its_ca_file_alone(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    came: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    url = f"https://127.0.0.1:{server.server_port}"
+    try:
+        for settings, count in (({}, 0), ({"tls_ca_file": str(certificate)}, 1), ({"tls_verify": False}, 2)):
+            to = shipper(url, **settings)
+            put(to, "a")
+            assert to.flush(soon(20 if count else 1)) is bool(count)
+            to.stop(soon(0.1))
+            assert len(came) == count
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7), ("", 0), ("soon", 0), ("99999", 300), ("Thu, 01 Jan 1970 00:01:40 GMT", 40), ("-3", 0)],
+)
+def test_retry_after_is_read(header: str, seconds: float) -> None:
+    assert seconds_of(header, 60.0) == seconds
+
+
+def test_a_clock_that_jumps_delays_nothing(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    to = shipper(receiver.url)
+    put(to, "a")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86_400)
+    put(to, "b")
+    monkeypatch.setattr(time, "time", lambda: now + 86_400)
+    put(to, "c")
+    receiver.wait_for(PUSH)
+    assert to.flush(soon())
+    assert shipped(receiver) == ["a", "b", "c"]
+    assert to.stop(soon())
