@@ -176,8 +176,8 @@ def test_what_killed_processes_counted_stays_and_the_folder_stays_small(tmp_path
         worker(tmp_path, 10, KILL, version=str(number), code=-signal.SIGKILL)
     assert len(list(tmp_path.glob("worker-*"))) == 4
     featurewatch.configure(environment="production", multiprocess_dir=tmp_path)
-    assert errors() == 40
     (snapshot,) = RUNTIME.exposed()[0]
+    assert snapshot.numbers["feature_requests_total"]["error",] == 40
     assert snapshot.numbers["feature_requests_in_progress"] == {(): 0}, "what runs in no living process does not run"
     assert snapshot.numbers["feature_info"] == {("chat", "", "3"): 1}, "the latest declaration alone"
     assert snapshot.numbers["feature_probe_success"] == {(): 1}
@@ -196,6 +196,49 @@ def test_a_process_killed_while_it_adds_up_counts_nothing_twice(tmp_path: Path) 
     assert errors() == 30
     content = json.loads((tmp_path / "retired.1").read_text())
     assert not {path.name for path in tmp_path.glob("worker-*")} & set(content["merged"])
+
+
+def test_what_is_added_up_while_it_is_read_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker(tmp_path, 10)
+    reader, other = SharedFolder(str(tmp_path), Drops()), SharedFolder(str(tmp_path), Drops())
+    names, added_up = reader._names, []
+
+    def names_after_another_added_up() -> list[str]:
+        if not added_up:
+            added_up.append(other.retire())
+        return names()
+
+    monkeypatch.setattr(reader, "_names", names_after_another_added_up)
+    (record,) = reader.others().records
+    assert record.snapshot().numbers["feature_requests_total"]["error",] == 10
+    assert not list(tmp_path.glob("worker-*"))
+
+
+def test_a_call_that_ends_while_another_is_written_is_written_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    featurewatch.configure(environment="production", multiprocess_dir=tmp_path)
+    feature = Feature("chat")
+    write, ended = Slot.write, []
+
+    def call() -> None:
+        with feature.call():
+            pass
+
+    def write_while_another_ends(self: Slot, layout: Layout, values: list[float], running: int) -> bool:
+        if not ended:
+            ended.append(True)
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join(30)
+            assert not thread.is_alive(), "a call does not wait for another thread"
+        return write(self, layout, values, running)
+
+    monkeypatch.setattr(Slot, "write", write_while_another_ends)
+    call()
+    (record,) = SharedFolder(str(tmp_path), Drops()).others().records
+    assert record.snapshot().numbers["feature_requests_total"]["success",] == 2
+    assert record.running == 0
 
 
 def test_many_ended_processes_are_added_up_without_a_scrape(tmp_path: Path) -> None:

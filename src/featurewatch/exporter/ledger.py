@@ -160,10 +160,10 @@ def rows(data: bytes) -> Iterator[Row | None]:
     start = len(MAGIC)
     while start + _SLOT.size <= len(data):
         capacity, running = _SLOT.unpack_from(data, start)
-        if not capacity:
-            return
         start += _SLOT.size
         size = _BUFFER.size + capacity
+        if not capacity or start + 2 * size > len(data):
+            return
         buffers = sorted(
             ((*_BUFFER.unpack_from(data, at), at + _BUFFER.size) for at in (start, start + size)), reverse=True
         )
