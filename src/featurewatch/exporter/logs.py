@@ -61,16 +61,19 @@ class LogHandler(logging.Handler):
             extras = None
             if len(record.__dict__) > _PLAIN_RECORD:
                 extras = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+            message = record.msg
+            fields = type(message) is dict
+            if fields:
+                # structlog's wrap_for_formatter passes the event's fields on as the message.
+                extras = {**message, **(extras or {})}
+                message = extras.pop("event", "")
             key = key_of(runtime, extras)
             if key is None:
                 return
-            message = record.msg
             if self.formatter is not None:
                 message = self.formatter.format(record)
-            elif type(message) is dict:
-                # structlog's wrap_for_formatter passes the event's fields on as the message.
-                extras = {**message, **(extras or {})}
-                message = str(extras.pop("event", ""))
+            elif fields:
+                message = str(message)
             elif record.args or type(message) is not str:
                 message = record.getMessage()
             if record.exc_info and record.exc_info[0] is not None and self.formatter is None:
