@@ -6,8 +6,8 @@
 
 Lines of 120 bytes. Each way runs as a process of its own against the same Loki with a feature or job of its own;
 "arrived" is what query_range finds. First every way's throughput: lines through the app's `logging` until all are
-acknowledged (the bare posts skip `logging`: lines made, encoded, compressed and posted in a loop, 4,000 a request, with
-and without an id for each line). Then a burst of 50,000 lines. Then a destination that is away for --outage seconds
+acknowledged. The bare posts skip `logging`: lines made, encoded, compressed and posted in a loop, 4,000 a request, with
+and without an id for each line; "featurewatch, bare" skips it alike, its lines going straight to the shipper. Then a burst of 50,000 lines. Then a destination that is away for --outage seconds
 while the app writes 20,000 lines a second: the most resident memory beside log_queue_bytes, and what arrives, with
 and without a spool.
 
@@ -67,6 +67,26 @@ def run_featurewatch(url: str, job: str, lines: int) -> None:
     report(written, time.perf_counter() - started, done)
 
 
+def run_shipper(url: str, job: str, lines: int) -> None:
+    import featurewatch
+    from featurewatch.exporter.lines import Line
+    from featurewatch.exporter.runtime import RUNTIME
+    from featurewatch.model import FeatureKey
+
+    featurewatch.configure(loki_url=url)
+    shipper, key = RUNTIME.shipper, FeatureKey(job, "development")
+    assert shipper is not None
+    shipper.put(Line(time.time(), key, 20, "first", "app"), 5)
+    featurewatch.flush(30)
+    started = time.perf_counter()
+    for number in range(lines):
+        text = LINE % number
+        shipper.put(Line(time.time(), key, 20, text, "app"), len(text))
+    written = time.perf_counter() - started
+    done = featurewatch.flush(300)
+    report(written, time.perf_counter() - started, done)
+
+
 def run_python_logging_loki(url: str, job: str, lines: int) -> None:
     import logging_loki
 
@@ -118,6 +138,8 @@ def ways(url: str, job: str, lines: int, way: str) -> None:
     match way:
         case "featurewatch":
             run_featurewatch(url, job, lines)
+        case "featurewatch, bare":
+            run_shipper(url, job, lines)
         case "python-logging-loki":
             run_python_logging_loki(url, job, lines)
         case "loki-logger-handler":
@@ -157,7 +179,7 @@ def present(way: str) -> bool:
 def throughput(loki: Any, lines: int, rounds: int) -> None:
     print(f"{lines:,} lines of 120 bytes into Loki, until all are acknowledged; best of {rounds}")
     base = 0.0
-    for way in ("bare posts", "bare posts, with ids", "featurewatch", *PEERS):
+    for way in ("bare posts", "bare posts, with ids", "featurewatch, bare", "featurewatch", *PEERS):
         if not present(way):
             print(f"  {way:24} not installed (pip install --group benchmark)")
             continue
