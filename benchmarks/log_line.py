@@ -21,8 +21,8 @@ from time import perf_counter
 
 import featurewatch
 from featurewatch.exporter.config import Config
-from featurewatch.exporter.shipper import Shipper
 from featurewatch.exporter.runtime import RUNTIME
+from featurewatch.exporter.shipper import Shipper
 
 LINE = "processed document %d of the batch in time, its summary is stored and the reader was told about it, all is well"
 

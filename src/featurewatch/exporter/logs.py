@@ -61,7 +61,7 @@ class LogHandler(logging.Handler):
             extras = None
             if len(record.__dict__) > _PLAIN_RECORD:
                 extras = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-            message = record.msg
+            message: Any = record.msg
             fields = type(message) is dict
             if fields:
                 # structlog's wrap_for_formatter passes the event's fields on as the message.
