@@ -4,12 +4,12 @@
     python benchmarks/log_shipping.py --outage 60     # the outage alone: memory beside the bound
     pip install --group benchmark                     # the peers
 
-Lines of 120 bytes. Each way runs as a process of its own against the same Loki with a feature of its own. First every way's throughput: lines through the app's `logging` until all are
-acknowledged. The bare posts skip `logging`: lines made, encoded, compressed and posted in a loop, 4,000 a request, with
-and without an id for each line; "featurewatch, bare" skips it alike, its lines going
-straight to the shipper. Then a burst of 50,000 lines. Then a destination that is away for --outage seconds while the
-app writes 20,000 lines a second: the most resident memory beside log_queue_bytes, and what arrives, with and without
-a spool. "arrived" is what query_range finds.
+Lines of 120 bytes. Each way runs as a process of its own against the same Loki with a feature of its own. First every
+way's throughput: lines through the app's `logging` until all are acknowledged. The bare posts skip `logging`: lines
+made, encoded, compressed and posted in a loop, 4,000 a request, with and without an id for each line; "featurewatch,
+bare" skips it alike, its lines going straight to the shipper. Then a burst of 50,000 lines. Then a destination that is
+away for --outage seconds while the app writes 20,000 lines a second: the most resident memory beside log_queue_bytes,
+and what arrives, with and without a spool. "arrived" is what query_range finds.
 
 Limits shipped: batches of 1 MiB before compression, one request at a time, gzip level 1, 64 MiB in memory.
 """
