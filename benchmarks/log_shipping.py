@@ -47,8 +47,8 @@ def logger_with(handler: logging.Handler) -> logging.Logger:
     return made
 
 
-def write(log: logging.Logger, lines: int) -> None:
-    for number in range(lines):
+def write(log: logging.Logger, lines: int, first: int = 0) -> None:
+    for number in range(first, first + lines):
         log.info(LINE, number)
 
 
@@ -246,7 +246,7 @@ def away(url: str, job: str, spool: str, seconds: float, rate: int) -> None:
         started = time.perf_counter()
         while (passed := time.perf_counter() - started) < seconds:
             due = int(passed * rate) + rate // 100 - written
-            write(log, due)
+            write(log, due, written)
             written += due
             most = max(most, process.memory_info().rss)
             if written % rate < rate // 50 and spool:
