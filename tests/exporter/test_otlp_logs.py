@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 
@@ -85,6 +85,7 @@ records = st.builds(
 
 
 @pytest.mark.parametrize("codec", [LokiCodec(), OtlpCodec()], ids=["loki", "otlp"])
+@settings(deadline=None, max_examples=60)
 @given(st.lists(records, max_size=5))
 def test_what_is_encoded_is_decoded_alike(codec: Any, lines: list[Record]) -> None:
     service, again = codec.decode(codec.encode(lines, "reader"))

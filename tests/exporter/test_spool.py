@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.conftest import Receiver
@@ -108,6 +108,7 @@ def test_a_torn_end_is_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCap
     assert "damaged batch" in caplog.text
 
 
+@settings(deadline=None, max_examples=60)
 @given(at=st.integers(segment.START, 1200), garbage=st.binary(min_size=1, max_size=60))
 def test_damage_costs_the_frames_that_it_touches_and_no_others(
     tmp_path_factory: pytest.TempPathFactory, at: int, garbage: bytes
