@@ -126,6 +126,9 @@ def endpoint(
             },
             openapi_extra=_operation(method, path, action, parameters, body, example),
         )
+        if method == "GET" and not ticket:
+            # Not for streams, whose headers are followed by no end.
+            router.add_api_route(path, run, methods=["HEAD"], response_model=None, include_in_schema=False)
         return handler
 
     return declare

@@ -87,7 +87,7 @@ async def stream_metrics(call: Call) -> Response:
     "GET",
     "/features/{feature_id}/logs/stream",
     "read",
-    parameters=(*parameters.LOG_FILTER, *STREAM),
+    parameters=(*parameters.LOG_FILTER, parameters.UNKNOWN, *STREAM),
     answer=EVENTS,
     media_type="text/event-stream",
     ticket=True,
