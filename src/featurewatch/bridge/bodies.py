@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 _INEXACT: Final = re.compile(
-    rb"[\[:,\s](?:-0[\s,\]}]|-?(?:\d{19}|\d+(?:\.\d+)?[eE]|\d+\.\d+0(?!\d)|0\.0000|(?=[\d.]{17})\d+\.\d))"
+    rb"[\[:,\s]-?\d(?:(?<=-0)[\s,\]}]|\d{18}|\d*(?:\.\d+)?[eE]|\d*\.\d+0(?!\d)|(?<=0)\.0000|(?=[\d.]{16})\d*\.\d)"
 )
 """Numbers that a parsed body would show in other digits: 1.50, 1e5, 0.00001, more than 64 bits or 15 digits."""
 

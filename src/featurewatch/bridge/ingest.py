@@ -156,7 +156,11 @@ def _metadata(fields: Fields, most: int) -> str | None:
     value = _metadata_object(fields)
     if value is None:
         return None
-    text = orjson.dumps(value).decode()
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        fields.wrong("metadata", f"expected what JSON can hold ({error})")
+        return None
     if len(text) * 4 > most and len(text.encode()) > most:
         fields.wrong("metadata", f"expected at most {most} bytes of JSON, got {len(text.encode())}", out_of_range=True)
     return text

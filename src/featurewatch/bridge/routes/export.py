@@ -38,6 +38,7 @@ FORMAT: Final = Parameter(
     "read",
     parameters=(*PAGE, *PAGING, FORMAT),
     answer={"schema": {"type": "array", "items": {"$ref": "#/components/schemas/LogShape"}}},
+    also={"text/csv": {"schema": {"type": "string"}}},
 )
 async def export_logs(call: Call) -> Response:
     """Download the lines of a feature, oldest first, as `logs-<feature>-<date>.<format>`.
