@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more of the machine than of the code.
+settings.register_profile("featurewatch", deadline=None)
+settings.load_profile("featurewatch")
 
 
 @pytest.fixture

@@ -30,11 +30,15 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an input: `index` within a list (None outside one), the field, what is wrong."""
+    """One thing wrong with an input: `index` within a list (None outside one), the field, what is wrong.
+
+    `out_of_range`: it is well-formed, but outside what is allowed.
+    """
 
     field: str
     message: str
     index: int | None = None
+    out_of_range: bool = False
 
 
 class FeaturewatchError(Exception):

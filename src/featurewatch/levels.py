@@ -36,17 +36,17 @@ _NAMES: Final[dict[str, Level]] = {
 }
 
 
-def parse_level(text: str) -> Level:
+def parse_level(text: str, *, name: str = "level") -> Level:
     """Read a level by any of its usual names, in any case; OpenTelemetry's numbered ones (WARN2) too.
 
     Raises:
-        BadInput: the name is unknown; the message names the five.
+        BadInput: the name is unknown; the message names the field and the five.
     """
-    name = text.strip().lower()
-    level = _NAMES.get(name) or (_NAMES.get(name[:-1]) if name[-1:] in ("2", "3", "4") else None)
+    said = text.strip().lower()
+    level = _NAMES.get(said) or (_NAMES.get(said[:-1]) if said[-1:] in ("2", "3", "4") else None)
     if level is None:
         shown = repr(text if len(text) <= 40 else text[:40] + "…")
-        raise BadInput(f"level: expected one of {', '.join(LEVELS)}, got {shown}")
+        raise BadInput(f"{name}: expected one of {', '.join(LEVELS)}, got {shown}")
     return level
 
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import gzip
 import zlib
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from featurewatch.bridge.bodies import decompress, parse_json
+from featurewatch.bridge.bodies import decompress, parse_exact, parse_json
 from featurewatch.errors import BadInput, TooLarge
 
 
@@ -56,3 +57,13 @@ def test_what_is_no_json_is_told_in_one_line(body: bytes, says: str) -> None:
 
 def test_of_a_repeated_key_the_last_counts() -> None:
     assert parse_json(b'{"a": 1, "a": 2}') == {"a": 2}
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?", fullmatch=True))
+@example("1.50")
+@example("-0")
+@example("0.00001")
+@example("123456789012345678901234567890")
+def test_a_number_is_shown_in_the_digits_it_came_in(number: str) -> None:
+    for text in (f'{{"a":{number}}}', f'{{"a":[{number},{number}],"b":{number}}}'):
+        assert orjson.dumps(parse_exact(text.encode())).decode() == text

@@ -195,3 +195,36 @@ def test_an_export_ends_its_query_when_the_caller_goes_away() -> None:
         assert ended == [True]
 
     asyncio.run(scenario())
+
+
+async def test_metadata_keeps_its_digits_its_order_and_its_emptiness(client: httpx.AsyncClient) -> None:
+    metadata = '{"z":1.50,"a":123456789012345678901234567890,"e":1e5,"n":{"t":[-0,0.10]}}'
+    line_with, line_without = (f'{{"featureId":"chat","message":"m","metadata":{told}}}' for told in (metadata, "{}"))
+    body = f"[{line_with},{line_without}]"
+    answer = await client.post(f"{API}/logs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    shown = await client.get(f"{API}/logs?feature_id=chat")
+    assert f'"metadata":{metadata}' in shown.text
+    assert shown.json()["logs"][1]["metadata"] == {}
+    assert len((await found(client, search="1.50"))["logs"]) == 1
+
+
+async def test_levels_are_filtered_by_their_usual_names(client: httpx.AsyncClient) -> None:
+    await keep(client, *(line(at, level=level) for at, level in enumerate(("info", "warn", "fatal"))))
+    assert ids(await found(client, levels="WARNING,critical")) == ["n0001", "n0002"]
+
+
+@pytest.mark.parametrize("paging", [{"limit": 2}, {"limit": 2, "direction": "forward"}, {"direction": "backward"}])
+async def test_an_export_with_a_limit_has_the_page_that_logs_shows(
+    client: httpx.AsyncClient, paging: dict[str, Any]
+) -> None:
+    await keep(client, *(line(at) for at in range(5)))
+    file = await client.get(f"{API}/logs/export", params={"feature_id": "chat", "format": "JSON", **paging})
+    assert file.json() == (await found(client, **paging))["logs"]
+
+
+async def test_the_headers_of_an_export_are_told_without_it(client: httpx.AsyncClient) -> None:
+    await keep(client, line(1))
+    told = await client.head(f"{API}/logs/export?feature_id=chat&format=csv")
+    assert (told.status_code, told.content) == (200, b"")
+    assert told.headers["content-type"].startswith("text/csv")

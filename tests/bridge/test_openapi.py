@@ -97,3 +97,29 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         ("GET", "/readyz"),
     }
     assert expected <= {(method, path) for method, path, _ in operations(document)}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("put", "/features/{feature_id}", "412"),
+        ("put", "/features/{feature_id}", "422"),
+        ("post", "/features/{feature_id}/requests", "422"),
+        ("get", "/logs", "404"),
+        ("get", "/metrics/current", "404"),
+    ],
+)
+def test_a_refusal_that_callers_meet_is_documented(
+    document: dict[str, Any], method: str, path: str, status: str
+) -> None:
+    assert status in document["paths"][f"/api/v1{path}"][method]["responses"]
+
+
+def test_an_export_is_documented_in_both_formats(document: dict[str, Any]) -> None:
+    answer = document["paths"]["/api/v1/logs/export"]["get"]["responses"]["200"]
+    assert set(answer["content"]) == {"application/json", "text/csv"}
+
+
+def test_receivers_refuse_in_their_own_protocols(document: dict[str, Any]) -> None:
+    for path in ("/v1/metrics", "/v1/logs", "/loki/api/v1/push"):
+        assert set(document["paths"][path]["post"]["responses"]["400"]) == {"description"}

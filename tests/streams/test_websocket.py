@@ -86,7 +86,7 @@ async def test_filters_hold_for_history_and_live_and_change_without_reconnecting
         assert [line["id"] for line in (await socket.until("log_history"))["data"]] == ["line-1"]
         rig.logs.publish(entry(4), entry(5, level="error"))
         assert (await socket.next())["data"]["id"] == "line-5"
-        socket.say("subscribe_logs", filters={"search": "ünüsual timeout", "levels": "info,warn"})
+        socket.say("subscribe_logs", filters={"search": "ünüsual timeout", "levels": "info,WARNING"})
         assert [line["id"] for line in (await socket.until("log_history"))["data"]] == ["line-3"]
         rig.logs.publish(entry(6, level="error"), entry(7, message="another ÜNÜSUAL timeout"))
         assert (await socket.next())["data"]["id"] == "line-7"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -18,6 +20,11 @@ LARGE: Final = 64 * 1024
 Result = TypeVar("Result")
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
+
+_INEXACT: Final = re.compile(
+    rb"[\[:,\s]-?\d(?:(?<=-0)[\s,\]}]|\d{18}|\d*(?:\.\d+)?[eE]|\d*\.\d+0(?!\d)|(?<=0)\.0000|(?=[\d.]{16})\d*\.\d)"
+)
+"""Numbers that a parsed body would show in other digits: 1.50, 1e5, 0.00001, more than 64 bits or 15 digits."""
 
 
 async def read_raw(request: Request, limit: int) -> bytes:
@@ -108,6 +115,20 @@ def parse_json(body: bytes) -> Any:
         raise BadInput(
             f"the body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
+
+
+def parse_exact(body: bytes) -> Any:
+    """Parse as `parse_json`; where a number would be shown in other digits, all are Fragments of their text.
+
+    It takes five times as long there, and nothing but one search elsewhere.
+    """
+    value = parse_json(body)
+    if _INEXACT.search(body) is None:
+        return value
+    try:
+        return json.loads(body, parse_int=orjson.Fragment, parse_float=orjson.Fragment)
+    except RecursionError:
+        return value
 
 
 def too_large(limit: int) -> TooLarge:

@@ -25,6 +25,8 @@ from .parameters import Parameter, Query, feature_id
 ROUTE: Final = "featurewatch.route"
 """Key of the ASGI scope under which the route's template is left for the meters."""
 
+OWN_FAILURE: Final = "Told in the form of the protocol."
+
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 _PATH_HELP: Final = {
     "feature_id": ("The feature.", {"type": "string", "pattern": f"^{FEATURE_ID.pattern}$"}, "summarize"),
@@ -77,6 +79,7 @@ def endpoint(
     example: Any = None,
     status: int = 200,
     media_type: str = "application/json",
+    also: Mapping[str, Any] | None = None,
     loose: bool = False,
     ticket: bool = False,
     failure: Failure | None = None,
@@ -86,6 +89,7 @@ def endpoint(
     Args:
         action: what the caller must be allowed to do; "any": be someone; None: nobody is asked.
         answer, body: a model whose schema and examples document them; a mapping is used as the content's entry.
+        also: further media types of the answer, each with its content's entry.
         example: a request body that works, where the model has no example.
         ticket: whether a ticket opens it, as it does streams.
         failure: how this endpoint tells of what went wrong, where it speaks another protocol.
@@ -109,7 +113,7 @@ def endpoint(
                 return failure(request, told(request, error))
 
         summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
-        content = schemas.content(answer, media_type) or {}
+        content = {**(schemas.content(answer, media_type) or {}), **(also or {})}
         router.add_api_route(
             path,
             run,
@@ -121,11 +125,12 @@ def endpoint(
             response_model=None,
             status_code=status,
             response_class=Response,
-            responses={
-                status: {"description": "Done." if content is None else "The answer.", "content": content or {}}
-            },
-            openapi_extra=_operation(method, path, action, parameters, body, example),
+            responses={status: {"description": "The answer." if content else "Done.", "content": content}},
+            openapi_extra=_operation(method, path, action, parameters, body, example, own=failure is not None),
         )
+        if method == "GET" and not ticket:
+            # Not for streams, whose headers are followed by no end.
+            router.add_api_route(path, run, methods=["HEAD"], response_model=None, include_in_schema=False)
         return handler
 
     return declare
@@ -146,12 +151,15 @@ def _operation(
     parameters: Sequence[Parameter],
     body: type[BaseModel] | Mapping[str, Any] | None,
     example: Any,
+    *,
+    own: bool,
 ) -> dict[str, Any]:
+    """Document an operation; `own`: it tells of failures in the way of its own protocol."""
     operation: dict[str, Any] = {
         "parameters": [*map(_path_parameter, _PATH_PARAMETER.findall(path)), *(item.openapi() for item in parameters)],
         "responses": {
-            str(status): {"$ref": f"#/components/responses/{name}"}
-            for status, name in _failures(method, path, action, bool(parameters), body is not None)
+            str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
+            for status, name in _failures(path, action, parameters, body is not None)
         },
     }
     if action is None:
@@ -164,17 +172,20 @@ def _operation(
     return operation
 
 
-def _failures(method: str, path: str, action: Need, reads: bool, writes: bool) -> list[tuple[int, str]]:
+def _failures(path: str, action: Need, parameters: Sequence[Parameter], writes: bool) -> list[tuple[int, str]]:
+    named = "{" in path or any(parameter.name == "feature_id" for parameter in parameters)
     found: list[tuple[int, str]] = []
-    if reads or writes or "{" in path:
+    if parameters or writes or named:
         found.append((400, "BadRequest"))
     if action is not None:
         found += [(401, "Unauthenticated"), (403, "Forbidden")]
-    if "{" in path:
+    if named:
         found.append((404, "NotFound"))
+    if action == "edit":
+        found.append((412, "StaleEdit"))
     if writes:
         found += [(413, "TooLarge"), (415, "Unsupported"), (429, "TooMany")]
-    if reads:
+    if parameters or writes:
         found.append((422, "OutOfRange"))
     return [*found, (503, "Unavailable")]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from .. import wire
 from ..errors import (
@@ -27,6 +28,8 @@ log = logging.getLogger("featurewatch.bridge")
 RETRY_SECONDS: Final = 5
 RETRY_FULL_SECONDS: Final = 60
 """A disk does not empty by itself: whoever retries may wait."""
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 MAX_DETAILS: Final = 100
 """A list of 10,000 wrong lines is told by its first hundred."""
@@ -77,6 +80,8 @@ def fault(error: BaseException, *, method: str = "", path: str = "") -> Fault:
 
 def told(request: Request, error: Exception) -> Fault:
     """Say what an exception means; the log gets what the caller must not see."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error = HTTPException(405, headers={"Allow": _allowed(request)})
     meant = fault(error, method=request.method, path=request.url.path)
     if meant.status == 500:
         log.error("%s %s failed", request.method, request.scope.get("path"), exc_info=error)
@@ -86,6 +91,15 @@ def told(request: Request, error: Exception) -> Fault:
 async def answer(request: Request, error: Exception) -> Response:
     """Answer an exception that a route let through (an exception handler of the app)."""
     return told(request, error).response()
+
+
+def _allowed(request: Request) -> str:
+    """List the methods of all routes with the path of a request; the router tells those of the first one only."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.routes
+    return ", ".join(
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
 
 
 def _internal() -> Fault:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..errors import BadInput, Problem
+import orjson
+
+from ..errors import BadInput, OutOfRange, Problem
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE
 from ..times import format_instant, parse_instant
 
@@ -29,8 +31,8 @@ class Fields:
             # That says it all: what its fields lack is nobody's concern.
             self._problems = []
 
-    def wrong(self, name: str, message: str) -> None:
-        self._problems.append(Problem(name, message, self._index))
+    def wrong(self, name: str, message: str, *, out_of_range: bool = False) -> None:
+        self._problems.append(Problem(name, message, self._index, out_of_range))
 
     def get(self, name: str, alias: str = "") -> Any:
         value = self._item.get(name)
@@ -47,7 +49,7 @@ class Fields:
             self.wrong(name, f"expected text, got {shown(value)}")
             return default
         if len(value) > longest:
-            self.wrong(name, f"expected at most {longest} characters, got {len(value)}")
+            self.wrong(name, f"expected at most {longest} characters, got {len(value)}", out_of_range=True)
             return default
         return value
 
@@ -69,13 +71,12 @@ class Fields:
         value = self._item.get(name)
         if value is None:
             if required:
-                self.wrong(name, f"is missing; expected a number from 0 to {most:g}")
+                self.wrong(name, f"is missing; expected a number from 0 to {most:.0f}")
             return None
         kind = "a whole number" if whole else "a number"
         right = not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
-        # NaN and infinity fail the comparison.
         if not right or not 0 <= value <= most:
-            self.wrong(name, f"expected {kind} from 0 to {most:g}, got {shown(value)}")
+            self.wrong(name, f"expected {kind} from 0 to {most:.0f}, got {shown(value)}", out_of_range=right)
             return None
         return value
 
@@ -100,7 +101,8 @@ class Fields:
             self.wrong(name, error.message.removeprefix(": "))
             return now_ns
         if not 0 <= instant <= LATEST_NS:
-            self.wrong(name, f"expected an instant from 1970 to {format_instant(LATEST_NS)[:4]}, got {shown(value)}")
+            last = format_instant(LATEST_NS)[:4]
+            self.wrong(name, f"expected an instant from 1970 to {last}, got {shown(value)}", out_of_range=True)
             return now_ns
         return instant
 
@@ -126,7 +128,7 @@ def listed(body: Any, wrapper: str, what: str) -> tuple[list[Any], bool]:
 
 
 def refuse(problems: Sequence[Problem], what: str, count: int) -> None:
-    """Raise BadInput for what is wrong in a list of `count` items; nothing of it is kept."""
+    """Raise BadInput, or OutOfRange where all is well-formed, for what is wrong in a list of `count` items."""
     if not problems:
         return
     first = problems[0]
@@ -136,7 +138,8 @@ def refuse(problems: Sequence[Problem], what: str, count: int) -> None:
     if count > 1:
         wrong = len({problem.index for problem in problems})
         message = f"{wrong} of {count} {what} are wrong and none was kept; {message}"
-    raise BadInput(message, problems=problems)
+    kind = OutOfRange if all(problem.out_of_range for problem in problems) else BadInput
+    raise kind(message, problems=problems)
 
 
 def shown(value: Any) -> str:
@@ -150,5 +153,7 @@ def shown(value: Any) -> str:
             return "a list"
         case str():
             return repr(value if len(value) <= 60 else value[:60] + "…")
+        case orjson.Fragment():
+            return orjson.dumps(value).decode()[:60]
         case _:
             return str(value)[:60]

@@ -20,6 +20,8 @@ MOST_TOKENS: Final = 1e12
 MOST_USD: Final = 1e9
 LONGEST_MESSAGE: Final = 16_384
 MOST_RESULTS: Final = 1000
+DEEPEST_METADATA: Final = 100
+"""Levels of nesting; the encoder refuses above 254, with those of the answer around them."""
 
 _PASSED: Final = {"passed": True, "pass": True, "success": True, "failed": False, "fail": False, "failure": False}
 
@@ -151,16 +153,37 @@ def _level(fields: Fields) -> Level:
 
 
 def _metadata(fields: Fields, most: int) -> str | None:
+    value = _metadata_object(fields)
+    if value is None:
+        return None
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        fields.wrong("metadata", f"expected what JSON can hold ({error})")
+        return None
+    if len(text) * 4 > most and len(text.encode()) > most:
+        fields.wrong("metadata", f"expected at most {most} bytes of JSON, got {len(text.encode())}", out_of_range=True)
+    return text
+
+
+def _metadata_object(fields: Fields) -> dict[str, Any] | None:
     value = fields.get("metadata")
-    if not value and isinstance(value, (dict, type(None))):
+    if value is None:
         return None
     if not isinstance(value, dict):
         fields.wrong("metadata", f"expected an object, got {shown(value)}")
         return None
-    text = orjson.dumps(value).decode()
-    if len(text) * 4 > most and len(text.encode()) > most:
-        fields.wrong("metadata", f"expected at most {most} bytes of JSON, got {len(text.encode())}")
-    return text
+    if _deeper(value, DEEPEST_METADATA):
+        fields.wrong("metadata", f"expected at most {DEEPEST_METADATA} levels of nesting, got more", out_of_range=True)
+        return None
+    return value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
 
 
 def _call(fields: Fields, told: Told) -> tuple[str, CallReport]:
@@ -191,7 +214,7 @@ def _tokens(fields: Fields) -> dict[str, int]:
     inner = Fields(value, None, problems)
     counts = {kind: inner.number(kind, most=MOST_TOKENS, whole=True) for kind in TOKEN_KINDS}
     for problem in problems:
-        fields.wrong(f"tokens.{problem.field}", problem.message)
+        fields.wrong(f"tokens.{problem.field}", problem.message, out_of_range=problem.out_of_range)
     return {kind: count for kind, count in counts.items() if count is not None}
 
 
@@ -208,7 +231,7 @@ def _test_result(fields: Fields, told: Told) -> TestResult:
         "suite": fields.text("suite"),
         "version": fields.text("version"),
         "url": fields.text("url", longest=2048),
-        "metadata": _test_metadata(fields),
+        "metadata": _metadata_object(fields),
     }
     data |= {name: value for name, value in optional.items() if value is not None}
     return TestResult(
@@ -231,11 +254,3 @@ def _passed(fields: Fields) -> bool:
     if known is None:
         fields.wrong("status", f"expected passed or failed, got {shown(status)}; leave skipped tests out")
     return bool(known)
-
-
-def _test_metadata(fields: Fields) -> Any:
-    value = fields.get("metadata")
-    if value is None or isinstance(value, dict):
-        return value
-    fields.wrong("metadata", f"expected an object, got {shown(value)}")
-    return None

@@ -39,6 +39,11 @@ FAILURES: Final = {
     "Unauthenticated": ("No credential, or one that does not hold.", "unauthenticated", "a credential is missing"),
     "Forbidden": ("The credential does not allow this.", "forbidden", "role viewer of 'ci' does not include 'edit'"),
     "NotFound": ("There is none, or none that the caller may see.", "not_found", "feature 'sumarize' is not known"),
+    "StaleEdit": (
+        "If-Match names an older revision.",
+        "precondition_failed",
+        "feature summarize: expected revision 1, it is 2: read it again first",
+    ),
     "TooLarge": ("The body is larger than is taken.", "too_large", "the body is larger than 16777216 bytes"),
     "Unsupported": (
         "The content type or encoding is not understood.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..errors import BadInput, OutOfRange
+from ..levels import parse_level
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, LEVELS, Level
 from ..stores.base import LogFilter
 from ..times import parse_duration, parse_instant
@@ -125,7 +126,7 @@ class Query:
         return tuple(dict.fromkeys(part for part in parts if part))
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
-        value = self.text(name).strip() or default
+        value = self.text(name).strip().lower() or default
         if value not in choices and value != default:
             raise BadInput(f"{name}: expected {' or '.join(choices)}, got {_shown(value)}{_near(value, choices)}")
         return value
@@ -143,8 +144,11 @@ class Query:
             raise OutOfRange(f"{name}: expected a whole number from {low} to {high}, got {_shown(text)}")
         return value
 
-    def seconds(self, name: str, default: float, *, at_most: float = 400 * 86_400) -> float:
-        text = self.text(name)
+    def seconds(self, name: str, default: float, *, at_most: float = 400 * 86_400, bare: bool = False) -> float:
+        """Return a duration in seconds; `bare`: a number without a unit means seconds, as in Prometheus."""
+        text = self.text(name).strip()
+        if bare and text.isascii() and text.isdigit():
+            text += "s"
         return parse_duration(text, name=name, at_most=at_most) if text else default
 
     def instant(self, name: str) -> int | None:
@@ -183,10 +187,11 @@ class Query:
     def levels(self) -> frozenset[Level]:
         chosen: set[Level] = set()
         for text in self.texts("levels"):
-            level = next((level for level in LEVELS if level == text.lower()), None)
-            if level is None:
-                raise BadInput(f"levels: expected {', '.join(LEVELS)}, got {_shown(text)}{_near(text.lower(), LEVELS)}")
-            chosen.add(level)
+            try:
+                chosen.add(parse_level(text))
+            except BadInput:
+                near = _near(text.lower(), LEVELS)
+                raise BadInput(f"levels: expected {', '.join(LEVELS)}, got {_shown(text)}{near}") from None
         return frozenset(chosen)
 
     def log_filter(self) -> LogFilter:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from ..errors import BadInput
-from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, LEVELS, Level
+from ..levels import parse_level
+from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, Level
 from ..stores.base import LogFilter
 from .routes import EVERY
 
@@ -147,11 +148,7 @@ def _levels(fields: Mapping[str, Any]) -> frozenset[Level]:
     parts = given.split(",") if isinstance(given, str) else [] if given is None else given
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise BadInput(f'levels: expected a list or a text such as "warn,error", got {_kind(given)}')
-    chosen = {part.strip().lower() for part in parts if part.strip()}
-    unknown = sorted(chosen.difference(LEVELS))
-    if unknown:
-        raise BadInput(f"levels: expected {', '.join(LEVELS)}, got {_shown(unknown[0])}")
-    return frozenset(cast(Level, level) for level in chosen)
+    return frozenset(parse_level(part, name="levels") for part in parts if part.strip())
 
 
 def _kind(value: Any) -> str:

@@ -13,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from ... import wire
 from ...model import LogEntry
+from ...stores.base import LogQuery, LogStore
 from ...times import format_instant
 from ..endpoint import Call, endpoint
 from ..parameters import Parameter
-from .logs import PAGE, log_query
+from .logs import PAGE, PAGING, log_query, paged
 
 router = APIRouter(tags=["logs"])
 
@@ -35,18 +36,22 @@ FORMAT: Final = Parameter(
     "GET",
     "/logs/export",
     "read",
-    parameters=(*PAGE, FORMAT),
+    parameters=(*PAGE, *PAGING, FORMAT),
     answer={"schema": {"type": "array", "items": {"$ref": "#/components/schemas/LogShape"}}},
+    also={"text/csv": {"schema": {"type": "string"}}},
 )
 async def export_logs(call: Call) -> Response:
     """Download the lines of a feature, oldest first, as `logs-<feature>-<date>.<format>`.
 
     The file is sent while it is read, whatever its length; the query ends when the caller goes away. An export that
-    breaks off is one that failed: the connection is closed without its end.
+    breaks off is one that failed: the connection is closed without its end. With `limit`, `cursor` or `direction` the
+    file has the one page that /logs shows.
     """
     format_ = call.query.choice("format", ("json", "csv"), "json")
     query = log_query(await call.key(), call.query, call.bridge.clock())
-    chunks = call.bridge.stores.logs.export(query)
+    logs = call.bridge.stores.logs
+    one_page = any(call.query.text(parameter.name) for parameter in PAGING)
+    chunks = _page(logs, paged(query, call.query)) if one_page else logs.export(query)
     # The first chunk is read before the answer begins, so that a store that cannot answer is told by its status.
     first: Sequence[LogEntry] = ()
     with suppress(StopAsyncIteration):  # anext's own default fails with SystemError on Python 3.11
@@ -61,6 +66,10 @@ async def export_logs(call: Call) -> Response:
     return Download(written(file, first, chunks), headers, file.media_type)
 
 
+async def _page(logs: LogStore, query: LogQuery) -> AsyncGenerator[Sequence[LogEntry]]:
+    yield [line.entry for line in (await logs.query(query)).entries]
+
+
 class Download(StreamingResponse):
     """Sends what a generator makes and ends the generator when the caller goes away, not when it is collected."""
 
@@ -70,7 +79,10 @@ class Download(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._body):
-            await super().__call__(scope, receive, send)
+            if scope["method"] == "HEAD":
+                await Response(None, self.status_code, dict(self.headers))(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
 
 
 class JsonFile:

@@ -37,7 +37,7 @@ METRIC: Final = Parameter(
     required=True,
 )
 STEP: Final = Parameter(
-    "step", "The time between two points, such as 15s; by default one that gives at most 300 points.", "15s"
+    "step", "The time between two points, such as 15s or 15; by default one that gives at most 300 points.", "15s"
 )
 HISTORY: Final = (
     METRIC, parameters.START, parameters.END, parameters.TIME_RANGE, STEP, parameters.ENVIRONMENT_PARAMETER,
@@ -108,7 +108,7 @@ async def show_costs(call: Call) -> Response:
     "GET",
     "/features/{feature_id}/health",
     "read",
-    parameters=(parameters.ENVIRONMENT_PARAMETER, parameters.TIME_RANGE),
+    parameters=parameters.FIGURES,
     answer=schemas.HealthShape,
 )
 async def show_health(call: Call) -> Response:
@@ -118,7 +118,7 @@ async def show_health(call: Call) -> Response:
     error, a missed threshold a warning, no data unknown.
     """
     snapshot, _ = await _measured(call)
-    full = wire.snapshot(snapshot)
+    full = wire.snapshot(snapshot, unknown_as_zero=call.unknown_as_zero)
     shown = {name: full[name] for name in ("alerts", "environment", "timestamp", "stale")}
     return answer(call.request, {"status": snapshot.health, "reasons": list(snapshot.reasons), **shown})
 
@@ -251,7 +251,7 @@ def _range(call: Call) -> tuple[int, int, int]:
     if start > end:
         raise BadInput("start_time is later than now, and no end_time is given")
     seconds = (end - start) / NS
-    step = math.ceil(call.query.seconds("step", 0)) or default_step(seconds)
+    step = math.ceil(call.query.seconds("step", 0, bare=True)) or default_step(seconds)
     if seconds / step > MOST_POINTS:
         least = _duration(math.ceil(seconds / MOST_POINTS))
         raise OutOfRange(f"step: expected at least {least} over so long a time, got {call.query.text('step')}")

@@ -13,7 +13,7 @@ from ...errors import NotFound
 from ...model import FeatureKey
 from ...stores.base import Direction, LogQuery
 from .. import parameters, schemas
-from ..bodies import off_loop, parse_json, read_body
+from ..bodies import off_loop, parse_exact, read_body
 from ..endpoint import Call, endpoint
 from ..http import answer, plain
 from ..ingest import Told, parse_lines
@@ -29,6 +29,7 @@ PAGE: Final = (
     parameters.ENVIRONMENT_PARAMETER,
     *parameters.LOG_FILTER,
 )
+PAGING: Final = (parameters.LIMIT, parameters.CURSOR, parameters.DIRECTION)
 AROUND: Final = Parameter(
     "around",
     "How many neighbours on either side: 0 to 500, 10 by default.",
@@ -44,7 +45,7 @@ LARGEST_PAGE: Final = 5000
     "GET",
     "/logs",
     "read",
-    parameters=(*PAGE, parameters.LIMIT, parameters.CURSOR, parameters.DIRECTION),
+    parameters=(*PAGE, *PAGING),
     answer=schemas.LogPageShape,
 )
 async def list_logs(call: Call) -> Response:
@@ -52,13 +53,7 @@ async def list_logs(call: Call) -> Response:
 
     Without `direction`: the newest `limit` lines of the range, oldest first; `next_cursor` leads to older ones.
     """
-    query = log_query(await call.key(), call.query, call.bridge.clock())
-    query = replace(
-        query,
-        limit=call.query.whole("limit", PAGE_LIMIT, 1, LARGEST_PAGE),
-        cursor=call.query.text("cursor"),
-        direction=cast(Direction | None, call.query.choice("direction", ("forward", "backward"), "") or None),
-    )
+    query = paged(log_query(await call.key(), call.query, call.bridge.clock()), call.query)
     # The count of arrivals is part of the key: nobody gets an answer from before a line that they sent.
     page = await call.bridge.flights.run(
         ("logs", call.bridge.recent.lines, query), lambda: call.bridge.stores.logs.query(query), keep=False
@@ -85,14 +80,15 @@ async def keep_logs(call: Call) -> Response:
     """Keep lines: one, a list, or `{"logs": [...]}`.
 
     Answered once they are safe on disk; all are kept, or none. A message longer than FEATUREWATCH_MAX_LINE_BYTES is
-    cut with a mark. An `id` that the feature has already is not kept twice. What is wrong with which line is
+    cut with a mark. Metadata keeps its numbers as they are written, and the order of its keys. An `id` that the feature
+    has already is not kept twice. What is wrong with which line is
     told in `details`.
     """
     settings = call.bridge.settings
     with call.bridge.meters.refusals("logs", "json"):
         told = Told(settings.environment, call.bridge.clock(), settings.max_line_bytes)
         body = await read_body(call.request, settings.max_body_bytes)
-        entries = await off_loop(len(body), lambda: parse_lines(parse_json(body), told))
+        entries = await off_loop(len(body), lambda: parse_lines(parse_exact(body), told))
         await call.bridge.intake.lines(entries, call.caller, "json")
     return plain({"success": True, "ids": [entry.id for entry in entries]})
 
@@ -128,3 +124,13 @@ def log_query(key: FeatureKey, query: Query, now_ns: int) -> LogQuery:
     """Read which lines are asked for: range and filter."""
     start, end = query.span(now_ns)
     return LogQuery(key, query.log_filter(), start, end)
+
+
+def paged(lines: LogQuery, query: Query) -> LogQuery:
+    """Read which page of the lines is asked for."""
+    return replace(
+        lines,
+        limit=query.whole("limit", PAGE_LIMIT, 1, LARGEST_PAGE),
+        cursor=query.text("cursor"),
+        direction=cast(Direction | None, query.choice("direction", ("forward", "backward"), "") or None),
+    )

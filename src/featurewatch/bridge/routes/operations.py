@@ -13,11 +13,9 @@ from ...errors import FeaturewatchError, Forbidden
 from .. import schemas
 from ..endpoint import Call, endpoint
 from ..http import plain
-from ..parameters import Parameter
 
 router = APIRouter(tags=["operations"])
 
-VERBOSE: Final = Parameter("verbose", "Any value: the answer shows each store by itself.")
 PATIENCE_S: Final = 2.0
 """A store that takes longer to answer is not ready."""
 
@@ -32,7 +30,7 @@ async def alive(call: Call) -> Response:
 
 @endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape)
 async def ready(call: Call) -> Response:
-    """Tell whether the stores answer: 200 or 503. `?verbose` shows each of them."""
+    """Tell whether the stores answer, each by itself: 200 where all do, else 503."""
     stores = call.bridge.stores
     names = ("logs", "metrics", "state")
     states = await asyncio.gather(*map(_state, (stores.logs, stores.metrics, stores.state)))
@@ -40,10 +38,11 @@ async def ready(call: Call) -> Response:
         name: {"ok": not said, **({"error": said} if said else {})} for name, said in zip(names, states, strict=True)
     }
     good = not any(states)
-    shown: dict[str, Any] = {"status": "ready" if good else "unready"}
-    if "verbose" in call.request.query_params or not good:
-        shown["checks"] = checks
-    return plain(shown, 200 if good else 503, headers={} if good else {"Retry-After": "5"})
+    return plain(
+        {"status": "ready" if good else "unready", "checks": checks},
+        200 if good else 503,
+        headers={} if good else {"Retry-After": "5"},
+    )
 
 
 @endpoint(

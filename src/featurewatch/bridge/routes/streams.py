@@ -12,7 +12,7 @@ from ...access import Principal
 from ...errors import BadInput, FeaturewatchError, TooMany, Unavailable, UpgradeRequired
 from ...streams.sse import EventStream, logs_stream, metrics_stream
 from ...streams.websocket import serve_websocket
-from .. import parameters
+from .. import parameters, schemas
 from ..context import Bridge
 from ..endpoint import Call, bridge_of, endpoint
 from ..parameters import Parameter, Query
@@ -87,7 +87,7 @@ async def stream_metrics(call: Call) -> Response:
     "GET",
     "/features/{feature_id}/logs/stream",
     "read",
-    parameters=(*parameters.LOG_FILTER, *STREAM),
+    parameters=(*parameters.LOG_FILTER, parameters.UNKNOWN, *STREAM),
     answer=EVENTS,
     media_type="text/event-stream",
     ticket=True,
@@ -114,7 +114,7 @@ async def stream_logs(call: Call) -> Response:
     )
 
 
-@endpoint(router, "GET", "/websocket", None, parameters=SOCKET, status=426)
+@endpoint(router, "GET", "/websocket", None, parameters=SOCKET, answer=schemas.Error, status=426)
 async def refuse_plain_get(call: Call) -> Response:
     """Open a WebSocket: figures, events and lines of features as they come.
 

@@ -46,4 +46,4 @@ class ReadyShape(Schema):
     """Whether the bridge can do its work."""
 
     status: Literal["ready", "unready"]
-    checks: dict[str, Any] | None = Field(None, description="With ?verbose: the state of each store.")
+    checks: dict[str, Any] = Field(description="The state of each store.", examples=[{"logs": {"ok": True}}])
