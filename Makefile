@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 .PHONY: help demo test check bench generated system clean
 
 help:
-	@echo "make demo    start the bridge and a demo app, print the console's address"
+	@echo "make demo    start the bridge and a demo app, print the console's address (ARGS='--port 9000': another port)"
 	@echo "make test    install what the tests need and run them"
 	@echo "make check   ruff, mypy, generated files"
 	@echo "make bench   the benchmarks, each beside its peer (minutes)"

@@ -31,6 +31,10 @@ class Directory:
         self.revision += bool(new)
         return new
 
+    def unknown(self, keys: Collection[FeatureKey]) -> list[FeatureKey]:
+        """Return those of the keys that were not noted, sorted."""
+        return sorted({key for key in keys if key.environment not in self._environments.get(key.feature, ())})
+
     def forget(self, keep: Collection[FeatureKey]) -> None:
         """Forget all but `keep`."""
         kept = set(keep)

@@ -101,6 +101,9 @@ class Settings(BaseModel):
     stream_queue_bytes: int = Field(
         1024**2, ge=64 * 1024, description="Log bytes waiting for one slow stream; above it lines become a gap."
     )
+    max_features: int = Field(
+        5000, ge=1, description="Features (each environment counts) that data may bring; above it new ones: 422."
+    )
     max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 429.")
 
     _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)

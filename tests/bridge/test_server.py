@@ -198,3 +198,15 @@ def test_the_address_of_ipv6_is_in_brackets() -> None:
         pytest.skip("this machine has no IPv6")
     with listen("[::1]", 0) as listener:
         assert address(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("wanted", "limit", "warned"), [(10, 100, False), (60, 124, False), (1000, 200, True)])
+def test_the_limit_of_open_files_is_raised_to_what_the_streams_need(wanted: int, limit: int, warned: bool) -> None:
+    program = (
+        "import logging, resource; logging.basicConfig(); resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200)); "
+        f"from featurewatch.bridge.server import allow_files; print(allow_files({wanted})); "
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
+    assert done.stdout.split() == [str(limit), str(limit)], done.stderr
+    assert ("FEATUREWATCH_MAX_STREAMS" in done.stderr) is warned

@@ -530,3 +530,20 @@ async def test_kill_9_loses_nothing_acknowledged_and_counts_nothing_twice(path: 
             assert await calls_in(store, 1200) == succeeded + failed
         assert succeeded in (last, last + 1)
         assert failed in (last, last + 1)
+
+
+async def test_a_clock_that_was_set_back_stops_no_figures_and_counts_nothing_twice(
+    store: EmbeddedMetrics, clock: Clock
+) -> None:
+    started = NOW - HOUR
+    clock.now_ns = NOW + 5 * HOUR
+    await store.write([requests(10, at_ns=clock.now_ns, start_ns=started)])
+    clock.now_ns = NOW
+    await store.write([requests(12, at_ns=NOW, start_ns=started)])
+    assert await calls_in(store) == 2
+    clock.now_ns += 5 * NS
+    await store.write([requests(12, at_ns=NOW, start_ns=started), requests(15, at_ns=NOW + 5 * NS, start_ns=started)])
+    assert await calls_in(store) == 5
+    clock.now_ns = NOW + 5 * HOUR + MINUTE
+    await store.write([requests(15, at_ns=clock.now_ns, start_ns=started)])
+    assert await calls_in(store, 6 * 3600) == 15

@@ -129,7 +129,7 @@ async def _start(
     recent = Recent(stores.logs)
     running.callback(recent.close)
     recorder = Recorder(stores.metrics, _price, clock=clock)
-    catalog = Catalog(stores.state, snapshots)
+    catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show(lambda: render(recorder.snapshots(), {}))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -17,7 +19,12 @@ from ..errors import SettingsError, Unavailable
 from ..streams.server import uvicorn_options
 from ..streams.websocket import MAX_MESSAGE_BYTES
 
-__all__ = ["address", "listen", "run"]
+__all__ = ["address", "allow_files", "listen", "run"]
+
+_log = logging.getLogger(__name__)
+
+RESERVED_FILES: Final = 64
+"""Files that a bridge has open for itself: its stores, its threads' connections to them, requests under way."""
 
 GRACE_S: Final = 5
 """How long requests under way may take to end."""
@@ -81,6 +88,26 @@ class _Server(uvicorn.Server):
 def _stop_streams(app: Any) -> Callable[[], Awaitable[None]] | None:
     hub = getattr(getattr(app.state, "bridge", None), "hub", None)
     return None if hub is None else hub.stop
+
+
+def allow_files(wanted: int) -> int:
+    """Raise this process's limit of open files to what `wanted` connections need, as far as it may; return the limit.
+
+    Many systems begin with 1,024, and what comes above is cut without an answer and without a word in any log.
+    """
+    needed = wanted + RESERVED_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return soft
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit < needed:
+        _log.warning(
+            "this process may open %d files, so about %d connections and not %d (FEATUREWATCH_MAX_STREAMS): "
+            "raise 'ulimit -Hn' (systemd: LimitNOFILE), or lower the setting",
+            limit, max(0, limit - RESERVED_FILES), wanted,
+        )  # fmt: skip
+    return limit
 
 
 def listen(host: str, port: int) -> socket.socket:

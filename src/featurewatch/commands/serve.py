@@ -64,7 +64,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None, 
     from loguru import logger
 
     from ..bridge.app import create_app
-    from ..bridge.server import run
+    from ..bridge.server import allow_files, run
     from ..settings import unknown_names
     from .journal import log_to_stderr
 
@@ -72,6 +72,7 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None, 
     for sentence in unknown_names(os.environ):
         logger.warning(sentence)
     app = create_app(settings)
+    allow_files(settings.max_streams)
     return run(app, settings.host, settings.port, on_ready=on_ready or _announce, access_log=verbose)
 
 

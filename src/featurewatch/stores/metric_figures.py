@@ -52,12 +52,14 @@ def costs(db: sqlite3.Connection, key: FeatureKey, window_s: float, now_ns: int)
     cost, tokens = labelled.get(families.COST.name, {}), labelled.get(families.TOKENS.name, {})
     unpriced = labelled.get(families.UNPRICED.name, {})
     models = {labels[0] for series in (cost, tokens, unpriced) for labels in series}
+    used: dict[str, dict[str, int]] = {model: {} for model in models}
+    for (model, kind), value in tokens.items():
+        used[model][kind] = round(value)
     answer = []
     for model in models:
         reported, estimated = cost.get((model, "reported"), 0.0), cost.get((model, "estimated"), 0.0)
-        used = {kind: round(value) for (of, kind), value in tokens.items() if of == model}
         missing = round(unpriced.get((model,), 0))
-        answer.append(ModelCost(model, reported + estimated, reported, estimated, used, missing))
+        answer.append(ModelCost(model, reported + estimated, reported, estimated, used[model], missing))
     return sorted(answer, key=lambda one: (-one.cost_usd, one.model))
 
 

@@ -25,6 +25,11 @@ __all__ = ["REMEMBERED_NS", "SERIES_LIMIT", "add_samples"]
 REMEMBERED_NS: Final = 2 * 24 * 3600 * NS
 """Positions are kept at least so long; an older sample may have been counted before."""
 
+_AHEAD_NS: Final = 600 * NS
+"""A process's clock may be so far ahead of this one's."""
+
+_BACK_NS: Final = 60 * NS
+
 SERIES_LIMIT: Final = 5_000
 """So many series one process may have of one feature."""
 
@@ -52,7 +57,7 @@ def add_samples(
             groups[sample.key, sample.instance].append(sample)
     for (key, instance), group in groups.items():
         group.sort(key=lambda sample: sample.time_ns)
-        process = _Process.load(db, ids.of_key(db, key), instance)
+        process = _Process.load(db, ids.of_key(db, key), instance, now_ns)
         for sample in group:
             process.hear(sample.time_ns)
             if FAMILIES[sample.family].kind == "gauge":
@@ -79,7 +84,16 @@ class _Process:
         self.points: dict[_SeriesKey, Point] = {}
 
     @classmethod
-    def load(cls, db: sqlite3.Connection, k: int, instance: str) -> _Process:
+    def load(cls, db: sqlite3.Connection, k: int, instance: str, now_ns: int) -> _Process:
+        """Read what is known of a process.
+
+        What lies ahead was noted before the clock was set back. It is dated back a minute, since nothing would count
+        as later until the clock is there again.
+        """
+
+        def dated(time_ns: int) -> int:
+            return time_ns if time_ns <= now_ns + _AHEAD_NS else now_ns - _BACK_NS
+
         process = cls(k, instance)
         row = db.execute(
             "SELECT heard_ns, before_ns, in_progress, budget, info, points FROM processes WHERE k = ? AND instance = ?",
@@ -87,8 +101,9 @@ class _Process:
         ).fetchone()
         if row is not None:
             process.heard_ns, process.before_ns, process.in_progress, process.budget, process.info, points = row
+            process.heard_ns, process.before_ns = dated(process.heard_ns), dated(process.before_ns)
             process.points = {
-                (family, tuple(labels), start_ns): Point(time_ns, value, tuple(counts))
+                (family, tuple(labels), start_ns): Point(dated(time_ns), value, tuple(counts))
                 for family, labels, start_ns, time_ns, value, counts in orjson.loads(points)
             }
         return process

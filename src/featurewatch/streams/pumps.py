@@ -13,7 +13,7 @@ from .server import FRAMES
 from .stats import Stats
 
 FLUSH_S: Final = 0.1
-FRAME_BYTES: Final = 256 * 1024
+FRAME_BYTES: Final = 64 * 1024
 """A batched frame is flushed so often, and is about so large, at most."""
 
 

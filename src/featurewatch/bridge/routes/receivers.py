@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import Problem, Unsupported
+from ...errors import Unsupported
 from .. import decode_otlp
 from ..bodies import off_loop, read_raw
 from ..decode_loki import decode_push
 from ..endpoint import Call, endpoint
 from ..errors import Fault
 from ..ingest import cut_line
+from ..intake import Left
 
 router = APIRouter(tags=["receivers"])
 
@@ -122,11 +122,8 @@ async def receive_otlp_metrics(call: Call) -> Response:
                 max_bytes=settings.max_body_bytes,
             ),
         )
-        if batch.samples:
-            await call.bridge.intake.samples(batch.samples, call.caller)
-    call.bridge.meters.refused.labels("metrics", "otlp", "partial").inc(batch.rejected)
-    media_type = _encoding(call.request)
-    return Response(decode_otlp.success(media_type, batch.rejected, batch.message, "metrics"), 200, None, media_type)
+        left = await call.bridge.intake.fitting_samples(batch.samples, call.caller) if batch.samples else Left()
+    return _partly(call, "metrics", batch.rejected + left.items, batch.message or left.message)
 
 
 @endpoint(router, "POST", "/v1/logs", "ingest", loose=True, body=_OTLP_BODY, answer=_OTLP, failure=answer_otlp)
@@ -151,11 +148,8 @@ async def receive_otlp_logs(call: Call) -> Response:
             ),
         )
         entries = [cut_line(entry, settings.max_line_bytes) for entry in batch.entries]
-        if entries:
-            await call.bridge.intake.lines(entries, call.caller, "otlp")
-    call.bridge.meters.refused.labels("logs", "otlp", "partial").inc(batch.rejected)
-    media_type = _encoding(call.request)
-    return Response(decode_otlp.success(media_type, batch.rejected, batch.message, "logs"), 200, None, media_type)
+        left = await call.bridge.intake.fitting_lines(entries, call.caller, "otlp") if entries else Left()
+    return _partly(call, "logs", batch.rejected + left.items, batch.message or left.message)
 
 
 @endpoint(router, "POST", "/loki/api/v1/push", "ingest", loose=True, body=_PUSH_BODY, status=204, failure=answer_loki)
@@ -180,12 +174,22 @@ async def receive_loki_push(call: Call) -> Response:
                 max_line_bytes=settings.max_line_bytes,
             ),
         )
-        if batch.entries:
-            await call.bridge.intake.lines(batch.entries, call.caller, "loki")
-    call.bridge.meters.refused.labels("logs", "loki", "partial").inc(len(batch.rejected))
-    if batch.rejected:
-        return answer_loki(call.request, Fault(400, "bad_request", _told(batch.rejected, len(batch.entries))))
+        intake, entries = call.bridge.intake, batch.entries
+        left = await intake.fitting_lines(entries, call.caller, "loki") if entries else Left()
+    rejected = len(batch.rejected) + left.items
+    call.bridge.meters.refused.labels("logs", "loki", "partial").inc(rejected)
+    if rejected:
+        why = f"line {batch.rejected[0].index}: {batch.rejected[0].message}" if batch.rejected else left.message
+        of = len(batch.rejected) + len(entries)
+        message = f"{rejected} of {of} lines were refused, the others are kept; {why}"
+        return answer_loki(call.request, Fault(400, "bad_request", message))
     return Response(status_code=204)
+
+
+def _partly(call: Call, signal: Literal["metrics", "logs"], rejected: int, message: str) -> Response:
+    call.bridge.meters.refused.labels(signal, "otlp", "partial").inc(rejected)
+    media_type = _encoding(call.request)
+    return Response(decode_otlp.success(media_type, rejected, message, signal), 200, None, media_type)
 
 
 async def _body(call: Call) -> bytes:
@@ -198,9 +202,3 @@ def _encoding(request: Request) -> str:
         return decode_otlp.media_type(request.headers.get("content-type", ""))
     except Unsupported:
         return "application/json"
-
-
-def _told(rejected: Sequence[Problem], kept: int) -> str:
-    first = rejected[0]
-    of = len(rejected) + kept
-    return f"{len(rejected)} of {of} lines were refused, the others are kept; line {first.index}: {first.message}"
