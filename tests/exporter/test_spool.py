@@ -202,9 +202,7 @@ def test_a_full_disk_is_told_once_and_memory_goes_on(
     assert to.stop(soon())
 
 
-def test_lines_are_on_disk_until_they_are_delivered(
-    tmp_path: Path, receiver: Receiver
-) -> None:
+def test_lines_are_on_disk_until_they_are_delivered(tmp_path: Path, receiver: Receiver) -> None:
     away = shipper(NOWHERE, spool_dir=str(tmp_path))
     put(away, *map(str, range(100)))
     assert not away.stop(soon(1))
