@@ -53,6 +53,7 @@ generated: $(VENV)/.test
 	$(BIN)/python -m featurewatch.commands.generated
 
 bench: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group benchmark
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch import Feature
 from featurewatch.exporter.runtime import RUNTIME
+from featurewatch.exporter.worker import THREAD_PREFIX
 from featurewatch.families import BUCKETS, FAMILIES
 
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -207,6 +209,9 @@ def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCapt
             pass
     featurewatch.shutdown(timeout=0.5)
     assert time.monotonic() - started < 10
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREAD_PREFIX):
+            thread.join(15)  # what it gives up later would be counted in the next test
 
 
 URL = "http://collector/v1/metrics"
