@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Final, Literal, TypeVar
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -16,6 +17,8 @@ from ..endpoint import Call, endpoint
 from ..errors import Fault
 from ..ingest import cut_line
 from ..intake import Left
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["receivers"])
 
@@ -109,19 +112,7 @@ async def receive_otlp_metrics(call: Call) -> Response:
     and unknown `feature_*` metrics are refused by partialSuccess. Errors are google.rpc.Status.
     """
     with call.bridge.meters.refusals("metrics", "otlp"):
-        body, settings = await _body(call), call.bridge.settings
-        headers = call.request.headers
-        batch = await off_loop(
-            len(body),
-            lambda: decode_otlp.decode_metrics(
-                body,
-                headers.get("content-type", ""),
-                headers.get("content-encoding", ""),
-                environment=settings.environment,
-                now_ns=call.bridge.clock(),
-                max_bytes=settings.max_body_bytes,
-            ),
-        )
+        batch = await _decoded(call, decode_otlp.decode_metrics)
         left = await call.bridge.intake.fitting_samples(batch.samples, call.caller) if batch.samples else Left()
     return _partly(call, "metrics", batch.rejected + left.items, batch.message or left.message)
 
@@ -134,20 +125,8 @@ async def receive_otlp_logs(call: Call) -> Response:
     refused by partialSuccess; the others are kept.
     """
     with call.bridge.meters.refusals("logs", "otlp"):
-        body, settings = await _body(call), call.bridge.settings
-        headers = call.request.headers
-        batch = await off_loop(
-            len(body),
-            lambda: decode_otlp.decode_logs(
-                body,
-                headers.get("content-type", ""),
-                headers.get("content-encoding", ""),
-                environment=settings.environment,
-                now_ns=call.bridge.clock(),
-                max_bytes=settings.max_body_bytes,
-            ),
-        )
-        entries = [cut_line(entry, settings.max_line_bytes) for entry in batch.entries]
+        batch = await _decoded(call, decode_otlp.decode_logs)
+        entries = [cut_line(entry, call.bridge.settings.max_line_bytes) for entry in batch.entries]
         left = await call.bridge.intake.fitting_lines(entries, call.caller, "otlp") if entries else Left()
     return _partly(call, "logs", batch.rejected + left.items, batch.message or left.message)
 
@@ -190,6 +169,22 @@ def _partly(call: Call, signal: Literal["metrics", "logs"], rejected: int, messa
     call.bridge.meters.refused.labels(signal, "otlp", "partial").inc(rejected)
     media_type = _encoding(call.request)
     return Response(decode_otlp.success(media_type, rejected, message, signal), 200, None, media_type)
+
+
+async def _decoded(call: Call, decode: Callable[..., T]) -> T:
+    """Decode an OTLP request by one of `decode_otlp`'s functions, a large one beside the event loop."""
+    body, settings, headers = await _body(call), call.bridge.settings, call.request.headers
+    return await off_loop(
+        len(body),
+        lambda: decode(
+            body,
+            headers.get("content-type", ""),
+            headers.get("content-encoding", ""),
+            environment=settings.environment,
+            now_ns=call.bridge.clock(),
+            max_bytes=settings.max_body_bytes,
+        ),
+    )
 
 
 async def _body(call: Call) -> bytes:
