@@ -32,7 +32,9 @@ COMMAND_NAMES = {
 }
 """Names that the command line reads."""
 
-DURATIONS = ("metrics_interval", "metrics_window", "log_retention", "metric_retention")
+DURATIONS = (
+    "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
+)  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
 
@@ -71,8 +73,26 @@ class Settings(BaseModel):
     )
     data_dir: Path = Field(Path(".featurewatch"), description="Where the embedded stores keep their files.")
     database_url: str = Field("", description="SQLAlchemy URL of the state; empty: SQLite in DATA_DIR.")
-    prometheus_url: str = Field("", description="Prometheus for queries; this version takes none: leave it empty.")
-    loki_url: str = Field("", description="Loki for logs; this version takes none: leave it empty.")
+    prometheus_url: str = Field(
+        "", description="Prometheus, VictoriaMetrics, Mimir or Thanos for queries; empty: the embedded store."
+    )
+    prometheus_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Prometheus.")
+    prometheus_user: str = Field("", description="User of basic authentication at Prometheus.")
+    prometheus_password_file: Path | None = Field(None, description="File that holds the password of PROMETHEUS_USER.")
+    prometheus_token_file: Path | None = Field(None, description="File that holds a bearer token for Prometheus.")
+    prometheus_ca_file: Path | None = Field(
+        None, description="Certificate authorities (PEM) that vouch for Prometheus."
+    )
+    prometheus_tls_verify: bool = Field(True, description="0: Prometheus's certificate is not checked.")
+    prometheus_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Prometheus may take.")
+    loki_url: str = Field("", description="Loki for logs; empty: the embedded store.")
+    loki_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Loki.")
+    loki_user: str = Field("", description="User of basic authentication at Loki.")
+    loki_password_file: Path | None = Field(None, description="File that holds the password of LOKI_USER.")
+    loki_token_file: Path | None = Field(None, description="File that holds a bearer token for Loki.")
+    loki_ca_file: Path | None = Field(None, description="Certificate authorities (PEM) that vouch for Loki.")
+    loki_tls_verify: bool = Field(True, description="0: Loki's certificate is not checked.")
+    loki_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Loki may take.")
     otlp_forward_url: str = Field("", description="Where OTLP metrics go when PROMETHEUS_URL is set.")
     grafana_url: str = Field("", description="Grafana, for links from the console.")
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
