@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from math import ceil
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from .. import families
-from ..errors import Unavailable, UpstreamError
+from ..errors import UpstreamError
 from ..formulas import Uptime
 from ..model import FeatureKey, Measurement, ModelCost
 from ..times import NS
 from . import prometheus_breakdown as breakdown
 from . import recording
 from .prometheus_api import QueryApi
-from .prometheus_figures import UPTIME, Answer, gauges, key_of, only, read
-from .prometheus_uptime import Uptimes
-from .promql import ALL, BY, HEARD_S, Matchers, Raw, render, selector, tagged
+from .prometheus_figures import MINUTE, UPTIME, Answer, gauges, key_of, only, read
+from .prometheus_uptime import HELD, Uptimes
+from .promql import ALL, BY, HEARD_S, Matchers, Raw, render, selector, tagged, verdict
 from .promql_parts import parts
 from .steps import metric_of, points_of
 from .upstream import Upstream
@@ -30,6 +32,9 @@ Recorded: TypeAlias = Literal["auto", "on", "off"]
 
 MOST_UNRECORDED: Final = 200
 """From more features on, uptime needs the recording rules: a day of it from raw series takes longer than a tick."""
+
+MOST_MINUTES: Final = 30_000
+"""So many minutes of features are judged in one query; of more every second, third … minute."""
 
 _MINUTE_NS: Final = 60 * NS
 
@@ -81,7 +86,7 @@ class PrometheusStore:
         self._mode = recorded
         self._clock = clock
         self._rules = _Rules()
-        self._uptimes = Uptimes()
+        self._uptimes = Uptimes(self._api, lambda: verdict(self._threshold, self._matchers))
         self._told: tuple[int, Answer] = (-_TOLD_NS, Answer())
         self._warned = ""
 
@@ -106,8 +111,6 @@ class PrometheusStore:
             )
         if rules.threshold is None and rules.features > MOST_UNRECORDED:
             return f"{rules.features} features and no recording rules: uptime is left out; {load}"
-        if self._uptimes.too_dear:
-            return f"uptime over a day takes too long to compute and is left out; {load}"
         return ""
 
     async def keys(self) -> set[FeatureKey]:
@@ -165,6 +168,7 @@ class PrometheusStore:
         await self._api.instant("vector(1)", self._clock())
 
     async def close(self) -> None:
+        await self._uptimes.close()
         await self._upstream.close()
 
     async def _now(self) -> Answer:
@@ -180,38 +184,40 @@ class PrometheusStore:
         self, wanted: frozenset[FeatureKey] | None, told: list[str], uptime_window_s: float, now_ns: int
     ) -> tuple[Answer, Mapping[FeatureKey, float]]:
         """Ask for figures, and in the same query for what else is due: the uptime, and what holds now."""
-        asked = self._uptime_query(wanted, uptime_window_s, now_ns)
-        raw_uptime = bool(asked) and not self._uptime_is_recorded
-        try:
-            whole = [*told, *([asked] if asked else ()), *(gauges(self._matchers) if wanted is None else ())]
-            answer = read(await self._api.instant(" or ".join(whole), now_ns), wanted)
-        except (Unavailable, UpstreamError):
-            self._uptimes.failed(asked=wanted is None and raw_uptime)
-            raise
-        if asked:
-            uptimes: Mapping[FeatureKey, float] = answer.uptimes
-        else:
-            uptimes = self._uptimes.last(uptime_window_s, now_ns)
+        now_s = now_ns / NS
+        remembered, minutes, uptime = False, [], ""
+        if self._uptime_is_recorded:
+            uptime = recording.uptime(uptime_window_s, self._only(wanted))
+        elif wanted is None and self._rules.features <= MOST_UNRECORDED:
+            remembered = await self._uptimes.ready(now_s, self._rules.features) and uptime_window_s <= HELD * 60
+            minutes = list(self._uptimes.wanted(now_s)) if remembered else []
+        elif wanted is not None:
+            remembered = self._uptimes.knows(now_s, uptime_window_s)
+        if not uptime and not remembered and (uptime_window_s > HELD * 60 or wanted is not None):
+            uptime = self._raw_uptime(wanted, uptime_window_s)
+        asked = [
+            tagged(verdict(self._threshold, self._matchers, ago_s=now_s - 60 * at), f"{MINUTE}{at}") for at in minutes
+        ]
+        if uptime:
+            asked.append(tagged(uptime, UPTIME))
+        if wanted is None:
+            asked += gauges(self._matchers)
+        answer = read(await self._api.instant(" or ".join([*told, *asked]), now_ns), wanted)
+        if minutes:
+            self._uptimes.note({minute: answer.minutes.get(minute, {}) for minute in minutes})
         if wanted is None:
             self._told = now_ns, answer
             self.skipped_series = answer.skipped
-            if raw_uptime:
-                self._uptimes.keep(uptime_window_s, now_ns, uptimes)
-            elif not asked:
-                self._uptimes.spared(now_ns)
             self._warn()
-        return answer, uptimes
+        return answer, self._uptimes.over(now_s, uptime_window_s) if remembered else answer.uptimes
 
-    def _uptime_query(self, wanted: frozenset[FeatureKey] | None, window_s: float, now_ns: int) -> str:
-        """Write what asks for the uptime; "" where it is known, or not to be had now."""
-        if self._uptime_is_recorded:
-            return tagged(recording.uptime(window_s, self._only(wanted)), UPTIME)
-        if self._uptimes.fresh(window_s, now_ns) is not None:
-            return ""
+    def _raw_uptime(self, wanted: frozenset[FeatureKey] | None, window_s: float) -> str:
+        """Write the uptime of a window, of every so manieth minute where there are many of them; "" for too many."""
         many = self._rules.features if wanted is None else len(wanted)
-        if many > MOST_UNRECORDED or (wanted is None and not self._uptimes.due(now_ns)):
+        if many > MOST_UNRECORDED:
             return ""
-        return tagged(render(Uptime(), self._raw(window_s, wanted)), UPTIME)
+        every = ceil(many * window_s / 60 / MOST_MINUTES)
+        return render(Uptime(), replace(self._raw(window_s, wanted), every=max(1, every)))
 
     @property
     def _uptime_is_recorded(self) -> bool:

@@ -136,20 +136,21 @@ def gain(
     return " or ".join(told)
 
 
-def verdict(threshold: float, matchers: Matchers = ALL) -> str:
-    """Write whether each feature was up (1) or down (0) in the minute that ends now; an idle one has no series.
+def verdict(threshold: float, matchers: Matchers = ALL, *, ago_s: float = 0) -> str:
+    """Write whether each feature was up (1) or down (0) in the minute that ended `ago_s` ago; an idle one is absent.
 
     Down is a minute in which `threshold` percent of the decided calls failed, or more. Where none was decided, the last
-    results of a probe say it. What a counter gained is its value less the one of a minute ago; from 0 where it has
+    results of a probe say it. What a counter gained is its value less the one of a minute before; from 0 where it had
     none or is smaller.
     """
     up, down = number(100 - threshold), number(threshold)
     succeeded, failed = (
-        _minute(selector(families.REQUESTS.name, matchers, {"outcome": outcome})) for outcome in ("success", "error")
+        _minute(selector(families.REQUESTS.name, matchers, {"outcome": outcome}), ago_s)
+        for outcome in ("success", "error")
     )
     # Success weighs the threshold and failure what is left: the sum is above 0 where fewer failed. One pass over each.
     calls = by(f"{down} * {succeeded} or -{up} * {failed}")
-    probe = f"avg by ({', '.join(BY)}) ({selector(families.PROBE.name, matchers)})"
+    probe = f"avg by ({', '.join(BY)}) ({_offset(selector(families.PROBE.name, matchers), ago_s)})"
     return f"({calls} > bool 0) or (100 * {probe} > bool {up})"
 
 
@@ -181,6 +182,7 @@ class Raw:
     Attributes:
         threshold: percent of failed calls from which on a minute is down.
         targets, heard_s: as of `gain`.
+        every: uptime is taken from every so manieth minute.
     """
 
     window_s: float
@@ -188,6 +190,7 @@ class Raw:
     threshold: float = 50.0
     targets: Matchers | None = None
     heard_s: float = 0
+    every: int = 1
 
     def gained(self, part: Gain) -> str:
         only: Matchers = {part.label: _one_or_many(part.values)} if part.label else {}
@@ -204,8 +207,8 @@ class Raw:
         return by(self.gains(family, self.matchers, name), "le")
 
     def uptime(self) -> str:
-        window = duration(max(60, self.window_s))
-        return f"avg_over_time(({verdict(self.threshold, self.matchers)})[{window}:1m])"
+        window, step = duration(max(60, self.window_s)), duration(60 * self.every)
+        return f"avg_over_time(({verdict(self.threshold, self.matchers)})[{window}:{step}])"
 
     def gains(self, family: Family, matchers: Matchers, name: str = "") -> str:
         return gain(family, self.window_s, matchers, name=name, targets=self.targets, heard_s=self.heard_s)
@@ -255,8 +258,13 @@ def expression(
     return render(row.expression, Raw(window_s, matchers, threshold, targets))
 
 
-def _minute(series: str) -> str:
-    return f"(({series} - {series} offset 1m >= 0 or {series}) > 0)"
+def _minute(series: str, ago_s: float) -> str:
+    now = _offset(series, ago_s)
+    return f"(({now} - {_offset(series, ago_s + 60)} >= 0 or {now}) > 0)"
+
+
+def _offset(series: str, seconds: float) -> str:
+    return f"{series} offset {duration(seconds)}" if round(seconds * 1000) else series
 
 
 def _without(matchers: Matchers, *labels: str) -> Matchers:
