@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +35,7 @@ COMMAND_NAMES = {
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
+    "otlp_forward_timeout",
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
@@ -49,6 +51,9 @@ def _seconds(value: object) -> object:
 
 def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def _environment(value: str) -> str:
@@ -85,6 +90,15 @@ class Settings(BaseModel):
     )
     prometheus_tls_verify: bool = Field(True, description="0: Prometheus's certificate is not checked.")
     prometheus_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Prometheus may take.")
+    prometheus_matchers: tuple[str, ...] = Field(
+        (),
+        description="Labels of the series at Prometheus, such as cluster=eu, where others keep features there too.",
+    )
+    prometheus_recorded: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether figures are read as the recording rules of prometheus/rules left them: where these run, "
+        "always, never.",
+    )
     loki_url: str = Field("", description="Loki for logs; empty: the embedded store.")
     loki_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Loki.")
     loki_user: str = Field("", description="User of basic authentication at Loki.")
@@ -93,7 +107,23 @@ class Settings(BaseModel):
     loki_ca_file: Path | None = Field(None, description="Certificate authorities (PEM) that vouch for Loki.")
     loki_tls_verify: bool = Field(True, description="0: Loki's certificate is not checked.")
     loki_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Loki may take.")
-    otlp_forward_url: str = Field("", description="Where OTLP metrics go when PROMETHEUS_URL is set.")
+    otlp_forward_url: str = Field(
+        "",
+        description="Where OTLP metrics go when PROMETHEUS_URL is set, such as http://prometheus:9090/api/v1/otlp/v1/metrics.",
+    )
+    otlp_forward_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at OTLP_FORWARD_URL.")
+    otlp_forward_user: str = Field("", description="User of basic authentication at OTLP_FORWARD_URL.")
+    otlp_forward_password_file: Path | None = Field(
+        None, description="File that holds the password of OTLP_FORWARD_USER."
+    )
+    otlp_forward_token_file: Path | None = Field(
+        None, description="File that holds a bearer token for OTLP_FORWARD_URL."
+    )
+    otlp_forward_ca_file: Path | None = Field(
+        None, description="Certificate authorities (PEM) that vouch for OTLP_FORWARD_URL."
+    )
+    otlp_forward_tls_verify: bool = Field(True, description="0: the certificate of OTLP_FORWARD_URL is not checked.")
+    otlp_forward_timeout: float = Field(10.0, gt=0, le=300, description="How long passing OTLP metrics on may take.")
     grafana_url: str = Field("", description="Grafana, for links from the console.")
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
     allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites' UIs that may call the API.")
@@ -127,7 +157,16 @@ class Settings(BaseModel):
     max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 429.")
 
     _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)
-    _as_names = field_validator("allowed_origins", "allowed_hosts", mode="before")(_split)
+    _as_names = field_validator("allowed_origins", "allowed_hosts", "prometheus_matchers", mode="before")(_split)
+
+    @field_validator("prometheus_matchers")
+    @classmethod
+    def _matchers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            name, equals, wanted = pair.partition("=")
+            if not equals or not wanted or _LABEL.fullmatch(name) is None or name.startswith("__"):
+                raise ValueError("expected labels such as cluster=eu, separated by commas")
+        return value
 
     @field_validator("api_prefix")
     @classmethod

@@ -107,25 +107,29 @@ def gain(
 
     A series that was there when the window began gained its last value less the one it had then. One that was not is
     counted from its first value in the window, or from 0 where it is known to have begun since: because its process was
-    there without it (a model, a kind of error), or had not succeeded once. After a restart within the window `increase`
-    tells it, which knows resets and is right to some percent. A NaN is no gain.
+    there without it (a model, a kind of error) or had not succeeded once, or because its target was scraped more often
+    than it was seen. A series that comes back after a gap is none of these: what it counted before is no gain. After a
+    restart within the window `increase` tells it, which knows resets and is right to some percent. A NaN is no gain.
 
     Args:
         name: of the series, where it is not the family's own: `…_count`.
-        targets: the matchers of `up`, which knows that a target was scraped before its series came; None: not asked.
+        targets: the matchers of `up`, which says how often a target was scraped; None: it is not asked.
         heard_s: a series without a sample in the window stands with 0 while it was heard so recently.
     """
     window = duration(window_s)
     series = selector(name or family.name, matchers)
     last = f"last_over_time({series}[{window}])"
     before = [f"{series} offset {window}"]
+    own = ", ".join((*BY, *family.labels))
     if _LATE & set(family.labels):
         others = ", ".join((*family.labels, "outcome"))
         process = selector(families.REQUESTS.name, _without(matchers, *family.labels), {"outcome": "success"})
         born = f"{process} offset {window} or min_over_time({process}[{window}]) == 0"
         before.append(f"{last} * 0 and ignoring ({others}) ({born})")
     if targets is not None:
-        before.append(f"{last} * 0 and on (job, instance) ({selector('up', targets)} offset {window} == 1)")
+        scraped = f"sum_over_time({selector('up', targets)}[{duration(window_s + HEARD_S)}])"
+        fewer = f"< ignoring ({own}) group_left () max without ({own}) ({scraped})"
+        before.append(f"(count_over_time({series}[{window}]) {fewer}) * 0")
     before.append(f"min_over_time({series}[{window}])")
     told = [
         f"({last} - ({' or '.join(before)}) >= 0 unless resets({series}[{window}]) > 0)",
