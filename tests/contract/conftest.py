@@ -14,9 +14,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from prometheus import prometheus as prometheus
-from prometheus import victoriametrics as victoriametrics
-
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:

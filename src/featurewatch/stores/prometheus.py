@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -43,6 +44,12 @@ _GRACE_S: Final = 60
 
 _TOLD_NS: Final = 10 * NS
 """So long what the last tick heard of all features answers `info` and `in_progress`."""
+
+LONGEST_QUERY: Final = 15_000
+"""Characters; VictoriaMetrics takes 16 KiB."""
+
+_Wanted: TypeAlias = frozenset[FeatureKey] | None
+"""Which features; None: all."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +95,7 @@ class PrometheusStore:
         self._rules = _Rules()
         self._uptimes = Uptimes(self._api, lambda: verdict(self._threshold, self._matchers))
         self._told: tuple[int, Answer] = (-_TOLD_NS, Answer())
-        self._warned = ""
+        self._warned = False
 
     @property
     def stats(self) -> UpstreamStats:
@@ -132,9 +139,9 @@ class PrometheusStore:
         wanted = None if keys is None else frozenset(keys)
         await self._ask_for_rules(now_ns)
         if self.recorded and window_s == recording.WINDOW_S:
-            answer, uptimes = await self._answer(wanted, self._recorded_figures(wanted), uptime_window_s, now_ns)
+            answer, uptimes = await self._answer(self._recorded_figures, wanted, uptime_window_s, now_ns)
             if recording.threshold_of(answer.markers) is not None:
-                return answer.recorded(self._keys(answer, uptimes, wanted), now_ns, uptimes)
+                return answer.recorded(_known(answer, uptimes, wanted), now_ns, uptimes)
             # They stopped since they were asked for, and what they left is no answer.
             self._rules = self._rules._replace(threshold=None)
             if self._mode == "on":
@@ -142,8 +149,8 @@ class PrometheusStore:
                     f"{self._upstream.target.shown} has no recorded figures, which FEATUREWATCH_PROMETHEUS_RECORDED=on "
                     "asks for: load prometheus/rules/featurewatch.yml, or set it to auto"
                 )
-        answer, uptimes = await self._answer(wanted, self._raw_figures(wanted, window_s), uptime_window_s, now_ns)
-        return answer.measure(self._keys(answer, uptimes, wanted), window_s, now_ns, uptimes)
+        answer, uptimes = await self._answer(partial(self._raw_figures, window_s), wanted, uptime_window_s, now_ns)
+        return answer.measure(_known(answer, uptimes, wanted), window_s, now_ns, uptimes)
 
     async def history(
         self, key: FeatureKey, metric: str, start_ms: int, end_ms: int, step_s: int
@@ -181,28 +188,25 @@ class PrometheusStore:
         return answer
 
     async def _answer(
-        self, wanted: frozenset[FeatureKey] | None, told: list[str], uptime_window_s: float, now_ns: int
+        self, figures: Callable[[_Wanted], list[str]], wanted: _Wanted, uptime_window_s: float, now_ns: int
     ) -> tuple[Answer, Mapping[FeatureKey, float]]:
         """Ask for figures, and in the same query for what else is due: the uptime, and what holds now."""
         now_s = now_ns / NS
-        remembered, minutes, uptime = False, [], ""
-        if self._uptime_is_recorded:
-            uptime = recording.uptime(uptime_window_s, self._only(wanted))
-        elif wanted is None and self._rules.features <= MOST_UNRECORDED:
-            remembered = await self._uptimes.ready(now_s, self._rules.features) and uptime_window_s <= HELD * 60
-            minutes = list(self._uptimes.wanted(now_s)) if remembered else []
-        elif wanted is not None:
-            remembered = self._uptimes.knows(now_s, uptime_window_s)
-        if not uptime and not remembered and (uptime_window_s > HELD * 60 or wanted is not None):
-            uptime = self._raw_uptime(wanted, uptime_window_s)
-        asked = [
+        minutes, remembered = await self._minutes(wanted, uptime_window_s, now_s)
+        due = [
             tagged(verdict(self._threshold, self._matchers, ago_s=now_s - 60 * at), f"{MINUTE}{at}") for at in minutes
         ]
-        if uptime:
-            asked.append(tagged(uptime, UPTIME))
         if wanted is None:
-            asked += gauges(self._matchers)
-        answer = read(await self._api.instant(" or ".join([*told, *asked]), now_ns), wanted)
+            due += gauges(self._matchers)
+
+        def query(of: _Wanted) -> str:
+            uptime = [] if remembered else self._uptime(of, uptime_window_s, of_all=wanted is None)
+            return " or ".join([*figures(of), *uptime, *due])
+
+        asked = query(wanted)
+        if len(asked) > LONGEST_QUERY:
+            asked = query(None)  # and what is not wanted is left out of what it answers
+        answer = read(await self._api.instant(asked, now_ns), wanted)
         if minutes:
             self._uptimes.note({minute: answer.minutes.get(minute, {}) for minute in minutes})
         if wanted is None:
@@ -211,22 +215,37 @@ class PrometheusStore:
             self._warn()
         return answer, self._uptimes.over(now_s, uptime_window_s) if remembered else answer.uptimes
 
-    def _raw_uptime(self, wanted: frozenset[FeatureKey] | None, window_s: float) -> str:
-        """Write the uptime of a window, of every so manieth minute where there are many of them; "" for too many."""
+    async def _minutes(self, wanted: _Wanted, window_s: float, now_s: float) -> tuple[Collection[int], bool]:
+        """Return the minutes whose verdicts are due, and whether the uptime is remembered, once these are there."""
+        if self._uptime_is_recorded or window_s > HELD * 60:
+            return (), False
+        if wanted is not None:
+            return (), self._uptimes.knows(now_s, window_s)
+        if self._rules.features > MOST_UNRECORDED or not await self._uptimes.ready(now_s, self._rules.features):
+            return (), False
+        return self._uptimes.wanted(now_s), True
+
+    def _uptime(self, wanted: _Wanted, window_s: float, *, of_all: bool) -> list[str]:
+        """Write the uptime of a window: recorded, or of every so manieth minute where there are many of them.
+
+        Not at all for too many features, nor for all of a day, which is read beside the ticks.
+        """
+        if self._uptime_is_recorded:
+            return [tagged(recording.uptime(window_s, self._only(wanted)), UPTIME)]
         many = self._rules.features if wanted is None else len(wanted)
-        if many > MOST_UNRECORDED:
-            return ""
-        every = ceil(many * window_s / 60 / MOST_MINUTES)
-        return render(Uptime(), replace(self._raw(window_s, wanted), every=max(1, every)))
+        if many > MOST_UNRECORDED or (of_all and window_s <= HELD * 60):
+            return []
+        every = max(1, ceil(many * window_s / 60 / MOST_MINUTES))
+        return [tagged(render(Uptime(), replace(self._raw(window_s, wanted), every=every)), UPTIME)]
 
     @property
     def _uptime_is_recorded(self) -> bool:
         return self.recorded and self._rules.threshold == self._threshold
 
-    def _recorded_figures(self, wanted: frozenset[FeatureKey] | None) -> list[str]:
+    def _recorded_figures(self, wanted: _Wanted) -> list[str]:
         return [recording.figures(self._only(wanted)), selector(recording.MARKER, self._matchers)]
 
-    def _raw_figures(self, wanted: frozenset[FeatureKey] | None, window_s: float) -> list[str]:
+    def _raw_figures(self, window_s: float, wanted: _Wanted) -> list[str]:
         return [tagged(part.expr, part.name) for part in parts(self._raw(window_s, wanted, heard_s=HEARD_S))]
 
     def _raw(self, window_s: float, keys: Collection[FeatureKey] | None, heard_s: float = 0) -> Raw:
@@ -242,12 +261,6 @@ class PrometheusStore:
                 both[name] = {own} & set(both[name]) if isinstance(own, str) else set(own) & set(both[name])
         return both
 
-    def _keys(
-        self, answer: Answer, uptimes: Mapping[FeatureKey, float], wanted: frozenset[FeatureKey] | None
-    ) -> set[FeatureKey]:
-        known = answer.keys() | uptimes.keys()
-        return known if wanted is None else known & wanted
-
     async def _ask_for_rules(self, now_ns: int) -> None:
         """Find out once a minute whether recording rules run, and how many features there are."""
         minute = now_ns // _MINUTE_NS
@@ -261,8 +274,13 @@ class PrometheusStore:
         self._rules = _Rules(minute, threshold, features)
 
     def _warn(self) -> None:
-        """Log the notice once, when it changes."""
+        """Log the notice when there comes to be one."""
         notice = self.notice
-        if notice and notice.partition(" ")[2] != self._warned:
+        if notice and not self._warned:
             _log.warning("%s", notice)
-        self._warned = notice.partition(" ")[2]
+        self._warned = bool(notice)
+
+
+def _known(answer: Answer, uptimes: Mapping[FeatureKey, float], wanted: _Wanted) -> set[FeatureKey]:
+    known = answer.keys() | uptimes.keys()
+    return known if wanted is None else known & wanted

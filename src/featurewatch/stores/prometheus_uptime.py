@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -111,7 +111,7 @@ class Uptimes:
         await asyncio.wait((self._reading,), timeout=_PATIENCE_S)
         return minute - self._until <= AGAIN
 
-    def wanted(self, now_s: float) -> Iterable[int]:
+    def wanted(self, now_s: float) -> Sequence[int]:
         """Return the minutes whose verdicts a tick is to bring; none while this minute's are there."""
         minute = int(now_s // 60)
         return range(minute - AGAIN + 1, minute + 1) if minute != self._until else ()

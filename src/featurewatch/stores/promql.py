@@ -264,7 +264,7 @@ def expression(
 
 def _minute(series: str, ago_s: float) -> str:
     now = _offset(series, ago_s)
-    return f"(({now} - {_offset(series, ago_s + 60)} >= 0 or {now}) > 0)"
+    return f"(({now} - {_offset(series, ago_s + 60)} >= 0 or {now}) > 0 < Inf)"
 
 
 def _offset(series: str, seconds: float) -> str:
