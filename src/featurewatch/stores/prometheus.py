@@ -201,7 +201,8 @@ class PrometheusStore:
 
         def query(of: _Wanted) -> str:
             uptime = [] if remembered else self._uptime(of, uptime_window_s, of_all=wanted is None)
-            return " or ".join([*figures(of), *uptime, *due])
+            # The largest comes last: `or` looks through all that stands before it.
+            return " or ".join([*due, *uptime, *figures(of)])
 
         asked = query(wanted)
         if len(asked) > LONGEST_QUERY:
@@ -243,7 +244,7 @@ class PrometheusStore:
         return self.recorded and self._rules.threshold == self._threshold
 
     def _recorded_figures(self, wanted: _Wanted) -> list[str]:
-        return [recording.figures(self._only(wanted)), selector(recording.MARKER, self._matchers)]
+        return [selector(recording.MARKER, self._matchers), recording.figures(self._only(wanted))]
 
     def _raw_figures(self, window_s: float, wanted: _Wanted) -> list[str]:
         return [tagged(part.expr, part.name) for part in parts(self._raw(window_s, wanted, heard_s=HEARD_S))]
