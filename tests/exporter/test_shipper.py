@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import featurewatch.errors
 from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch.exporter import sender
-from featurewatch.exporter.answers import seconds_of
+from featurewatch.exporter.answers import Verdict, seconds_of
 from featurewatch.exporter.config import Config
 from featurewatch.exporter.lines import Line
 from featurewatch.exporter.runtime import RUNTIME
@@ -54,6 +55,13 @@ def shipped(receiver: Receiver) -> list[str]:
     ]
 
 
+def bodies(receiver: Receiver, status: int) -> list[list[Any]]:
+    """The values of each push that was answered so, of one stream."""
+    return [
+        json.loads(request.body)["streams"][0]["values"] for request in receiver.of(PUSH) if request.status == status
+    ]
+
+
 def soon(seconds: float = 20) -> float:
     return time.monotonic() + seconds
 
@@ -73,7 +81,7 @@ def test_batches_are_bounded_in_bytes(receiver: Receiver) -> None:
     sizes = [len(request.body) for request in receiver.of(PUSH)]
     assert len(sizes) >= 3
     assert max(sizes) <= BATCH_BYTES * 1.1
-    assert [text[:4] for text in shipped(receiver)] == [f"{number:04d}" for number in range(300)]
+    assert sorted(text[:4] for text in shipped(receiver)) == [f"{number:04d}" for number in range(300)]
     assert to.stop(soon())
 
 
@@ -271,13 +279,8 @@ def test_an_outage_loses_nothing_that_fits(receiver: Receiver) -> None:
     for number in range(50):
         put(to, *(f"{number} {index}" for index in range(1000)))
     assert to.flush(soon(60))
-    lines = [
-        value[1]
-        for request in receiver.of(PUSH)[3:]
-        for stream in json.loads(request.body)["streams"]
-        for value in stream["values"]
-    ]
-    assert lines == [f"{number} {index}" for number in range(50) for index in range(1000)]
+    stored = [value[1] for body in bodies(receiver, 204) for value in body]
+    assert sorted(stored) == sorted(f"{number} {index}" for number in range(50) for index in range(1000))
     assert to.stop(soon())
 
 
@@ -296,6 +299,82 @@ def test_a_client_of_ones_own_may_be_given() -> None:
     put(to, "a")
     assert to.stop(soon())
     assert b'"a"' in seen[0]
+
+
+def answering(answer: Callable[[], None], **settings: str) -> Shipper:
+    """Make a shipper whose pushes are answered on the thread that sends them."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer()
+        return httpx.Response(204)
+
+    return Shipper(
+        Config(**settings),  # type: ignore[arg-type]  # text alone is given
+        RUNTIME.drops,
+        new_client=lambda: httpx.Client(transport=httpx.MockTransport(handle)),
+    )
+
+
+def test_two_batches_are_on_their_way_into_loki_at_a_time() -> None:
+    together = threading.Barrier(2)
+    first_two = iter(range(2))
+
+    def answer() -> None:
+        if next(first_two, None) is not None:
+            together.wait(20)
+
+    to = answering(answer, loki_url="http://loki")
+    put(to, *["x" * 1000] * 2 * (BATCH_BYTES // 1000))
+    assert to.flush(soon(60))
+    assert not together.broken
+    assert to.stop(soon())
+
+
+def test_a_bridge_gets_one_batch_after_another(caplog: pytest.LogCaptureFixture) -> None:
+    free = threading.Lock()
+    collisions: list[bool] = []
+
+    def answer() -> None:
+        collisions.append(not free.acquire(blocking=False))
+        time.sleep(0.02)
+        free.release()
+
+    to = answering(answer, endpoint="http://bridge")
+    put(to, *["x" * 1000] * 5 * (BATCH_BYTES // 1000))
+    assert to.flush(soon(60))
+    assert len(collisions) >= 4
+    assert not any(collisions)
+    assert to.stop(soon())
+
+
+def test_a_line_that_cannot_be_written_costs_no_other(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    to = shipper(receiver.url)
+    put(to, "a")
+    to.put((time.time(), KEY, "no number", "b", "app", None, 0), 1)  # type: ignore[arg-type]  # what is tested
+    to.put((time.time(), KEY, 20, 7, "app", None, 0), 1)  # type: ignore[arg-type]  # what is tested
+    put(to, "c")
+    assert to.flush(soon())
+    assert shipped(receiver) == ["a", "c"]
+    assert dropped("logs", "unreadable") == 2
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert "could not be read" in told
+    assert to.stop(soon())
+
+
+def test_failures_at_the_same_time_make_the_pause_grow_once() -> None:
+    pace = sender.Pace(lambda: 1.0)
+    started = time.monotonic()
+    pace.failed(Verdict("later"), started)
+    pace.failed(Verdict("later"), started)
+    assert 0.3 < pace.rest(hurried=False) <= 0.5
+    pace.failed(Verdict("later"), time.monotonic())
+    assert 0.7 < pace.rest(hurried=False) <= 1.0
+    pace.failed(Verdict("later", wait=7), time.monotonic())
+    assert pace.rest(hurried=False) > 6
+    assert pace.rest(hurried=True) <= 1, "the end of a process waits less"
+    assert pace.went_well()
+    assert not pace.away
+    assert pace.rest(hurried=False) <= 0
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,15 @@ class Destination:
         self._clock = clock
 
     @property
+    def requests_at_once(self) -> int:
+        """How many batches may be on their way at a time.
+
+        Two into Loki, which sorts lines by their time: while it works on one, the next is sent. One elsewhere: a bridge
+        keeps lines in the order in which they arrive.
+        """
+        return 2 if self.kind == "loki" else 1
+
+    @property
     def format(self) -> int:
         return OTLP_PROTOBUF if self.kind == "otlp" else LOKI_JSON
 
@@ -47,14 +56,19 @@ class Destination:
     def send(self, frame: Frame) -> Verdict:
         """Send a frame of this destination's format. Never raises: what fails is to be tried again."""
         try:
-            if self._client is None:
-                with LOADING:
-                    self._client = self._new_client()
+            client = self._client or self._connected()
             body = gzip.decompress(frame.body) if self._config.otel_logs.plain and self.kind == "otlp" else frame.body
-            answer = self._client.post(self.url, content=body)
+            answer = client.post(self.url, content=body)
         except Exception as error:  # httpx's own, a wrong CA file, a proxy's name that cannot be read, ...
             return Verdict("later", said=f"{type(error).__name__}: {error}")
         return self._judge(answer)
+
+    def _connected(self) -> httpx.Client:
+        """Make the client, the one that all senders share."""
+        with LOADING:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
 
     def denied(self, status: str) -> str:
         """Say what to look at where the destination denies what is sent."""
