@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -412,52 +407,6 @@ def test_credentials_in_the_url_are_used_and_never_shown(receiver: Receiver, cap
     assert "p%40ss" not in shown
     assert "p@ss" not in shown
     assert "bWU6" not in shown
-
-
-def test_a_ca_file_that_is_not_there_is_told_and_the_app_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    to = shipper("https://127.0.0.1:9", tls_ca_file="/no/such/file.pem")
-    put(to, "a")
-    assert not to.flush(soon(0.5))
-    assert "No such file" in caplog.records[0].getMessage()
-    to.stop(soon(0))
-
-
-def test_a_server_of_an_own_authority_is_trusted_by_its_ca_file_alone(tmp_path: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    came: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            came.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    url = f"https://127.0.0.1:{server.server_port}"
-    try:
-        for settings, count in (({}, 0), ({"tls_ca_file": str(certificate)}, 1), ({"tls_verify": False}, 2)):
-            to = shipper(url, **settings)
-            put(to, "a")
-            assert to.flush(soon(20 if count else 1)) is bool(count)
-            to.stop(soon(0.1))
-            assert len(came) == count
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from . import tls
 from .answers import Verdict, by_status, one_line
 from .config import Config
 from .frames import LOKI_JSON, OTLP_PROTOBUF, Codec, Frame, codec
@@ -115,10 +116,7 @@ class Destination:
         }
         if otlp and config.otel_logs.plain:
             del headers["Content-Encoding"]
-        verify: Any = config.tls_verify
-        if verify and (ca_file := config.tls_ca_file or (config.otel_logs.ca_file if otlp else "")):
-            import ssl
-
-            verify = ssl.create_default_context(cafile=ca_file)
-        timeout = config.otel_logs.timeout or _TIMEOUT_S if otlp else _TIMEOUT_S
+        otel = config.otel_logs
+        verify = tls.for_httpx(config, ca_file=otel.ca_file, client=otel.client) if otlp else tls.for_httpx(config)
+        timeout = otel.timeout or _TIMEOUT_S if otlp else _TIMEOUT_S
         return httpx.Client(headers=headers, timeout=timeout, verify=verify)
