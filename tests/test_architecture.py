@@ -24,6 +24,7 @@ ORDER: Final = {
 
 SHARED: Final = {
     "model", "errors", "times", "ids", "families", "formulas", "health", "access", "wire", "settings", "levels",
+    "confidential",
 }  # fmt: skip
 """What all stations share; these import nothing but each other."""
 

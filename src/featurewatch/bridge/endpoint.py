@@ -184,9 +184,11 @@ def _failures(path: str, action: Need, parameters: Sequence[Parameter], writes: 
     if action == "edit":
         found.append((412, "StaleEdit"))
     if writes:
-        found += [(413, "TooLarge"), (415, "Unsupported"), (429, "TooMany")]
+        found += [(408, "SlowBody"), (413, "TooLarge"), (415, "Unsupported")]
     if parameters or writes:
         found.append((422, "OutOfRange"))
+    if writes or action is not None:
+        found.append((429, "TooMany"))
     return [*found, (503, "Unavailable")]
 
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 router = APIRouter(tags=["receivers"])
 
-_RPC: Final = {400: 3, 401: 16, 403: 7, 404: 5, 413: 8, 415: 3, 422: 3, 429: 8, 500: 13, 502: 14, 503: 14}
+_RPC: Final = {400: 3, 401: 16, 403: 7, 404: 5, 408: 4, 413: 8, 415: 3, 422: 3, 429: 8, 500: 13, 502: 14, 503: 14}
 """google.rpc.Code by HTTP status."""
 
 _OTLP: Final = {"schema": {"type": "object"}, "example": {"partialSuccess": {}}}

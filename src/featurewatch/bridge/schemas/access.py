@@ -10,7 +10,7 @@ from .base import AT, Schema
 
 
 class TokenIn(Schema):
-    """A credential."""
+    """A credential: an API token or a JWT."""
 
     model_config = ConfigDict(extra="ignore", strict=True, json_schema_extra={"example": {"token": "fw_…"}})
 
