@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -87,9 +86,9 @@ def _instant(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     # NaN would make every comparison false: such a JWT would never end.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (isinstance(value, float) and value != value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise Unauthenticated(f"the JWT's {name}: expected seconds since 1970, got {_shown(value)}")
-    return float(min(max(value, -_LATEST_S), _LATEST_S)) if not math.isinf(value) else math.copysign(_LATEST_S, value)
+    return float(min(max(value, -_LATEST_S), _LATEST_S))
 
 
 def _granted(claims: Mapping[str, Any]) -> Mapping[str, Any] | None:
