@@ -32,8 +32,11 @@ class Buckets:
     def take(self, name: str) -> int:
         """Take one and return 0, or where the bucket is empty the seconds until one is in it, taking none."""
         now = self._clock()
-        # Bounded, so that a clock that is put back by an hour does not shut everyone out for an hour.
-        full_at = min(max(self._full_at.get(name, 0), now), now + self._size_ns) + self._each_ns
+        full_at = max(self._full_at.get(name, 0), now)
+        if full_at > now + self._size_ns:
+            # The clock was put back: nobody is shut out for as long as that.
+            full_at = self._full_at[name] = now + self._size_ns
+        full_at += self._each_ns
         if (over := full_at - now - self._size_ns) > 0:
             return math.ceil(over / NS)
         self._full_at[name] = full_at
