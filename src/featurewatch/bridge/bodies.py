@@ -31,7 +31,7 @@ _INEXACT: Final = re.compile(
 """Numbers that a parsed body would show in other digits: 1.50, 1e5, 0.00001, more than 64 bits or 15 digits."""
 
 
-async def read_raw(request: Request, limit: int, *, patience_s: float = PATIENCE_S) -> bytes:
+async def read_raw(request: Request, limit: int) -> bytes:
     """Read the body as it was sent.
 
     Raises:
@@ -47,12 +47,12 @@ async def read_raw(request: Request, limit: int, *, patience_s: float = PATIENCE
     received = bytearray()
     began = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(began + patience_s) as deadline:
+        async with asyncio.timeout_at(began + PATIENCE_S) as deadline:
             async for chunk in request.stream():
                 received += chunk
                 if len(received) > limit:
                     raise too_large(limit)
-                deadline.reschedule(began + patience_s + len(received) / SLOWEST)
+                deadline.reschedule(began + PATIENCE_S + len(received) / SLOWEST)
     except ClientDisconnect:
         raise BadInput("the caller went away before its body was complete") from None
     except TimeoutError:

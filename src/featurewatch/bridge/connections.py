@@ -31,6 +31,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._head = 0
         self._in_head = True
+        self._begun = False
         self._in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -55,8 +56,12 @@ class PatientProtocol(HttpToolsProtocol):
         self._expect(None)
         super().handle_websocket_upgrade()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun = True
+
     def on_headers_complete(self) -> None:
-        self._in_head, self._in_body, self._head = False, True, 0
+        self._in_head, self._begun, self._in_body, self._head = False, False, True, 0
         self._expect(None)
         super().on_headers_complete()
 
@@ -68,8 +73,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._in_body and not self.transport.is_closing():
-            self._expect(LINGER_S)
+        if (self._in_body or self._begun) and not self.transport.is_closing():
+            self._expect(LINGER_S if self._in_body else HEAD_S)
 
     def pause_writing(self) -> None:
         super().pause_writing()
