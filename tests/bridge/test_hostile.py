@@ -121,6 +121,10 @@ HEADER: Final = st.tuples(st.dictionaries(NAMES, JSON, max_size=3), ALGORITHMS).
 )
 
 
+VISIBLE: Final = st.characters(exclude_categories=["Zs", "Zl", "Zp", "Cc"])
+"""Whitespace around a credential is nothing."""
+
+
 @st.composite
 def jwts(draw: st.DrawFn) -> str:
     """Make texts that are nearly JWTs: none is signed by the bridge's secret as it says."""
@@ -132,7 +136,7 @@ def jwts(draw: st.DrawFn) -> str:
     whole = signed({**HELD, "jti": NEEDLE})
     if kind == 2:
         at = draw(st.integers(0, len(whole) - 3))
-        return whole[:at] + draw(st.text(min_size=1, max_size=3)) + whole[at:]
+        return whole[:at] + draw(st.text(alphabet=VISIBLE, min_size=1, max_size=3)) + whole[at:]
     parts = whole.split(".")
     parts[draw(st.integers(0, 1))] = draw(SEGMENT)
     return ".".join(parts)
