@@ -167,6 +167,9 @@ async def test_keys_of_an_issuer_rotate_while_the_bridge_runs(anyio_backend: str
         told.status = 503
         async with bridge(tmp_path, **{**HS256, "jwt_secret": None, "jwt_jwks_url": told.url}) as client:
             mine = bearer(KEY.sign(claims(time.time())))
+            waiting = (await client.get(f"{API}/me", headers=mine), await client.get("/readyz"))
+            assert [answer.status_code for answer in waiting] == [503, 503]
+            assert "answered 503" in waiting[1].json()["checks"]["jwt_keys"]["error"]
             down = await client.get(f"{API}/me", headers=mine)
             assert (down.status_code, down.headers["retry-after"]) == (503, "5")
             verifier = client.app.state.bridge.authenticator.verifier  # type: ignore[attr-defined]
@@ -174,6 +177,7 @@ async def test_keys_of_an_issuer_rotate_while_the_bridge_runs(anyio_backend: str
             told.status = 200
             told.publish(KEY)
             assert (await client.get(f"{API}/me", headers=mine)).json()["name"] == "ada@example.com"
+            assert (await client.get("/readyz")).json()["checks"]["jwt_keys"] == {"ok": True}
             admin = bearer(KEY.sign(claims(time.time(), featurewatch={"role": "admin", "features": ["*"]})))
             text = (await client.get("/metrics", headers=admin)).text
             assert "featurewatch_jwks_keys 1.0" in text

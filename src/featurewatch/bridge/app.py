@@ -60,6 +60,7 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
+            authenticator.start()
             running.push_async_callback(authenticator.close)
             opened = stores or await open_stores(settings, clock=clock)
             if stores is None:

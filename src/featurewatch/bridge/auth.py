@@ -128,6 +128,22 @@ class Authenticator:
         also = " (or a JWT)" if self.verifier is not None else ""
         return f"'Authorization: Bearer <token>'{also}; 'featurewatch token create' makes one"
 
+    @property
+    def failure(self) -> str:
+        """Why JWTs that an issuer's keys sign cannot be verified now, "" where they can or none are taken."""
+        keys = None if self.verifier is None else self.verifier.keys
+        return "" if keys is None else keys.failure
+
+    @property
+    def shut(self) -> bool:
+        """Whether nobody at all can be let in now."""
+        return bool(self.failure) and self._file is None and self.verifier is not None and not self.verifier.shared
+
+    def start(self) -> None:
+        """Fetch the keys of JWTs, in the background, so that nobody waits for them."""
+        if self.verifier is not None and self.verifier.keys is not None:
+            self.verifier.keys.refresh_soon()
+
     async def close(self) -> None:
         """End what runs in the background."""
         if self.verifier is not None and self.verifier.keys is not None:

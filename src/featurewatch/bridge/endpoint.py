@@ -160,6 +160,7 @@ def _operation(
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
             for status, name in _failures(path, action, parameters, body is not None)
+            if not (own and status == 408)  # told as 503, which shippers try again
         },
     }
     if action is None:

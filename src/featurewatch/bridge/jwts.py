@@ -76,6 +76,11 @@ class Verifier:
             clock=clock,
         )
 
+    @property
+    def shared(self) -> bool:
+        """Whether a shared secret verifies, too."""
+        return self._shared is not None
+
     async def principal(self, text: str) -> Principal:
         """Find the caller that a JWT stands for.
 

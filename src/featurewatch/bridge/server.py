@@ -21,7 +21,7 @@ from ..streams.server import uvicorn_options
 from ..streams.websocket import MAX_MESSAGE_BYTES
 from .connections import PatientProtocol
 
-__all__ = ["address", "allow_files", "listen", "options", "run"]
+__all__ = ["address", "allow_files", "listen", "options", "run", "without_secrets"]
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def run(
         **options(trusted_proxies),
     )
     for name in ("uvicorn.access", "uvicorn.error"):
-        logging.getLogger(name).addFilter(_without_secrets)
+        logging.getLogger(name).addFilter(without_secrets)
     server = _Server(config, app, lambda: on_ready(address(listener)))
     with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(app, server, listener))
@@ -84,7 +84,7 @@ def options(trusted_proxies: Sequence[str] = ()) -> Mapping[str, Any]:
     }
 
 
-def _without_secrets(record: logging.LogRecord) -> bool:
+def without_secrets(record: logging.LogRecord) -> bool:
     """Take credentials out of the addresses that uvicorn logs: a ticket, or what somebody put there by mistake."""
     if isinstance(record.args, tuple):
         record.args = tuple(_SECRET.sub(r"\1…", item) if isinstance(item, str) else item for item in record.args)

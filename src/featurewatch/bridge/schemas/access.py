@@ -46,4 +46,6 @@ class ReadyShape(Schema):
     """Whether the bridge can do its work."""
 
     status: Literal["ready", "unready"]
-    checks: dict[str, Any] = Field(description="The state of each store.", examples=[{"logs": {"ok": True}}])
+    checks: dict[str, Any] = Field(
+        description="The state of each store, and of the keys of JWTs.", examples=[{"logs": {"ok": True}}]
+    )
