@@ -30,7 +30,8 @@ SHARED: Final = {
 
 HEAVY: Final = {
     "pydantic", "orjson", "fastapi", "starlette", "uvicorn", "sqlalchemy", "opentelemetry", "prometheus_client",
-    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google",
+    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google", "jwt",
+    "cryptography",
 }  # fmt: skip
 
 

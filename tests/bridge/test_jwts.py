@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from featurewatch.bridge import jwts
 from featurewatch.bridge.claims import Forged
 from featurewatch.bridge.jwks import RemoteKeys, fetch_from
 from featurewatch.bridge.jwts import LONGEST, Verifier
@@ -213,6 +214,26 @@ async def test_a_caller_is_trusted_until_its_jwt_ends(verifier: Verifier, clock:
     assert verifier.trusts(caller)
     clock.now += NS
     assert not verifier.trusts(caller)
+
+
+async def test_what_was_verified_is_remembered_within_bounds_and_no_longer_than_it_holds(
+    verifier: Verifier, server: Issuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwts, "MOST_KNOWN", 3)
+    texts = [KEYS["ES256"].sign(claims(NOW_S, sub=str(number), lasts_s=1000)) for number in range(5)]
+    for text in texts:
+        assert await verifier.principal(text) == await verifier.principal(text)
+    assert len(verifier._known) == 3
+    server.publish(KEYS["RS256"])
+    clock.now += 700 * NS
+    assert verifier.keys is not None
+    await verifier.keys.refresh()
+    await refused(verifier, texts[-1])
+    server.publish(KEYS["ES256"])
+    clock.now += 100 * NS
+    await verifier.principal(texts[-1])
+    clock.now += 300 * NS
+    assert "is over since" in await refused(verifier, texts[-1], Unauthenticated)
 
 
 def test_the_secret_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -19,6 +20,9 @@ __all__ = ["Verifier"]
 
 LONGEST: Final = 16_384
 """Characters of a JWT; those with the groups of a large directory reach 8,000."""
+
+MOST_KNOWN: Final = 1000
+"""JWTs whose signature was verified and need not be again: that takes some 20 times as long as looking it up."""
 
 _HMAC: Final = "HS256"
 _OPTIONS: Final[Mapping[str, Any]] = {
@@ -54,6 +58,7 @@ class Verifier:
         self._audience = list(audience)
         self._issuer = list(issuer)
         self._clock = clock
+        self._known: OrderedDict[bytes, Principal] = OrderedDict()
 
     @classmethod
     def of(cls, settings: Settings, *, clock: Callable[[], int]) -> Verifier | None:
@@ -88,6 +93,28 @@ class Verifier:
             Forged: it is no JWT, or its signature is wrong. Unauthenticated: it is over, or made for others.
             Forbidden: it says nothing of featurewatch. Unavailable: the issuer's keys cannot be fetched.
         """
+        if len(text) > LONGEST:
+            raise Forged(f"the JWT is longer than {LONGEST} characters, the most that is taken")
+        if not text.isascii():
+            raise Forged("the JWT is damaged: expected letters, digits, '-', '_' and two dots")
+        digest = sha256(text.encode()).digest()
+        known = self._known.get(digest)
+        if known is None or not self.trusts(known):
+            known = self._known[digest] = await self._examined(text)
+            self._known.move_to_end(digest)
+            if len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
+        return known
+
+    def trusts(self, principal: Principal) -> bool:
+        """Tell whether a caller's JWT still holds: it is not over, and the key that signed it was not withdrawn."""
+        if principal.expires_ns is None or principal.expires_ns <= self._clock():
+            return False
+        if self._shared is not None and principal.issued_by == self._shared.mark:
+            return True
+        return self.keys is not None and self.keys.trusts(principal.issued_by)
+
+    async def _examined(self, text: str) -> Principal:
         header = _header(text)
         algorithm, id_ = header["alg"], header.get("kid")
         if algorithm == _HMAC:
@@ -103,14 +130,6 @@ class Verifier:
             if not await self.keys.refresh():
                 raise
         return self._verified(text, await self.keys.find(id_, algorithm))
-
-    def trusts(self, principal: Principal) -> bool:
-        """Tell whether a caller's JWT still holds: it is not over, and the key that signed it was not withdrawn."""
-        if principal.expires_ns is None or principal.expires_ns <= self._clock():
-            return False
-        if self._shared is not None and principal.issued_by == self._shared.mark:
-            return True
-        return self.keys is not None and self.keys.trusts(principal.issued_by)
 
     def _verified(self, text: str, keys: Sequence[Key]) -> Principal:
         for key in keys:
@@ -143,10 +162,6 @@ class Verifier:
 
 def _header(text: str) -> Mapping[str, Any]:
     """Read what a JWT says of its signature, which nobody has verified yet."""
-    if len(text) > LONGEST:
-        raise Forged(f"the JWT is longer than {LONGEST} characters, the most that is taken")
-    if not text.isascii():
-        raise Forged("the JWT is damaged: expected letters, digits, '-', '_' and two dots")
     try:
         header = jwt.get_unverified_header(text)
     except (jwt.PyJWTError, ValueError, TypeError):
