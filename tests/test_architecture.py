@@ -24,12 +24,14 @@ ORDER: Final = {
 
 SHARED: Final = {
     "model", "errors", "times", "ids", "families", "formulas", "health", "access", "wire", "settings", "levels",
+    "confidential",
 }  # fmt: skip
 """What all stations share; these import nothing but each other."""
 
 HEAVY: Final = {
     "pydantic", "orjson", "fastapi", "starlette", "uvicorn", "sqlalchemy", "opentelemetry", "prometheus_client",
-    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google",
+    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google", "jwt",
+    "cryptography",
 }  # fmt: skip
 
 

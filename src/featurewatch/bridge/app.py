@@ -32,7 +32,8 @@ from .readings import readings
 from .recent import Recent
 from .recorder import Recorder
 from .routes import console, export, features, figures, logs, operations, receivers, recorded, sessions, streams
-from .security import Gate, SecurityHeaders
+from .security import Gate, LastResort, SecurityHeaders
+from .throttle import Rates
 
 __all__ = ["create_app"]
 
@@ -59,6 +60,8 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
+            authenticator.start()
+            running.push_async_callback(authenticator.close)
             opened = stores or await open_stores(settings, clock=clock)
             if stores is None:
                 running.push_async_callback(opened.close)
@@ -80,6 +83,7 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
             Middleware(SecurityHeaders),
             Middleware(Gate, settings=settings),
             *_cors(settings),
+            Middleware(LastResort),
         ],
         exception_handlers={
             FeaturewatchError: errors.answer,
@@ -132,6 +136,7 @@ async def _start(
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
+    meters.show_from_loop(lambda: families(authenticator.families()))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,
@@ -145,6 +150,12 @@ async def _start(
         meters=meters,
         flights=SingleFlight(),
         recent=recent,
+        rates=Rates(
+            ingest=settings.ingest_rate,
+            query=settings.query_rate,
+            clock=clock,
+            refused=lambda kind: meters.limited.labels(kind).inc(),
+        ),
     )
 
 

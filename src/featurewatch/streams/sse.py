@@ -13,12 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from .. import wire
 from ..access import Principal
+from ..errors import Unauthenticated
 from ..model import StoredLog
 from ..snapshots import Snapshots
 from ..stores.base import LogFilter
+from .backlog import refusal
 from .feed import Feed
 from .hub import STALLED_S, Hub, Subscriber
-from .messages import Message, log_line
+from .messages import Message, Parcel, log_line
 from .outbox import Outbox
 from .positions import Position
 
@@ -61,9 +63,12 @@ class _Reader:
         return self._subscriber
 
     def check(self, now_ns: int) -> None:
-        """End the stream with its credential: an event stream cannot be given a new one."""
+        """End the stream with its credential, and say so: an event stream cannot be given a new one."""
         expires_ns = self._principal.expires_ns
-        if (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal):
+        over = (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal)
+        if over and not self._subscriber.outbox.closed:
+            error = Unauthenticated("the credential ended: open the stream anew with another")
+            self._subscriber.outbox.put(Parcel((refusal(error, None, now_ns),)))
             self.end(1008, "the credential ended")
 
     def end(self, code: int, reason: str) -> None:

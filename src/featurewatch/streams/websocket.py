@@ -11,7 +11,7 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from ..access import Principal
-from ..errors import BadInput, FeaturewatchError, Forbidden, TooMany, Unauthenticated
+from ..errors import BadInput, FeaturewatchError, Forbidden, TooMany, Unauthenticated, Unavailable
 from ..model import StoredLog
 from ..snapshots import Snapshots
 from ..times import NS
@@ -70,6 +70,7 @@ async def serve_websocket(
     principal: Principal | None,
     authenticate: Authenticate,
     holds: Callable[[Principal], bool] = lambda _: True,
+    spend: Callable[[Principal | None], None] = lambda _: None,
     after: str = "",
 ) -> None:
     """Serve one WebSocket to its end. Origin and Host were checked, what the URL says was read.
@@ -81,6 +82,7 @@ async def serve_websocket(
         principal: who asks; None: an `auth` message has to say it within 10 s.
         authenticate: finds the caller by a token, or raises Unauthenticated.
         holds: whether a caller's credential still holds; asked every second, so cheap.
+        spend: counts what a caller asks of the stores, or raises TooMany.
         after: the position to resume from.
     """
     await websocket.accept()
@@ -103,6 +105,7 @@ async def serve_websocket(
         unknown_as_zero=unknown_as_zero,
         authenticate=authenticate,
         holds=holds,
+        spend=spend,
         after=after,
     )
     await session.run(principal)
@@ -113,7 +116,7 @@ class _Session:
 
     __slots__ = (
         "_access", "_after", "_authenticate", "_batch", "_end", "_environment", "_features", "_feed", "_holds", "_hub",
-        "_principal", "_reader", "_snapshots", "_subscriber", "_websocket", "_writer", "_written_off",
+        "_principal", "_reader", "_snapshots", "_spend", "_subscriber", "_websocket", "_writer", "_written_off",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +131,7 @@ class _Session:
         unknown_as_zero: bool,
         authenticate: Authenticate,
         holds: Callable[[Principal], bool],
+        spend: Callable[[Principal | None], None],
         after: str,
     ) -> None:
         self._websocket = websocket
@@ -138,6 +142,7 @@ class _Session:
         self._batch = batch
         self._authenticate = authenticate
         self._holds = holds
+        self._spend = spend
         self._after = after
         self._access = _Access()
         self._subscriber = Subscriber(Outbox(hub.queue_bytes, hub.stats), unknown_as_zero=unknown_as_zero)
@@ -243,10 +248,13 @@ class _Session:
                 self._send(messages.message("pong", None, {}, self._hub.clock()))
                 return
             case Auth(token):
+                self._spend(self._principal)
                 await self._identify(token)
                 return
         if self._feed is None:
             raise Unauthenticated('send {"type": "auth", "token": "…"} first')
+        if isinstance(command, (SubscribeLogs, Subscribe)):
+            self._spend(self._principal)
         match command:
             case SubscribeLogs(feature, filter, environment, after):
                 await self._feed.follow(feature, filter, environment, after)
@@ -260,6 +268,8 @@ class _Session:
     async def _identify(self, token: str) -> None:
         try:
             principal = await self._authenticate(token)
+        except Unavailable:
+            raise  # nobody can say whether it is wrong
         except FeaturewatchError:
             self._access.attempts += 1
             if self._access.attempts >= ATTEMPTS:

@@ -30,14 +30,22 @@ async def alive(call: Call) -> Response:
 
 @endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape)
 async def ready(call: Call) -> Response:
-    """Tell whether the stores answer, each by itself: 200 where all do, else 503."""
+    """Tell whether the stores answer, each by itself: 200 where all do, else 503.
+
+    Where JWTs are verified by an issuer's keys, `jwt_keys` tells whether there are some; 503 where nobody could be let
+    in without them.
+    """
     stores = call.bridge.stores
     names = ("logs", "metrics", "state")
     states = await asyncio.gather(*map(_state, (stores.logs, stores.metrics, stores.state)))
     checks = {
         name: {"ok": not said, **({"error": said} if said else {})} for name, said in zip(names, states, strict=True)
     }
-    good = not any(states)
+    authenticator = call.bridge.authenticator
+    if authenticator.verifier is not None and authenticator.verifier.keys is not None:
+        said = authenticator.failure
+        checks["jwt_keys"] = {"ok": not said, **({"error": said} if said else {})}
+    good = not any(states) and not authenticator.shut
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
         200 if good else 503,
