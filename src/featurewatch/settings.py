@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -40,6 +41,7 @@ SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
+    "otlp_forward_timeout",
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
@@ -83,6 +85,9 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
 def _environment(value: str) -> str:
     if ENVIRONMENT.fullmatch(value) is None:
         raise ValueError(f"expected {ENVIRONMENT_RULE}")
@@ -122,6 +127,15 @@ class Settings(BaseModel):
     )
     prometheus_tls_verify: bool = Field(True, description="0: Prometheus's certificate is not checked.")
     prometheus_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Prometheus may take.")
+    prometheus_matchers: tuple[str, ...] = Field(
+        (),
+        description="Labels of the series at Prometheus, such as cluster=eu, where others keep features there too.",
+    )
+    prometheus_recorded: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether figures are read as the recording rules of prometheus/rules left them: where these run, "
+        "always, never.",
+    )
     loki_url: str = Field("", repr=False, description="Loki for logs; empty: the embedded store.")
     loki_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Loki.")
     loki_user: str = Field("", description="User of basic authentication at Loki.")
@@ -130,7 +144,24 @@ class Settings(BaseModel):
     loki_ca_file: Path | None = Field(None, description="Certificate authorities (PEM) that vouch for Loki.")
     loki_tls_verify: bool = Field(True, description="0: Loki's certificate is not checked.")
     loki_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Loki may take.")
-    otlp_forward_url: str = Field("", repr=False, description="Where OTLP metrics go when PROMETHEUS_URL is set.")
+    otlp_forward_url: str = Field(
+        "",
+        repr=False,
+        description="Where OTLP metrics go when PROMETHEUS_URL is set, such as http://prometheus:9090/api/v1/otlp/v1/metrics.",
+    )
+    otlp_forward_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at OTLP_FORWARD_URL.")
+    otlp_forward_user: str = Field("", description="User of basic authentication at OTLP_FORWARD_URL.")
+    otlp_forward_password_file: Path | None = Field(
+        None, description="File that holds the password of OTLP_FORWARD_USER."
+    )
+    otlp_forward_token_file: Path | None = Field(
+        None, description="File that holds a bearer token for OTLP_FORWARD_URL."
+    )
+    otlp_forward_ca_file: Path | None = Field(
+        None, description="Certificate authorities (PEM) that vouch for OTLP_FORWARD_URL."
+    )
+    otlp_forward_tls_verify: bool = Field(True, description="0: the certificate of OTLP_FORWARD_URL is not checked.")
+    otlp_forward_timeout: float = Field(10.0, gt=0, le=300, description="How long passing OTLP metrics on may take.")
     grafana_url: str = Field("", repr=False, description="Grafana, for links from the console.")
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
     jwt_secret: str = Field(
@@ -196,10 +227,25 @@ class Settings(BaseModel):
 
     _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)
     _as_names = field_validator(
-        "allowed_origins", "allowed_hosts", "trusted_proxies", "jwt_audience", "jwt_issuer", mode="before"
+        "allowed_origins",
+        "allowed_hosts",
+        "trusted_proxies",
+        "jwt_audience",
+        "jwt_issuer",
+        "prometheus_matchers",
+        mode="before",
     )(_split)
     _as_origins = field_validator("allowed_origins")(_origins)
     _as_networks = field_validator("trusted_proxies")(_networks)
+
+    @field_validator("prometheus_matchers")
+    @classmethod
+    def _matchers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            name, equals, wanted = pair.partition("=")
+            if not equals or not wanted or _LABEL.fullmatch(name) is None or name.startswith("__"):
+                raise ValueError("expected labels such as cluster=eu, separated by commas")
+        return value
 
     @field_validator("api_prefix")
     @classmethod

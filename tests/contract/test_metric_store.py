@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -22,6 +23,7 @@ from featurewatch.model import FeatureKey, Sample
 from featurewatch.stores.base import MetricStore
 from featurewatch.stores.embedded_metrics import EmbeddedMetrics
 from metric_samples import CHAT, NOW, NS, SEARCH, STAGED, App, Done, flat
+from shifted import over
 
 pytestmark = pytest.mark.anyio
 
@@ -48,12 +50,11 @@ async def _embedded(samples: Sequence[Sample], now_ns: int) -> AsyncIterator[Met
             await store.close()
 
 
-FEEDERS: dict[str, Feeder] = {"embedded": _embedded}
-
-
-@pytest.fixture(params=FEEDERS)
+@pytest.fixture(params=["embedded", "prometheus", "victoriametrics"])
 def fed(request: pytest.FixtureRequest) -> Feeder:
-    return FEEDERS[request.param]
+    if request.param == "embedded":
+        return _embedded
+    return partial(over, request.getfixturevalue(request.param))
 
 
 def ago(seconds: float) -> int:

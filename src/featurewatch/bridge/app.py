@@ -19,6 +19,7 @@ from ..exporter.prometheus import render
 from ..settings import Settings
 from ..snapshots import Snapshots
 from ..stores import Stores, open_stores
+from ..stores.upstream import Upstream, target_of
 from ..streams.hub import Hub
 from ..streams.metric_poll import MetricPoll
 from . import errors, openapi
@@ -28,7 +29,8 @@ from .context import Bridge
 from .flight import SingleFlight
 from .intake import Intake
 from .meters import MeterRequests, Meters, families
-from .readings import readings
+from .otlp_forward import Forwarder
+from .readings import readings, upstreams
 from .recent import Recent
 from .recorder import Recorder
 from .routes import console, export, features, figures, logs, operations, receivers, recorded, sessions, streams
@@ -132,11 +134,16 @@ async def _start(
     running.push_async_callback(poll.stop)
     recent = Recent(stores.logs)
     running.callback(recent.close)
-    recorder = Recorder(stores.metrics, _price, clock=clock)
+    recorder = stores.calls or Recorder(stores.metrics, _price, clock=clock)
+    forwarder = None
+    if stores.calls is not None and settings.otlp_forward_url:
+        forwarder = Forwarder(Upstream(target_of(settings, "otlp_forward")))
+        running.push_async_callback(forwarder.upstream.close)
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show_from_loop(lambda: families(authenticator.families()))
+    meters.show_from_loop(lambda: upstreams(stores, forwarder))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,
@@ -146,7 +153,7 @@ async def _start(
         catalog=catalog,
         hub=hub,
         snapshots=snapshots,
-        intake=Intake(stores, catalog, recorder, snapshots, recent, meters),
+        intake=Intake(stores, catalog, recorder, snapshots, recent, meters, forwarder),
         meters=meters,
         flights=SingleFlight(),
         recent=recent,

@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from ..errors import BadInput, FeaturewatchError
-from ..formulas import METRICS, metric_named
+from ..errors import FeaturewatchError
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
 from ..times import NS
 from . import metric_calls, metric_figures, metric_samples, metric_upkeep
@@ -23,6 +22,7 @@ from .metric_ledger import Ids
 from .metric_schema import SCHEMA, TIERS, VERSION, Tier
 from .metric_windows import all_keys
 from .sqlite import Readers, connect, create
+from .steps import metric_of
 
 __all__ = ["EmbeddedMetrics"]
 
@@ -168,10 +168,7 @@ class EmbeddedMetrics:
     async def history(
         self, key: FeatureKey, metric: str, start_ms: int, end_ms: int, step_s: int
     ) -> Sequence[tuple[int, float | None]]:
-        found = metric_named(metric)
-        if found is None:
-            raise BadInput(f"metric: expected one of {', '.join(METRICS)}, got {metric[:64]!r}")
-        expression, now_ns = found.expression, self._clock()
+        expression, now_ns = metric_of(metric).expression, self._clock()
         return await self._readers.run(lambda db: history(db, key, expression, start_ms, end_ms, step_s, now_ns))
 
     async def costs(self, key: FeatureKey, window_s: float) -> Sequence[ModelCost]:
