@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from ..errors import SettingsError, Unavailable
 from ..streams.server import uvicorn_options
 from ..streams.websocket import MAX_MESSAGE_BYTES
+from .garbage import calm
 
 __all__ = ["address", "allow_files", "listen", "run"]
 
@@ -57,7 +58,7 @@ def run(app: Starlette, host: str, port: int, *, on_ready: Callable[[str], None]
 
 
 async def _serve(app: Starlette, server: _Server, listener: socket.socket) -> None:
-    async with app.router.lifespan_context(app):
+    async with app.router.lifespan_context(app), calm():
         await server.serve(sockets=[listener])
 
 

@@ -48,6 +48,11 @@ class Feed:
         render: how lines from the store are shown.
     """
 
+    __slots__ = (
+        "_after", "_catching_up", "_environment", "_followed", "_hub", "_render", "_resume", "_resumed", "_snapshots",
+        "_watched", "outbox", "principal", "subscriber",
+    )  # fmt: skip
+
     def __init__(
         self,
         hub: Hub,
