@@ -176,8 +176,8 @@ class Feed:
 
         Args:
             after: begin with what came since this position.
-            history: begin with the last 50 (True) or with none (False). None: with what was missed since the position
-                that the client resumes from, else with the last 50. Where `after` is given, it counts alone.
+            history: begin with the last 50 (True) or with none (False), whatever the client resumes from. None: with
+                what was missed since its position, else with the last 50. Where `after` is given, it counts alone.
 
         Raises:
             NotFound: the feature is not known, or the caller may not see it.
@@ -197,7 +197,7 @@ class Feed:
         self._hub.follow(self.subscriber, frozenset(self._followed.values()))
         resume = self._resume if not self._resumed.issuperset(chosen) else None
         self._resumed.update(chosen)
-        since = after or (resume.encode() if resume is not None and not history else "")
+        since = after or (resume.encode() if resume is not None and history is None else "")
         goes_on = history is False and not since
         if not goes_on:
             self._abandon(frozenset(chosen))

@@ -46,8 +46,8 @@ _YES_OR_NO: Final = {"type": "string", "enum": ["true", "false"]}
 LOGS: Final = Parameter("logs", "`true`: lines too, as after `subscribe_logs`.", "true", _YES_OR_NO)
 HISTORY: Final = Parameter(
     "history",
-    "Begin with the last 50 lines (`true`) or with none (`false`). Without it: with what came since `after`, "
-    "else with the last 50.",
+    "Begin with the last 50 lines (`true`) or with none (`false`), whatever `after` says. Without it: with what came "
+    "since `after`, else with the last 50.",
     "true",
     _YES_OR_NO,
 )
