@@ -98,7 +98,7 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
         app.include_router(module.router, prefix=settings.api_prefix)
     for module in PLAIN:
         app.include_router(module.router)
-    app.router.routes.extend(console.routes(settings))
+    app.router.routes.extend([*streams.sockets(settings), *console.routes(settings)])
     openapi.install(app)
     return app
 
