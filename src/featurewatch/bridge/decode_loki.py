@@ -12,12 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from ..errors import BadInput, Problem, Unsupported
 from ..levels import parse_level
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, LogEntry
-from ..stores.loki_entries import OWN_FIELDS, STREAM_FIELDS, Identity, joined, said_level
+from ..stores.loki_entries import OWN_FIELDS, STREAM_FIELDS, joined, make_id, said_level
 from ..times import NS, format_instant
 from .bodies import decompress, parse_json, too_large
 from .fields import shown
@@ -135,7 +133,6 @@ class _Stream:
         self._labels: Mapping[str, str] = labels
         self._source = labels.get("source") or "app"
         self._extra = {name: text for name, text in labels.items() if name not in STREAM_FIELDS}
-        self._identity = Identity(labels)
         self._latest_ns = latest_ns
         self._max_line_bytes = max_line_bytes
 
@@ -155,7 +152,7 @@ class _Stream:
         timestamp_ns = self._timestamp(moment)
         message = text if len(text) * 4 <= self._max_line_bytes else cut(text, self._max_line_bytes)
         return LogEntry(
-            _bounded(own, "id", 128) or self._identity.of(timestamp_ns, text, own),
+            _bounded(own, "id", 128) or make_id(self._labels, timestamp_ns, text, own),
             self._feature,
             self._environment,
             timestamp_ns,
@@ -163,8 +160,8 @@ class _Stream:
             message,
             _bounded(own, "source", 128) or self._source,
             self._metadata(own),
-            _bounded(own, "trace_id", 128),
-            _bounded(own, "user_id", 256),
+            _bounded(own, "trace_id", 128) or _bounded(self._labels, "trace_id", 128),
+            _bounded(own, "user_id", 256) or _bounded(self._labels, "user_id", 256),
         )
 
     def _timestamp(self, moment: Any) -> int:
@@ -185,9 +182,8 @@ class _Stream:
         extra = self._extra
         if own:
             extra = extra | {name: text for name, text in own.items() if name not in OWN_FIELDS}
-            if own.get("metadata"):
-                return joined(own["metadata"], extra)
-        return orjson.dumps(extra).decode() if extra else None
+        metadata = own.get("metadata") or self._labels.get("metadata")
+        return joined(metadata, extra) if metadata or extra else None
 
 
 def _bounded(own: Mapping[str, str], name: str, longest: int) -> str | None:

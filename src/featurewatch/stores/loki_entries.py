@@ -5,6 +5,8 @@ In Loki a line has its stream's labels (`service_name`, `feature`, `environment`
 shippers are read too: a level by another name, an id made of the line itself, and whatever else labels and structured
 metadata say as metadata. Query answers and the frames of a tail have the same form where they were asked for with
 `CATEGORIZED`: https://grafana.com/docs/loki/latest/reference/loki-http-api/#query-logs-within-a-range-of-time
+
+Queries may ask for packed lines (see `logql`): the same fields, written before the line.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from ..levels import parse_level
 from ..model import LEVELS, FeatureKey, Level, LogEntry
 
 __all__ = [
-    "CATEGORIZED", "OWN_FIELDS", "STREAM_FIELDS", "Frame", "Identity", "joined", "read_frame", "read_streams",
-    "said_level",
+    "CATEGORIZED", "OWN_FIELDS", "PACKED", "SEPARATOR", "STREAM_FIELDS", "Frame", "joined", "make_id", "read_frame",
+    "read_packed", "read_streams", "said_level",
 ]  # fmt: skip
 
 CATEGORIZED: Final = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
@@ -32,8 +34,12 @@ CATEGORIZED: Final = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
 _LEVEL_NAMES: Final = ("level", "detected_level", "severity")
 OWN_FIELDS: Final = frozenset({"id", "source", "trace_id", "user_id", "metadata", *_LEVEL_NAMES})
 """Structured metadata that are fields of a LogEntry; others join its metadata."""
-STREAM_FIELDS: Final = frozenset({"feature", "feature_id", "environment", "source", "service_name", *_LEVEL_NAMES})
-"""Labels that do not join the metadata; `service_name` stands on every stream."""
+STREAM_FIELDS: Final = OWN_FIELDS - {"id"} | {"feature", "feature_id", "environment", "service_name"}
+"""Labels that do not join the metadata; `service_name` stands on every stream. A label `id` is no line's."""
+
+SEPARATOR: Final = "\x7f"
+PACKED: Final = ("id", "level", "source", "trace_id", "user_id", "metadata", "detected_level")
+"""What stands before a packed line, in this order, each with SEPARATOR after it."""
 
 _LEVELS: Final[dict[str, Level]] = {level: level for level in LEVELS}
 _NOTHING: Final[dict[str, str]] = {}
@@ -84,40 +90,74 @@ def read_streams(streams: Iterable[Any], environment: str) -> list[LogEntry]:
     return entries
 
 
+def read_packed(streams: Iterable[Any], environment: str, parts: int) -> list[LogEntry] | None:
+    """Read lines that each consist of the fields of PACKED, the line itself, and whatever more makes so many parts.
+
+    None where a line has more parts, since something in it holds the separator. Raises as `read_streams`.
+    """
+    entries: list[LogEntry] = []
+    try:
+        for told in streams:
+            stream = _Stream(told["stream"], environment)
+            for value in told["values"]:
+                fields = value[1].split(SEPARATOR)
+                if len(fields) != parts:
+                    return None
+                entries.append(stream.packed_entry(int(value[0]), fields, value))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise _garbage(streams) from None
+    return entries
+
+
 class _Stream:
     """What the labels say for each line of a stream; whatever they say, its lines can be read."""
 
-    __slots__ = ("_environment", "_extra", "_feature", "_identity", "_labels", "_source")
+    __slots__ = ("_environment", "_extra", "_feature", "_labels")
 
     def __init__(self, labels: Mapping[str, str], environment: str) -> None:
         self._labels = labels
         self._feature, self._environment = _key(labels, environment)
-        self._source = labels.get("source") or "app"
         self._extra = {name: text for name, text in labels.items() if name not in STREAM_FIELDS}
-        self._identity: Identity | None = None
 
     def entry(self, value: Sequence[Any]) -> LogEntry:
-        timestamp_ns, message = int(value[0]), value[1]
+        """Make the entry of `[timestamp, line]` or `[timestamp, line, {"structuredMetadata": {…}}]`."""
+        own: Mapping[str, str] = value[2].get("structuredMetadata") or _NOTHING if len(value) > 2 else _NOTHING
+        return self._made(int(value[0]), value[1], own)
+
+    def packed_entry(self, timestamp_ns: int, fields: Sequence[str], value: Sequence[Any]) -> LogEntry:
+        """Make the entry of a packed line; `value` is as above, and has what was not packed."""
+        id_, level, source, trace_id, user_id, metadata, _, message, *_ = fields
+        more = value[2].get("structuredMetadata") if len(value) > 2 else None
+        if id_ and level in _LEVELS and not more and not self._extra and not metadata:
+            return LogEntry(
+                id_, self._feature, self._environment, timestamp_ns, _LEVELS[level], message, source or "app",
+                None, trace_id or None, user_id or None,
+            )  # fmt: skip
+        own = {name: text for name, text in zip(PACKED, fields, strict=False) if text}
+        if "id" in self._labels:
+            own.pop("id", None)
+        return self._made(timestamp_ns, message, {**own, **more} if more else own)
+
+    def _made(self, timestamp_ns: int, message: str, own: Mapping[str, str]) -> LogEntry:
         if type(message) is not str:
             raise TypeError("a line is text")
-        own: Mapping[str, str] = value[2].get("structuredMetadata") or _NOTHING if len(value) > 2 else _NOTHING
-        extra = self._extra
+        labels, extra = self._labels, self._extra
         if not own.keys() <= OWN_FIELDS:
             extra = extra | {name: text for name, text in own.items() if name not in OWN_FIELDS}
-        metadata = own.get("metadata")
+        metadata = own.get("metadata") or labels.get("metadata")
         if extra or (metadata and _object(metadata) is None):
             metadata = joined(metadata, extra)
         return LogEntry(
-            own.get("id") or self._make_id(timestamp_ns, message, own),
+            own.get("id") or make_id(labels, timestamp_ns, message, own),
             self._feature,
             self._environment,
             timestamp_ns,
             _LEVELS.get(own.get("level", "")) or self._level(own),
             message,
-            own.get("source") or self._source,
+            own.get("source") or labels.get("source") or "app",
             metadata or None,
-            own.get("trace_id") or None,
-            own.get("user_id") or None,
+            own.get("trace_id") or labels.get("trace_id") or None,
+            own.get("user_id") or labels.get("user_id") or None,
         )
 
     def _level(self, own: Mapping[str, str]) -> Level:
@@ -126,27 +166,14 @@ class _Stream:
         except BadInput:
             return "info"
 
-    def _make_id(self, timestamp_ns: int, message: str, own: Mapping[str, str]) -> str:
-        if self._identity is None:
-            self._identity = Identity(self._labels)
-        return self._identity.of(timestamp_ns, message, own)
 
+def make_id(labels: Mapping[str, str], timestamp_ns: int, text: str, own: Mapping[str, str]) -> str:
+    """Make the id of a line that has none: the same line gets the same, wherever it is read.
 
-class Identity:
-    """Makes the ids of a stream's lines that have none: the same line gets the same, wherever it is read."""
-
-    __slots__ = ("_hash",)
-
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        self._hash = hashlib.blake2b(orjson.dumps(labels, option=orjson.OPT_SORT_KEYS), digest_size=8)
-
-    def of(self, timestamp_ns: int, text: str, own: Mapping[str, str]) -> str:
-        """Make an id that begins with the time, as `ids.new_id` does, and for the same reason."""
-        hash = self._hash.copy()
-        hash.update(text.encode())
-        if own:
-            hash.update(orjson.dumps(own, option=orjson.OPT_SORT_KEYS))
-        return f"{timestamp_ns:016x}{hash.hexdigest()}"
+    It begins with the time, as `ids.new_id` does, and for the same reason.
+    """
+    fields = orjson.dumps({**labels, **own}, option=orjson.OPT_SORT_KEYS)
+    return f"{timestamp_ns:016x}{hashlib.blake2b(fields + text.encode(), digest_size=8).hexdigest()}"
 
 
 def said_level(own: Mapping[str, str], labels: Mapping[str, str]) -> str:
