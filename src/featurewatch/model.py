@@ -75,17 +75,17 @@ class StoredLog(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogGap:
-    """Lines that exist and that nobody is told of, since they could not be taken in.
+    """Lines that exist and that nobody is told of, since they could not be had.
 
     Attributes:
         position: its place in the order of arrival: that of the last line before it.
-        environment: None: of any environment of the feature.
+        feature: None: of any. So `environment`.
         count: how many lines; None: nobody knows.
         from_ns: the timestamps lie between this and `to_ns`.
     """
 
     position: int
-    feature: str
+    feature: str | None
     environment: str | None
     reason: str
     count: int | None
