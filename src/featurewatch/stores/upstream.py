@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import SettingsError, TooMany, Unavailable, UpstreamError
+from ..errors import SettingsError, TimedOut, TooMany, Unavailable, UpstreamError
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -147,7 +147,7 @@ class Upstream:
             options: as `httpx.AsyncClient.request`: params, data, content, json, headers, timeout.
 
         Raises:
-            Unavailable: it cannot be reached, broke off, or did not answer in time.
+            Unavailable: it cannot be reached or broke off. TimedOut: it did not answer in time.
         """
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
         with self._told():
@@ -213,7 +213,7 @@ class Upstream:
         try:
             yield
         except httpx.TimeoutException:
-            raise Unavailable(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
+            raise TimedOut(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
         except httpx.ConnectError as error:
             raise Unavailable(
                 f"{self.target.shown} cannot be reached ({_line(error)}): is it running, and is "
