@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from featurewatch.model import FeatureKey, LogEntry
 from featurewatch.stores.base import LogFilter
-from featurewatch.stores.logql import Question, having_id, packed, quote, selector, storable, unpacked, without_id
+from featurewatch.stores.logql import Question, having_id, packed, quote, selector, unpacked, without_id
 from featurewatch.stores.logql_search import patterns
 from featurewatch.stores.loki_entries import read_streams
 from featurewatch.stores.matching import matches
@@ -86,11 +86,6 @@ def test_a_packed_line_has_as_many_parts_as_its_query_writes() -> None:
         question = packed(selector(["chat"]), CHAT, filter)
         assert question.parts == parts
         assert sum(unquoted(text).count("\x7f") for text in strings(question.text)) == parts - 1
-
-
-def test_only_what_utf8_can_hold_is_storable() -> None:
-    assert storable("ü🙂\0")
-    assert not storable("a\ud800")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from .base import LogFilter
 from .logql_search import patterns
 from .loki_entries import PACKED, SEPARATOR
 
-__all__ = ["Question", "having_id", "packed", "quote", "selector", "storable", "unpacked", "without_id"]
+__all__ = ["Question", "having_id", "packed", "quote", "selector", "unpacked", "without_id"]
 
 _TEXT: Final = "{{__line__}}"
 _PACK: Final = "".join(f"{{{{.{name}}}}}{SEPARATOR}" for name in PACKED) + _TEXT
@@ -65,15 +65,6 @@ def having_id(entry_id: str) -> str:
 def without_id() -> str:
     """Keep the lines that have none."""
     return ' | id=""'
-
-
-def storable(text: str) -> bool:
-    """Tell whether a line can hold the text: lone surrogates are replaced before it is kept."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

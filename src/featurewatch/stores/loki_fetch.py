@@ -172,17 +172,20 @@ class Fetcher:
         params = {"query": ask.selection, "start": str(start_ns // _MS * _MS), "end": str(-(-end_ns // _MS) * _MS)}
         try:
             return bool((await self.ask(VOLUME, params))["result"])
-        except (UpstreamError, TypeError, KeyError):
+        except (UpstreamError, TypeError, KeyError):  # where volumes are disabled, among others
             return True
 
     async def ask(self, path: str, params: dict[str, str]) -> Any:
-        """Ask for something else than lines, and return the `data` of the answer; raises as `Upstream.ask_json`."""
+        """Ask for something else than lines, and return the `data` of the answer, None where that is nothing.
+
+        Raises:
+            Unavailable, UpstreamError, TooMany: as `Upstream.ask_json`.
+        """
         with self._counted():
             told = await self._upstream.ask_json("GET", path, params=params, headers=_HEADERS)
-        try:
-            return told["data"]
-        except (KeyError, TypeError):
-            raise self._garbage() from None
+        if not isinstance(told, dict):
+            raise self._garbage()
+        return told.get("data")
 
     async def _lines(self, params: dict[str, str]) -> bytes | None:
         """Return the answer; None where it is too large."""
