@@ -15,6 +15,7 @@ from ..times import NS
 from .base import GapListener, LogListener
 from .loki_arrivals import Arrivals
 from .loki_entries import Frame
+from .loki_fetch import Fetcher
 from .loki_memory import EVERY, selector_of
 from .loki_reads import LokiReads
 from .loki_reconcile import Reconciler
@@ -51,7 +52,7 @@ class LokiLive:
         self._arrivals = arrivals
         self._memory = arrivals.memory
         self._clock = clock
-        self._reads = LokiReads(upstream, environment)
+        self._reads = LokiReads(Fetcher(upstream, environment))
         self._tail = LokiTail(upstream.target, environment, self._take, self._opened, clock=clock, rotate_s=rotate_s)
         self._reconciler = Reconciler(
             arrivals,
@@ -279,9 +280,8 @@ class LokiLive:
             self._follow()
             await self._tailed()
             now = self._clock()
-            start = now - KNOWN_S * NS
             try:
-                page, whole = await self._reads.newest(names, start, now + KNOWN_S * NS)
+                page, from_ns = await self._reads.newest(names, now - KNOWN_S * NS, now + KNOWN_S * NS)
                 await self._arrivals.add([entry for entry in page if self._memory.wants(entry.feature)])
             except FeaturewatchError as error:
                 _log.debug("features cannot be taken up yet: %s", error.message)
@@ -290,7 +290,7 @@ class LokiLive:
                 continue
             failures = 0
             asked = min(self._memory.covered[name].asked_ns for name in names if name in self._memory.covered)
-            self._memory.take_up(names, start if whole else page[0].timestamp_ns + 1)
+            self._memory.take_up(names, from_ns)
             self._arrivals.changed()
             self._reconciler.soon(asked, now)
             ready, self._ready = self._ready, asyncio.Event()

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from ..errors import FeaturewatchError, TooMany, Unavailable, UpstreamError
+from ..errors import FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
 from ..model import FeatureKey, LogEntry
 from ..times import NS
 from .loki_arrivals import Arrivals
 from .loki_counts import Knowledge, Missing, Span, Tally, judge, spans, within
 from .loki_memory import EVERY
-from .loki_reads import Crowded, LokiReads
+from .loki_reads import LokiReads
 
 __all__ = ["ReconcileStats", "Reconciler"]
 
@@ -137,8 +137,15 @@ class Reconciler:
             begin -= LOOK_BACK_S * NS
         if asked is not None:
             begin = min(begin, asked[0] // NS * NS - NS)
-        if end - begin > FINE_S * NS or started >= self._hour_due:
-            await self._compare(self._arrivals.minutes, features, now - HOUR_S * NS, end)
+        far = end - begin > FINE_S * NS
+        if far or started >= self._hour_due:
+            try:
+                await self._compare(self._arrivals.minutes, features, now - HOUR_S * NS, end)
+            except TimedOut:
+                # What is near must not wait for what is far.
+                if far:
+                    raise
+                self.stats.failures += 1
             self._hour_due = max(started + 60, time() + SHARE_OF_HOUR * (time() - started))
         fine_started = time()
         await self._compare(self._arrivals.seconds, features, max(begin, end - FINE_S * NS), end)
@@ -202,8 +209,6 @@ class Reconciler:
         try:
             async for page in self._reads.lines(span.features, span.start_ns, span.end_ns):
                 await self._take([entry for entry in page if self._memory.wants(entry.feature)])
-        except Crowded:
-            self._lose(tally, self._still(tally, span), "too_many")
         except (Unavailable, TooMany):
             raise
         except UpstreamError as error:
