@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event, update
 from featurewatch.errors import BadInput, NotFound, OutOfRange, SettingsError, StaleEdit, StoreLocked, Unavailable
 from featurewatch.model import Event, FeatureKey, FeatureRecord, Slo, Thresholds
 from featurewatch.stores.base import StateStore
+from featurewatch.stores.database import Database
 from featurewatch.stores.state import State
 from featurewatch.stores.state_engine import open_engine
 from featurewatch.stores.state_schema import schema
@@ -351,7 +352,7 @@ async def test_a_table_that_another_session_holds_is_told(postgresql: str, clock
     url = f"{postgresql}&options=-csearch_path%3Dheld"
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("CREATE SCHEMA held")
-        state = State(impatient(url), clock=clock, event_retention_s=1e6)
+        state = State(Database(impatient(url)), clock=clock, event_retention_s=1e6)
         await (await State.open(url, clock=clock)).close()
         with admin.transaction():
             admin.execute("LOCK TABLE featurewatch_events")

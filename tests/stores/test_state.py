@@ -17,6 +17,7 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, eve
 
 from featurewatch.errors import SettingsError, StoreFull, StoreLocked, TooMany, Unavailable
 from featurewatch.model import FeatureKey, FeatureRecord
+from featurewatch.stores.database import Database
 from featurewatch.stores.state import State
 from featurewatch.stores.state_engine import open_engine
 from featurewatch.stores.state_schema import metadata, prepare, schema
@@ -48,7 +49,7 @@ def engine(path: Path) -> Engine:
 @pytest.fixture
 async def state(path: Path, engine: Engine, anyio_backend: str) -> AsyncIterator[State]:
     await (await State.open(f"sqlite:///{path}")).close()
-    state = State(engine, clock=Clock(), event_retention_s=86_400)
+    state = State(Database(engine), clock=Clock(), event_retention_s=86_400)
     yield state
     await state.close()
 
@@ -164,6 +165,7 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
     program = f"""
 import asyncio
 from featurewatch.model import FeatureKey
+from featurewatch.stores.database import Database
 from featurewatch.stores.state import State
 
 async def main():
