@@ -16,11 +16,11 @@ from typing import Any, Final
 import orjson
 
 from ..errors import BadInput, Problem, Unsupported
+from ..fields import shown
 from ..levels import parse_level
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, Level, LogEntry
 from ..times import NS, format_instant
 from .bodies import decompress, parse_json, too_large
-from .fields import shown
 from .ingest import cut
 from .loki_protobuf import parse_labels, read_streams, uncompress
 

@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from ... import wire
 from ...errors import BadInput, NotFound, OutOfRange, Problem, StaleEdit
+from ...fields import shown
 from ...model import ENVIRONMENT, ENVIRONMENT_RULE, FeatureRecord, MetricsSnapshot, Slo, Thresholds
 from ...times import parse_duration
 from .. import parameters, schemas
 from ..bodies import read_json
 from ..endpoint import Call, endpoint
-from ..fields import shown
 from ..http import answer, expected_revision, plain
 
 router = APIRouter(tags=["features"])

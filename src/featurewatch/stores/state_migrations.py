@@ -1,0 +1,100 @@
+"""How a database of the state that is new, or that an older featurewatch wrote, becomes a current one.
+
+A new database gets all of `metadata` at once and is stamped with `VERSION`. An existing one is walked forward:
+`MIGRATIONS[n]` is a plain function that turns version n + 1 into n + 2, given a connection inside the one transaction
+that also writes the new version. To change the schema: change the tables, append one function, and never edit an older
+one, nor let it use tables that change after it. There is no way back: a database that a newer featurewatch wrote is
+refused, untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from ..errors import SettingsError
+from . import state_alert_schema
+from .state_schema import metadata, schema
+
+__all__ = ["MIGRATIONS", "TABLES", "VERSION", "prepare"]
+
+Migration: TypeAlias = Callable[[Connection], None]
+
+TABLES: Final = (state_alert_schema,)
+"""The modules whose tables are in `metadata` besides those of `state_schema`: importing them puts them there."""
+
+
+def _add_rules(connection: Connection) -> None:
+    """Add rules, their deployments and the audit, as they were when they came."""
+    then = MetaData()
+    position = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "featurewatch_rules", then,
+        Column("id", Text, primary_key=True), Column("feature", Text, nullable=False),
+        Column("name", Text, nullable=False), Column("revision", Integer, nullable=False),
+        Column("created_ns", BigInteger, nullable=False), Column("created_by", Text, nullable=False),
+        Column("updated_ns", BigInteger, nullable=False), Column("updated_by", Text, nullable=False),
+        Column("rule", JSON, nullable=False), UniqueConstraint("feature", "name", name="featurewatch_rules_name"),
+    )  # fmt: skip
+    Table(
+        "featurewatch_deployments", then,
+        Column("rule", Text, primary_key=True), Column("revision", Integer, nullable=False),
+        Column("state", Text, nullable=False), Column("error", Text), Column("at_ns", BigInteger, nullable=False),
+    )  # fmt: skip
+    Table(
+        "featurewatch_audit", then,
+        Column("position", position, primary_key=True, autoincrement=True),
+        Column("at_ns", BigInteger, nullable=False), Column("actor", Text, nullable=False),
+        Column("action", Text, nullable=False), Column("feature", Text, nullable=False),
+        Column("target", Text, nullable=False), Column("details", JSON, nullable=False),
+        Index("featurewatch_audit_feature", "feature", "position"), Index("featurewatch_audit_age", "at_ns"),
+        sqlite_autoincrement=True,
+    )  # fmt: skip
+    then.create_all(connection)
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_add_rules,)
+
+VERSION: Final = 1 + len(MIGRATIONS)
+
+
+def prepare(
+    connection: Connection, *, tables: MetaData = metadata, migrations: Sequence[Migration] = MIGRATIONS
+) -> None:
+    """Bring the database to the current schema, within the caller's transaction.
+
+    Raises:
+        SettingsError: a newer featurewatch wrote the database.
+    """
+    newest = 1 + len(migrations)
+    found = connection.scalar(select(schema.c.version)) if inspect(connection).has_table(schema.name) else None
+    if found is None:
+        tables.create_all(connection)
+        connection.execute(insert(schema).values(version=newest))
+        return
+    if found > newest:
+        raise SettingsError(
+            f"the state was written by a newer featurewatch (schema {found}, this one knows {newest}): "
+            "upgrade featurewatch, or restore a backup from before"
+        )
+    for migrate in migrations[found - 1 :]:
+        migrate(connection)
+    if found < newest:
+        connection.execute(update(schema).values(version=newest))
