@@ -39,7 +39,7 @@ def band(metric: str, threshold: float) -> Band:
     """Return the values that equal a threshold: for a count itself, else ±0.5 % of it."""
     if counts(metric):
         return Band(round(threshold), round(threshold))
-    return Band(threshold * (1 - NEAR), threshold * (1 + NEAR))
+    return Band(_short(threshold * (1 - NEAR)), _short(threshold * (1 + NEAR)))
 
 
 def holds(metric: str, condition: Condition, threshold: float, value: float | None) -> bool:
@@ -67,3 +67,8 @@ def readings(rule: AlertRule) -> tuple[Reading, ...]:
 def breached(rule: AlertRule, *values: float | None) -> bool:
     """Whether a rule's condition holds, given the values of its `readings`."""
     return all(holds(rule.metric, rule.condition, rule.threshold, value) for value in values)
+
+
+def _short(value: float) -> float:
+    """Drop the digits that binary arithmetic adds: rules are read by people."""
+    return float(f"{value:.12g}")

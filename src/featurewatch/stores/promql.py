@@ -204,7 +204,8 @@ class Raw:
         return by(self.gains(family, self.matchers, name), "le")
 
     def uptime(self) -> str:
-        window = duration(max(60, self.window_s))
+        # A millisecond less: Prometheus 2 counts both ends of a range, which would be a minute too much.
+        window = duration(max(60, self.window_s) - 0.001)
         return f"avg_over_time(({verdict(self.threshold, self.matchers)})[{window}:1m])"
 
     def gains(self, family: Family, matchers: Matchers, name: str = "") -> str:
