@@ -17,7 +17,7 @@ from ..ids import new_id
 from ..model import Event, FeatureKey
 from . import state_events
 from .state import State
-from .state_audit import note_deeds
+from .state_audit import record
 from .state_episode_schema import alerts, marks, remarks
 
 __all__ = ["AlertFilter", "AlertPage", "Alerts", "Written"]
@@ -211,7 +211,8 @@ class Alerts:
             connection.execute(insert(alerts), new)
         if written.remarks:
             connection.execute(insert(remarks), [_remark(remark) for remark in written.remarks])
-        note_deeds(connection, written.deeds)
+        for deed in written.deeds:
+            record(connection, deed)
         now = self._clock()
         events = [
             Event(0, new_id(now), step.episode.alert.key, "alert", _instant(change, step.episode.alert, now), {
