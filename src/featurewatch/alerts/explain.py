@@ -56,7 +56,7 @@ def explain(told: Evidence) -> dict[str, Any]:
     cooldown = _cooldown(told)
     deliveries = [remark for remark in told.remarks if remark.kind == "delivery"]
     reasons = _reasons(told, people, silenced, inhibited)
-    due = None if reasons or not people and told.reachable else _next(told, cooldown)
+    due = None if reasons or (not people and told.reachable) else _next(told, cooldown)
     shown: dict[str, Any] = {
         "summary": reasons[0] if reasons else _notified(told, people),
         "reasons": reasons,
@@ -64,9 +64,7 @@ def explain(told: Evidence) -> dict[str, Any]:
         "route": {"label": label, "channels": list(_channels(told, label))},
         "receivers": receivers,
         "silences": [_silence(told, id_) for id_ in silenced],
-        "inhibited_by": [
-            {"fingerprint": name, "title": (told.inhibitors or {}).get(name, "")} for name in inhibited
-        ],
+        "inhibited_by": [{"fingerprint": name, "title": (told.inhibitors or {}).get(name, "")} for name in inhibited],
         "maintenance": [window.id for window in told.maintenance],
         "cooldown_minutes": cooldown,
         "deliveries": [

@@ -18,9 +18,9 @@ from .conditions import holds
 from .episodes import hear, lost, place
 from .signals import Delivery, Signal
 
-__all__ = ["History", "Rules"]
+__all__ = ["History", "RuleFinder"]
 
-Rules = Callable[[Collection[str]], Awaitable[Mapping[str, AlertRule]]]
+RuleFinder = Callable[[Collection[str]], Awaitable[Mapping[str, AlertRule]]]
 """Finds rules by their ids; those that are gone are left out."""
 
 Known = Callable[[FeatureKey], MetricsSnapshot | None]
@@ -42,7 +42,7 @@ class History:
         self,
         alerts: Alerts,
         metrics: MetricStore,
-        rules: Rules,
+        rules: RuleFinder,
         known: Known,
         *,
         clock: Callable[[], int],

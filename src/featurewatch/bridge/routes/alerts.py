@@ -48,9 +48,7 @@ LISTED: Final = (
 )
 
 
-@endpoint(
-    router, "GET", "/alerts", "read", parameters=(parameters.FEATURES, *LISTED), answer=schemas.AlertListShape
-)
+@endpoint(router, "GET", "/alerts", "read", parameters=(parameters.FEATURES, *LISTED), answer=schemas.AlertListShape)
 async def list_alerts(call: Call) -> Response:
     """List alerts of all features that the caller may see, the one that fired last first; history included."""
     asked = call.query.texts("feature_id")
@@ -60,9 +58,7 @@ async def list_alerts(call: Call) -> Response:
     return await _listed(call, None if everything else chosen)
 
 
-@endpoint(
-    router, "GET", "/features/{feature_id}/alerts", "read", parameters=LISTED, answer=schemas.AlertListShape
-)
+@endpoint(router, "GET", "/features/{feature_id}/alerts", "read", parameters=LISTED, answer=schemas.AlertListShape)
 async def list_feature_alerts(call: Call) -> Response:
     """List a feature's alerts, the one that fired last first; history included."""
     feature = await call.feature()
@@ -83,9 +79,7 @@ async def explain_alert(call: Call) -> Response:
     return plain(await call.bridge.alerting.explain(await _episode(call)))
 
 
-@endpoint(
-    router, "POST", "/alerts/{alert_id}/acknowledge", "act", body=schemas.ActionIn, answer=schemas.AlertShape
-)
+@endpoint(router, "POST", "/alerts/{alert_id}/acknowledge", "act", body=schemas.ActionIn, answer=schemas.AlertShape)
 async def acknowledge_alert(call: Call) -> Response:
     """Take an alert on: nobody is notified of it until it resolves or the acknowledgement expires."""
     episode, told = await _episode(call), await _told(call, schemas.ActionIn)

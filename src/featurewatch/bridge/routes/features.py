@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from ... import wire
-from ...errors import BadInput, NotFound, OutOfRange, Problem, StaleEdit
+from ...errors import BadInput, NotFound, StaleEdit
 from ...fields import shown
 from ...model import ENVIRONMENT, ENVIRONMENT_RULE, FeatureRecord, MetricsSnapshot, Slo, Thresholds
 from ...times import parse_duration
 from .. import parameters, schemas
 from ..bodies import read_json
+from ..edits import explained
 from ..endpoint import Call, endpoint
 from ..http import answer, expected_revision, plain
 
@@ -102,7 +103,7 @@ def read_edit(body: Any) -> tuple[schemas.FeatureEdit, frozenset[str]]:
     try:
         edit = schemas.FeatureEdit.model_validate(body)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explained(error) from None
     for environment in edit.environments or ():
         if ENVIRONMENT.fullmatch(environment) is None:
             raise BadInput(f"environments: expected {ENVIRONMENT_RULE}, got {shown(environment)}")
@@ -160,15 +161,3 @@ def _shown(
             "last_error": last_error,
         },
     }
-
-
-def _explain(error: ValidationError) -> BadInput:
-    problems = []
-    limits = 0
-    for problem in error.errors():
-        field = ".".join(map(str, problem["loc"]))
-        text = str(problem["msg"])
-        limits += problem["type"].startswith(("greater_than", "less_than", "too_long", "string_too_long"))
-        problems.append(Problem(field, f"{text[0].lower()}{text[1:]}, got {shown(problem['input'])}"))
-    kind = OutOfRange if limits == len(problems) else BadInput
-    return kind(f"{problems[0].field}: {problems[0].message}", problems=problems)

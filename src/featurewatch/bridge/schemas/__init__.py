@@ -1,6 +1,21 @@
 """What requests and answers look like: documentation, and the checking of what is not parsed by `ingest`."""
 
 from .access import MeShape, ReadyShape, SessionShape, TicketShape, TokenIn
+from .alerts import (
+    ActionIn,
+    AlertDetailShape,
+    AlertListShape,
+    AlertShape,
+    BulkFailure,
+    BulkIn,
+    BulkShape,
+    CommentIn,
+    ExplainShape,
+    MaintenanceIn,
+    MaintenanceListShape,
+    MaintenanceShape,
+    RemarkShape,
+)
 from .base import Detail, Error, Schema, components, content, models, one_or_many
 from .features import (
     FeatureEdit,
@@ -30,9 +45,17 @@ from .logs import LogAroundShape, LogIn, LogPageShape, LogShape, LogsKept
 from .recorded import CallIn, CallsKept, EventList, EventShape, TestResultIn, TestResultList, TestResultsKept
 
 __all__ = [
+    "ActionIn",
     "AlertBrief",
+    "AlertDetailShape",
+    "AlertListShape",
+    "AlertShape",
+    "BulkFailure",
+    "BulkIn",
+    "BulkShape",
     "CallIn",
     "CallsKept",
+    "CommentIn",
     "CostsShape",
     "CurrentListShape",
     "CurrentShape",
@@ -40,6 +63,7 @@ __all__ = [
     "Error",
     "EventList",
     "EventShape",
+    "ExplainShape",
     "FeatureEdit",
     "FeatureList",
     "FeatureShape",
@@ -52,11 +76,15 @@ __all__ = [
     "LogPageShape",
     "LogShape",
     "LogsKept",
+    "MaintenanceIn",
+    "MaintenanceListShape",
+    "MaintenanceShape",
     "MeShape",
     "MetricsShape",
     "ModelCostShape",
     "PerformanceShape",
     "ReadyShape",
+    "RemarkShape",
     "Schema",
     "SessionShape",
     "SloEdit",
