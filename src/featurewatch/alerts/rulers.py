@@ -8,38 +8,26 @@ from typing import Protocol, TypeAlias
 
 from ..alert_model import DeploymentState
 from .routes import Route
+from .rule_files import Group
 
-__all__ = ["LiveRule", "Progress", "Report", "RuleGroup", "RuleSource", "RuleTarget", "SeenGroup", "SeenRule"]
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRule:
-    """One alerting rule of a group, as its server has to show it once it is live. Durations are in seconds."""
-
-    alert: str
-    expr: str
-    labels: Mapping[str, str]
-    for_s: float = 0.0
-    keep_firing_s: float = 0.0
+__all__ = ["Progress", "Report", "RuleGroup", "RuleSource", "RuleTarget", "SeenGroup", "SeenRule"]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleGroup:
-    """One alert rule, translated: a group of its own, whose name is the rule's id.
+    """One alert rule, translated: a group of its own.
 
     Attributes:
-        revision: of the alert rule.
-        text: the group in YAML as an item of `groups:`: lines that begin with `- name: `, the others indented by two.
-        rules: what `text` says, for the proof that it is live.
+        id, revision: of the alert rule.
+        file: the file that it belongs into, or the namespace where a ruler is told by its API.
         route: who is told of its alerts.
     """
 
     id: str
     revision: int
-    feature: str
-    text: str
-    rules: tuple[LiveRule, ...]
-    route: Route = Route((), 0)
+    file: str
+    group: Group
+    route: Route
 
 
 class RuleSource(Protocol):
