@@ -131,7 +131,12 @@ def feature(value: FeatureRecord) -> dict[str, Any]:
 
 
 def _slo(value: Slo | None) -> dict[str, Any] | None:
-    return None if value is None else {"objective": value.objective, "window": value.window}
+    if value is None:
+        return None
+    shown: dict[str, Any] = {"objective": value.objective, "window": value.window}
+    if value.channels:
+        shown |= {"notification_channels": list(value.channels), "cooldown_minutes": value.cooldown_minutes}
+    return shown
 
 
 def _mended(value: Any) -> Any:
