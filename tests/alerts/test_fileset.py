@@ -160,7 +160,7 @@ def test_a_full_disk_changes_nothing_and_is_tried_again(root: Path, monkeypatch:
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", full)
-        with pytest.raises(StoreFull, match="RULES_DIR .*: the disk is full; free some space"):
+        with pytest.raises(StoreFull, match=r"RULES_DIR .*: the disk is full; free some space"):
             files.stage(NEW)
     assert contents(root) == {**OLD, **FOREIGN}
     assert control_files(root) == {"bridge.lock", "manifest.json"}

@@ -69,8 +69,8 @@ def sample(channel: Channel, now_ns: int, link: str) -> Group:
         "metric": "test", "rule_id": "test",
     }  # fmt: skip
     annotations = {
-        "summary": "Test notification",
-        "description": f"featurewatch tests the channel {channel.name}: nothing is wrong, and nothing is to be done.",
+        "title": "Test notification",
+        "message": f"featurewatch tests the channel {channel.name}: nothing is wrong, and nothing is to be done.",
     }
     alert = {
         "status": "firing", "labels": labels, "annotations": annotations, "startsAt": format_instant(now_ns),
@@ -217,14 +217,14 @@ def _lines(group: Group) -> str:
 
 def _line(alert: Mapping[str, Any]) -> str:
     labels, annotations = alert["labels"], alert.get("annotations", {})
-    about = annotations.get("description") or annotations.get("message") or ""
+    about = annotations.get("message") or annotations.get("description") or ""
     state = "resolved" if alert["status"] == "resolved" else labels.get("severity", "firing")
     return " ".join(f"{_summary(alert)} ({state}): {about}".split()).removesuffix(":")
 
 
 def _summary(alert: Mapping[str, Any]) -> str:
     annotations, labels = alert.get("annotations", {}), alert["labels"]
-    return str(annotations.get("summary") or annotations.get("title") or labels.get("alertname") or "alert")
+    return str(annotations.get("title") or annotations.get("summary") or labels.get("alertname") or "alert")
 
 
 def _severity(group: Group) -> str:

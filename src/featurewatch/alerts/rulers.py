@@ -54,21 +54,20 @@ class Report:
         refused: rules that did not pass, by id, each with the reason; what was live of them before still is.
         waiting: why the rest is not proven live yet, "" where it is: somebody cannot be reached, or does not read
             what was written. To be tried again.
-        reloaded_ns: an instant just before the servers were told; an evaluation after it is one of the new rules.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
     waiting: str = ""
-    reloaded_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRule:
-    """A rule as a server shows it. `health` is ok, err or unknown; `evaluated_ns` 0: not yet."""
+    """A rule as a server shows it. `health` is ok, err or unknown; `evaluated_ns` 0: not yet since it was loaded."""
 
     alert: str
     expr: str
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
     for_s: float
     keep_firing_s: float
     health: str

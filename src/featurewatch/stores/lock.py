@@ -44,9 +44,7 @@ class DirectoryLock:
             directory.mkdir(parents=True, exist_ok=True)
             file = os.open(directory / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise Unavailable(
-                f"{what} cannot be written ({error.strerror}): make it writable or set another"
-            ) from None
+            raise Unavailable(f"{what} cannot be written ({error.strerror}): make it writable or set another") from None
         try:
             _lock(file, what)
             os.ftruncate(file, 0)
@@ -74,9 +72,7 @@ def _lock(file: int, what: str) -> None:
             raise StoreLocked(
                 f"{what} is in use by another bridge ({_holder(file)}): stop it, or set another {what.split()[0]}"
             ) from None
-        raise Unavailable(
-            f"{what}: its file system keeps no locks ({error.strerror}): use a local disk"
-        ) from None
+        raise Unavailable(f"{what}: its file system keeps no locks ({error.strerror}): use a local disk") from None
 
 
 def _holder(file: int) -> str:
