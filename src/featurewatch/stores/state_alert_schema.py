@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, Table, Text, UniqueConstraint
 
 from .state_schema import metadata
 
@@ -15,6 +15,9 @@ rules: Final = Table(
     Column("feature", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    # What is asked for at every edit, of thousands of rules: not to be dug out of the JSON.
+    Column("kind", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("updated_ns", BigInteger, nullable=False),

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Index,
@@ -49,6 +50,7 @@ def _add_rules(connection: Connection) -> None:
         "featurewatch_rules", then,
         Column("id", Text, primary_key=True), Column("feature", Text, nullable=False),
         Column("name", Text, nullable=False), Column("revision", Integer, nullable=False),
+        Column("kind", Text, nullable=False), Column("enabled", Boolean, nullable=False),
         Column("created_ns", BigInteger, nullable=False), Column("created_by", Text, nullable=False),
         Column("updated_ns", BigInteger, nullable=False), Column("updated_by", Text, nullable=False),
         Column("rule", JSON, nullable=False), UniqueConstraint("feature", "name", name="featurewatch_rules_name"),
