@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from .model import FeatureKey, Level, Severity
 
@@ -170,105 +170,30 @@ class Deed:
     position: int = 0
 
 
-Change: TypeAlias = Literal["triggered", "updated", "resolved"]
-
-
-class Place(NamedTuple):
-    """What an episode is one of."""
-
-    rule_id: str
-    key: FeatureKey
+ChannelKind: TypeAlias = Literal["webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram"]
+CHANNEL_KINDS: Final[tuple[ChannelKind, ...]] = (
+    "webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """One fingerprint of an episode: when it fired and ended (None while it fires), and its labels."""
-
-    starts_ns: int
-    ends_ns: int | None
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The silence that stands for an episode in Alertmanager, so that nobody is notified of it.
+class Channel:
+    """Where people are told of alerts.
 
     Attributes:
-        silence: its id there, "" while it has none.
-        ends_ns: when it ends there if nothing extends it.
-        until_ns: when people wanted it to end; None: with the episode.
-        by, comment: who asked for it, and why.
+        settings: what its kind needs and is no secret.
+        secrets: the settings that are secrets, by name, each with the file that keeps it; the text stands nowhere else.
+        send_resolved: whether the end of an alert is told too.
+        severities: only alerts of these are told; empty: all.
+        revision: counts the edits; it is the ETag that If-Match compares.
     """
 
-    silence: str = ""
-    ends_ns: int = 0
-    until_ns: int | None = None
-    by: str = ""
-    comment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """An alert, and what stands behind it: its instances by fingerprint, and the silence that was asked for."""
-
-    alert: Alert
-    instances: Mapping[str, Instance]
-    hold: Hold | None = None
-
-    @property
-    def place(self) -> Place:
-        return Place(self.alert.rule_id, self.alert.key)
-
-    @property
-    def open(self) -> bool:
-        return self.alert.status != "resolved"
-
-    @property
-    def held(self) -> bool:
-        """Whether people closed it while its condition holds: it stays silenced until that clears."""
-        return not self.open and self.alert.condition_active
-
-
-class Step(NamedTuple):
-    """What something made of an episode, and what that is to those who watch; no changes: nothing to tell."""
-
-    episode: Episode
-    changes: tuple[Change, ...]
-
-
-RemarkKind: TypeAlias = Literal["comment", "delivery", "action"]
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """Something told of an episode besides its state: a comment, a delivery that was seen, what people did.
-
-    Attributes:
-        author: who said it; of a delivery, the receiver.
-        position: its place in the order of remarks, 0 before it is kept.
-    """
-
-    alert_id: str
-    kind: RemarkKind
-    at_ns: int
-    author: str
-    text: str
-    position: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """A time in which nobody is notified of a feature's alerts; `environment` None: in all of its environments.
-
-    Attributes:
-        silence: its id in Alertmanager, "" where there is none.
-    """
-
-    id: str
-    feature: str
-    environment: str | None
-    starts_ns: int
-    ends_ns: int
-    comment: str
-    created_by: str
-    silence: str = ""
+    name: str
+    kind: ChannelKind
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    send_resolved: bool = True
+    severities: tuple[Severity, ...] = ()
+    revision: int = 1
+    updated_ns: int = 0
+    updated_by: str = ""

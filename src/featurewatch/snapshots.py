@@ -90,6 +90,14 @@ class Snapshots:
             running.add_done_callback(lambda task: self._done(query, task))
         return await asyncio.shield(running)
 
+    def last(self, key: FeatureKey) -> MetricsSnapshot | None:
+        """Return the last snapshot of a key over the usual window, at once, however old it is."""
+        return self._last.get((self.window_s, UPTIME_WINDOW_S), {}).get(key)
+
+    def show_alerts(self, alerts: OpenAlerts) -> None:
+        """Take the open alerts of a feature from here, from now on."""
+        self._alerts = alerts
+
     def expire(self) -> None:
         """Answer nobody from before now: called when this process wrote figures, so that whoever did sees them."""
         self._writes += 1

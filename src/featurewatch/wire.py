@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from .alert_model import Alert, Maintenance, Remark
+from .alert_model import Alert
+from .episode_model import Maintenance, Remark
 from .model import Event, FeatureRecord, LogEntry, MetricsSnapshot, ModelCost, Slo
 from .times import format_instant
 

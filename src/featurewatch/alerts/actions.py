@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..alert_model import Alert, Deed, Episode, Hold, Remark, Step
+from ..alert_model import Alert, Deed
+from ..episode_model import Episode, Hold, Remark, Step
 from ..errors import Conflict, FeaturewatchError, NotFound
 from ..stores.state_alerts import Alerts, Written
 from ..times import NS

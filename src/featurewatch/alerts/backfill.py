@@ -8,7 +8,8 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from ..alert_model import RULE_ID, Place
+from ..alert_model import RULE_ID
+from ..episode_model import Place
 from ..errors import UpstreamError
 from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey
 from ..stores.upstream import Upstream

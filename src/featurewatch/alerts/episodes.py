@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ..alert_model import Alert, Change, Episode, Instance, Place, ResolveReason, Step
+from ..alert_model import Alert, ResolveReason
+from ..episode_model import Change, Episode, Instance, Place, Step
 from .signals import Signal
 
 __all__ = ["close", "hear", "lost", "place", "says"]

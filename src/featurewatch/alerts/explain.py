@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..alert_model import AlertRule, Episode, Maintenance, Remark
+from ..alert_model import AlertRule
+from ..episode_model import Episode, Maintenance, Remark
 from ..times import NS, format_instant
 from .alertmanager_api import Seen, Silence
 from .routes import ROUTE_LABEL, read_route
@@ -42,9 +43,7 @@ class Evidence:
 
 
 def explain(told: Evidence) -> dict[str, Any]:
-    """Return `{"summary", "reasons", "rule", "route", "receivers", "silences", "inhibited_by", "cooldown", "deliveries",
-    "next_notification_at"}`: the summary is one line for people, the reasons what it is drawn from.
-    """
+    """Return what `ExplainShape` documents: `summary` is one line for people, `reasons` what it is drawn from."""
     alert = told.episode.alert
     receivers = sorted({name for seen in told.seen for name in seen.receivers})
     people = [name for name in receivers if not name.startswith(OWN_RECEIVER)]
@@ -88,14 +87,15 @@ def _reasons(told: Evidence, people: Sequence[str], silenced: Sequence[str], inh
         reasons.append(f"{alert.resolved_by} closed it by hand; it stays silenced until its condition clears")
     elif alert.status == "acknowledged":
         reasons.append(f"{alert.acknowledged_by} acknowledged it: nobody is notified while that lasts")
-    for window in told.maintenance:
-        reasons.append(f"{window.feature} is under maintenance until {format_instant(window.ends_ns)}")
+    reasons += [
+        f"{window.feature} is under maintenance until {format_instant(window.ends_ns)}" for window in told.maintenance
+    ]
     for id_ in silenced:
         silence = (told.silences or {}).get(id_)
         if silence is not None and (told.episode.hold is None or id_ != told.episode.hold.silence):
             reasons.append(f"{silence.created_by} silenced it until {format_instant(silence.ends_ns)}")
-    for name in inhibited:
-        reasons.append(f"a more severe alert inhibits it: {(told.inhibitors or {}).get(name) or name}")
+    titles = told.inhibitors or {}
+    reasons += [f"a more severe alert inhibits it: {titles.get(name) or name}" for name in inhibited]
     if told.rule is not None and not told.rule.channels:
         reasons.append("its rule names no notification channel")
     elif told.reachable and told.seen and not people:

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ..alert_model import AlertRule, Episode, Place, Remark, ResolveReason, Step
+from ..alert_model import CONDITIONS, Alert, AlertRule, ResolveReason
+from ..episode_model import Episode, Place, Remark, Step
 from ..errors import FeaturewatchError
 from ..formulas import METRICS
 from ..ids import new_id
@@ -59,28 +60,26 @@ class History:
         self._clock = clock
         self._settled = settled
         self._unsettled: dict[str, Episode] = {}
+        self._open: dict[FeatureKey, list[AlertSummary]] | None = None
 
     async def load(self) -> None:
         """Read what is open. What other bridges changed since the last time is seen with it."""
         self._unsettled = {episode.alert.id: episode for episode in await self.alerts.unsettled()}
+        self._open = None
 
     @property
     def unsettled(self) -> Collection[Episode]:
         """The episodes that are open, or closed by people while their condition holds."""
         return self._unsettled.values()
 
-    def open_alerts(self, key: FeatureKey) -> list[AlertSummary]:
+    def open_alerts(self, key: FeatureKey) -> Sequence[AlertSummary]:
         """Return the active and acknowledged alerts of a feature, as a snapshot carries them."""
-        return [
-            AlertSummary(
-                str(episode.alert.metadata.get("metric") or "alert"),
-                episode.alert.message,
-                episode.alert.severity,
-                episode.alert.triggered_ns,
-            )
-            for episode in self._unsettled.values()
-            if episode.open and episode.alert.key == key
-        ]
+        if self._open is None:
+            self._open = {}
+            for episode in self._unsettled.values():
+                if episode.open:
+                    self._open.setdefault(episode.alert.key, []).append(_summary(episode.alert))
+        return self._open.get(key, ())
 
     async def receive(self, delivery: Delivery) -> int:
         """Keep what a webhook says; return how many episodes it changed. When it returns, it is safe.
@@ -146,6 +145,7 @@ class History:
 
     def note(self, steps: Sequence[Step]) -> None:
         """Take what was kept into what is at hand; called on the event loop, in the order of commits."""
+        self._open = None
         settled = []
         for step in steps:
             episode = step.episode
@@ -168,7 +168,7 @@ class History:
         return step._replace(episode=replace(step.episode, alert=alert))
 
     async def _reasons(self, places: Collection[Place]) -> dict[Place, ResolveReason]:
-        """Find out why alerts end that end now: the rule is gone or was edited, its figure is absent, or it recovered."""
+        """Find out why alerts end now: the rule is gone or was edited, its figure is absent, or it recovered."""
         if not places:
             return {}
         try:
@@ -204,10 +204,15 @@ class History:
         fired = next((episode.alert for episode in self._unsettled.values() if episode.place == at), None)
         if fired is not None and rule.updated_ns > fired.triggered_ns:
             condition, threshold = fired.metadata.get("condition"), fired.metadata.get("threshold")
-            told = condition in ("greater_than", "less_than", "equals") and isinstance(threshold, (int, float))
-            if told and holds(rule.metric, condition, float(threshold), value):
+            before = next((known for known in CONDITIONS if known == condition), None)
+            if before and isinstance(threshold, (int, float)) and holds(rule.metric, before, threshold, value):
                 return "rule_changed"
         return "recovered"
+
+
+def _summary(alert: Alert) -> AlertSummary:
+    type_ = str(alert.metadata.get("metric") or "alert")
+    return AlertSummary(type_, alert.message, alert.severity, alert.triggered_ns)
 
 
 def _in_time(signal: Signal) -> tuple[int, bool]:

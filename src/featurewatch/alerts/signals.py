@@ -98,7 +98,7 @@ def read_listed(alerts: Any) -> list[tuple[Signal, Mapping[str, Any]]]:
     """
     if not isinstance(alerts, list):
         raise BadInput("expected Alertmanager's list of alerts")
-    found = []
+    found: list[tuple[Signal, Mapping[str, Any]]] = []
     for index, alert in enumerate(alerts):
         if not isinstance(alert, dict):
             raise BadInput(f"[{index}]: expected an object")

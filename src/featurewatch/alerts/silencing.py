@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..alert_model import Episode, Hold, Maintenance
+from ..episode_model import Episode, Hold, Maintenance
 from ..times import NS
 from .alertmanager_api import AlertmanagerApi, Matcher
 

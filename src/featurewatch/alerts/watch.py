@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..alert_model import Episode, Hold, Place, Step
+from ..episode_model import Episode, Hold, Place, Step
 from ..errors import Conflict, FeaturewatchError
 from ..stores.state_alerts import Written
 from ..times import NS

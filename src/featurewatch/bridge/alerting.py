@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..alert_model import Deed, Episode, Maintenance
+from ..alert_model import AlertRule, Deed
 from ..alerts import silencing
 from ..alerts.actions import Actions
 from ..alerts.alertmanager_api import AlertmanagerApi
+from ..alerts.backfill import Backfill
 from ..alerts.explain import Evidence, explain
 from ..alerts.history import History, RuleFinder
 from ..alerts.watch import Watch
+from ..episode_model import Episode, Maintenance
 from ..errors import FeaturewatchError
+from ..settings import Settings
+from ..snapshots import Snapshots
+from ..stores import Stores
+from ..stores.state_alerts import Alerts
 from ..stores.state_maintenance import Windows
+from ..stores.state_rules import Rules
+from ..stores.upstream import Upstream, target_of, targets_of
 
-__all__ = ["Alerting"]
+__all__ = ["Alerting", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class Alerting:
             silences = await api.silences()
         except FeaturewatchError:
             return replace(told, reachable=False)
-        return _replaced(
+        return replace(
             told,
             reachable=True,
             seen=[seen for seen in listed if seen.signal.rule_id == alert.rule_id],
@@ -84,3 +93,46 @@ class Alerting:
 def _covers(window: Maintenance, episode: Episode, now_ns: int) -> bool:
     same = window.environment is None or window.environment == episode.alert.key.environment
     return same and window.starts_ns <= now_ns < window.ends_ns
+
+
+async def start(
+    running: AsyncExitStack,
+    settings: Settings,
+    stores: Stores,
+    snapshots: Snapshots,
+    *,
+    clock: Callable[[], int],
+) -> Alerting:
+    """Put alerting together and start what runs beside the requests; `running` ends it.
+
+    Raises:
+        SettingsError: a file of certificate authorities cannot be read. Unavailable: the state cannot be read.
+    """
+    rules = Rules(stores.state.database)
+
+    async def find(ids: Collection[str]) -> Mapping[str, AlertRule]:
+        return {rule.id: rule for rule in await rules.rules_by_id(ids)}
+
+    def settled(episodes: Sequence[Episode]) -> None:
+        if watch is not None:
+            watch.settle(episodes)
+
+    history = History(
+        Alerts(stores.state, clock=clock), stores.metrics, find, snapshots.last, clock=clock, settled=settled
+    )
+    await history.load()
+    targets = targets_of(settings, "alertmanager_urls")
+    api = AlertmanagerApi([Upstream(target) for target in targets], clock=clock) if targets else None
+    actions = Actions(history, api, clock=clock)
+    watch: Watch | None = None
+    if api is not None:
+        running.push_async_callback(api.close)
+        backfill = None
+        if settings.prometheus_url:
+            prometheus = Upstream(target_of(settings, "prometheus"))
+            running.push_async_callback(prometheus.close)
+            backfill = Backfill(prometheus, history)
+        watch = Watch(api, history, actions, backfill, clock=clock, interval_s=settings.alert_poll_interval)
+        await watch.start()
+        running.push_async_callback(watch.stop)
+    return Alerting(history, actions, Windows(stores.state.database), find, api, watch, clock)

@@ -22,6 +22,7 @@ from ..stores import Stores, open_stores
 from ..streams.hub import Hub
 from ..streams.metric_poll import MetricPoll
 from . import errors, openapi
+from .alerting import start as start_alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .context import Bridge
@@ -31,13 +32,29 @@ from .meters import MeterRequests, Meters, families
 from .readings import readings
 from .recent import Recent
 from .recorder import Recorder
-from .routes import console, export, features, figures, logs, operations, receivers, recorded, sessions, streams
+from .routes import (
+    alerts,
+    console,
+    export,
+    features,
+    figures,
+    logs,
+    maintenance,
+    operations,
+    receivers,
+    recorded,
+    sessions,
+    streams,
+    webhooks,
+)  # fmt: skip
 from .security import Gate, SecurityHeaders
 
 __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
-PREFIXED: Final = (features, figures, export, logs, recorded, sessions, streams)
+PREFIXED: Final = (
+    features, figures, export, logs, recorded, sessions, streams, alerts, maintenance, webhooks,
+)  # fmt: skip
 PLAIN: Final = (operations, receivers)
 
 EXPOSED: Final = ("ETag", "Retry-After", "Content-Disposition", "X-Featurewatch-Environment")
@@ -113,6 +130,8 @@ async def _start(
         clock=clock,
         default_environment=settings.environment,
     )
+    alerting = await start_alerting(running, settings, stores, snapshots, clock=clock)
+    snapshots.show_alerts(alerting.history.open_alerts)
     hub = Hub(
         stores.logs,
         stores.state,
@@ -145,6 +164,7 @@ async def _start(
         meters=meters,
         flights=SingleFlight(),
         recent=recent,
+        alerting=alerting,
     )
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
-from .base import LogStore, MetricStore, StateStore
+from .base import LogStore, MetricStore
 
 if TYPE_CHECKING:
     from ..settings import Settings
+    from .state import State
 
 __all__ = ["Stores", "open_stores"]
 
@@ -23,7 +24,7 @@ class Stores:
 
     logs: LogStore
     metrics: MetricStore
-    state: StateStore
+    state: State
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
 
     async def close(self) -> None:

@@ -11,7 +11,8 @@ import orjson
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, tuple_, update
 
 from .. import wire
-from ..alert_model import Alert, AlertStatus, Deed, Episode, Hold, Instance, Place, Remark, Step
+from ..alert_model import Alert, AlertStatus, Deed
+from ..episode_model import Episode, Hold, Instance, Place, Remark, Step
 from ..errors import BadInput
 from ..ids import new_id
 from ..model import Event, FeatureKey
@@ -202,7 +203,7 @@ class Alerts:
         ids = {episode.alert.id for episode in known}
         rows = [_row(episode) for episode in last.values()]
         if changed := [row for row in rows if row["id"] in ids]:
-            columns = {name: bindparam(f"new_{name}") for name in changed[0] if name != "id"}
+            columns: dict[str, Any] = {name: bindparam(f"new_{name}") for name in changed[0] if name != "id"}
             connection.execute(
                 update(alerts).where(alerts.c.id == bindparam("old_id")).values(columns),
                 [{"old_id": row.pop("id"), **{f"new_{name}": value for name, value in row.items()}} for row in changed],

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, select
 
-from ..alert_model import Deed, Maintenance
+from ..alert_model import Deed
+from ..episode_model import Maintenance
 from .database import Database
 from .state_audit import record
 from .state_episode_schema import maintenance

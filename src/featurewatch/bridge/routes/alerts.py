@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from ... import wire
-from ...alert_model import ALERT_STATUSES, Alert, AlertStatus, Episode
+from ...alert_model import ALERT_STATUSES, Alert, AlertStatus
 from ...alerts.actions import unknown_alert
+from ...episode_model import Episode
 from ...errors import BadInput, FeaturewatchError, Forbidden
 from ...stores.state_alerts import AlertFilter
 from .. import parameters, schemas
@@ -167,7 +168,7 @@ def _statuses(call: Call) -> frozenset[AlertStatus]:
             case "open":
                 chosen |= {"active", "acknowledged"}
             case "active" | "acknowledged" | "resolved" as status:
-                chosen.add(status)  # type: ignore[arg-type]  # the pattern's words are the statuses
+                chosen.add(status)
             case _:
                 near = parameters.nearest(text.lower(), (*ALERT_STATUSES, "open"))
                 hint = f"; did you mean {near}?" if near else ""

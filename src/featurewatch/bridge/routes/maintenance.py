@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from ... import wire
-from ...alert_model import Deed, Maintenance
+from ...alert_model import Deed
+from ...episode_model import Maintenance
 from ...errors import BadInput, NotFound, OutOfRange
 from ...ids import new_id
 from ...model import ENVIRONMENT, ENVIRONMENT_RULE
