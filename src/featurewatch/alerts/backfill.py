@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from ..alert_model import RULE_ID
-from ..episode_model import Place
+from ..episode_model import Episode, Place
 from ..errors import UpstreamError
 from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey
 from ..stores.upstream import Upstream
@@ -19,25 +19,27 @@ from .signals import Signal
 
 __all__ = ["Backfill", "Span", "spans"]
 
-QUERY: Final = 'ALERTS{alertstate="firing", rule_id=~".+", feature=~".+"}'
+SERIES: Final = 'ALERTS{alertstate="firing", rule_id=~".+", feature=~".+"}'
 FURTHEST_S: Final = 7 * 86_400
 """How far back Prometheus is asked."""
+EXACT_S: Final = 6 * 3600
+"""Up to so long every sample is read, so that nothing is too short to be seen; above it a point each minute or so."""
 MOST_POINTS: Final = 5_000
 """Points of one series in one answer; Prometheus refuses above 11,000."""
-FINEST_S: Final = 15
+COARSEST_S: Final = 60
+"""How far apart evaluations are taken to be where a series does not tell."""
 
 
 class Span(NamedTuple):
-    """A time in which one series of `ALERTS` fired; `open`: it did so at the end of what was asked."""
+    """A time in which one series of `ALERTS` fired."""
 
     labels: Mapping[str, str]
     start_ns: int
     end_ns: int
-    open: bool
 
 
-def spans(result: Any, step_s: int, end_s: float) -> Iterator[Span]:
-    """Read the runs of neighbouring points of a range query's matrix.
+def spans(result: Any) -> Iterator[Span]:
+    """Read the runs of neighbouring points of a matrix: nearer to each other than twice what is usual in their series.
 
     Raises:
         UpstreamError: it is no matrix.
@@ -46,14 +48,13 @@ def spans(result: Any, step_s: int, end_s: float) -> Iterator[Span]:
         for series in result:
             labels: Mapping[str, str] = series["metric"]
             times = [float(at) for at, _ in series["values"]]
-            if not times:
-                continue
-            breaks = [index for index, (one, other) in enumerate(pairwise(times), 1) if other - one > 1.5 * step_s]
+            pauses = sorted(other - one for one, other in pairwise(times))
+            usual = pauses[len(pauses) // 2] if pauses else COARSEST_S
+            breaks = [index for index, (one, other) in enumerate(pairwise(times), 1) if other - one > 2.2 * usual]
             for first, after in pairwise([0, *breaks, len(times)]):
-                last = times[after - 1]
-                yield Span(labels, int(times[first] * NS), int(last * NS), end_s - last < 1.5 * step_s)
-    except (KeyError, TypeError, ValueError):
-        raise UpstreamError("Prometheus answered a range query with something else than a matrix") from None
+                yield Span(labels, int(times[first] * NS), int(times[after - 1] * NS))
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise UpstreamError("Prometheus answered with something else than a matrix") from None
 
 
 class Backfill:
@@ -72,20 +73,9 @@ class Backfill:
         Raises:
             Unavailable, UpstreamError, TooMany: Prometheus did not answer.
         """
-        end_s = end_ns / NS
-        start_s = max(start_ns / NS, end_s - FURTHEST_S)
-        step_s = max(FINEST_S, math.ceil((end_s - start_s) / MOST_POINTS))
-        told = await self._prometheus.ask_json(
-            "POST",
-            "/api/v1/query_range",
-            data={"query": QUERY, "start": f"{start_s:.3f}", "end": f"{end_s:.3f}", "step": str(step_s)},
-        )
-        try:
-            result = told["data"]["result"]
-        except (KeyError, TypeError):
-            raise UpstreamError("Prometheus answered a range query without a result") from None
+        result = await self._read(start_ns / NS, end_ns / NS)
         found: dict[Place, list[Span]] = {}
-        for span in spans(result, step_s, end_s):
+        for span in spans(result):
             at = _place(span.labels)
             if at is not None:
                 found.setdefault(at, []).append(span)
@@ -93,23 +83,37 @@ class Backfill:
         changed = 0
         for episode in known:
             ended = found.get(episode.place, ())
-            if episode.open and ended and episode.place not in firing and not any(span.open for span in ended):
+            if episode.open and ended and episode.place not in firing:
                 changed += await self._history.end(episode.place, max(span.end_ns for span in ended))
         fresh = [
             _signal(at, span)
             for at, listed in found.items()
             for span in listed
-            if not span.open and not any(
-                episode.place == at and _touches(span, episode.alert.triggered_ns, episode.alert.resolved_ns, step_s)
-                for episode in known
-            )
-        ]  # fmt: skip
+            # The last one of what fires now goes on: Alertmanager tells of it.
+            if not (at in firing and span is max(listed, key=lambda one: one.end_ns))
+            and not any(episode.place == at and _touches(span, episode) for episode in known)
+        ]
         return changed + await self._history.take(fresh)
 
+    async def _read(self, start_s: float, end_s: float) -> Any:
+        start_s = max(start_s, end_s - FURTHEST_S)
+        length_s = math.ceil(end_s - start_s)
+        if length_s <= EXACT_S:
+            path, form = "/api/v1/query", {"query": f"{SERIES}[{length_s}s]", "time": f"{end_s:.3f}"}
+        else:
+            step = max(COARSEST_S, math.ceil(length_s / MOST_POINTS))
+            times = {"start": f"{start_s:.3f}", "end": f"{end_s:.3f}", "step": str(step)}
+            path, form = "/api/v1/query_range", {"query": SERIES, **times}
+        told = await self._prometheus.ask_json("POST", path, data=form)
+        try:
+            return told["data"]["result"]
+        except (KeyError, TypeError):
+            raise UpstreamError("Prometheus answered a query without a result") from None
 
-def _touches(span: Span, start_ns: int, end_ns: int | None, step_s: int) -> bool:
-    slack = 2 * step_s * NS
-    return start_ns <= span.end_ns + slack and (end_ns is None or end_ns >= span.start_ns - slack)
+
+def _touches(span: Span, episode: Episode) -> bool:
+    slack, ended_ns = 2 * COARSEST_S * NS, episode.alert.resolved_ns
+    return episode.alert.triggered_ns <= span.end_ns + slack and (ended_ns is None or ended_ns >= span.start_ns - slack)
 
 
 def _place(labels: Mapping[str, str]) -> Place | None:

@@ -62,6 +62,8 @@ class Watch:
         *,
         clock: Callable[[], int],
         interval_s: float = 10.0,
+        mature_s: float = MATURE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.stats = WatchStats()
         self._api = api
@@ -70,6 +72,8 @@ class Watch:
         self._backfill = backfill
         self._clock = clock
         self._interval_s = interval_s
+        self._mature_s = mature_s
+        self._patience_s = patience_s
         self._absent: dict[Place, int] = {}
         self._endings: deque[Hold] = deque()
         self._wake = asyncio.Event()
@@ -112,7 +116,7 @@ class Watch:
         if not self._swept:
             await self._sweep_silences()
             self._swept = True
-        if listed.uptime_s >= MATURE_S:
+        if listed.uptime_s >= self._mature_s:
             await self._history.alerts.set_mark(WATCHED, self._clock())
 
     async def _run(self) -> None:
@@ -162,7 +166,7 @@ class Watch:
                 continue
             absent[at] = self._absent.get(at, now)
             silent = episode.hold is not None  # no webhook tells of the end of what is silenced
-            if listed.uptime_s >= MATURE_S and (silent or now - absent[at] >= PATIENCE_S * NS):
+            if listed.uptime_s >= self._mature_s and (silent or now - absent[at] >= self._patience_s * NS):
                 missing.add(at)
         self._absent = absent
         await self._history.miss({at: frozenset(names) for at, names in present.items()}, missing)
