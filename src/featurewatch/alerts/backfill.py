@@ -30,6 +30,10 @@ COARSEST_S: Final = 60
 """How far apart evaluations are taken to be where a series does not tell."""
 
 
+SLACK_S: Final = 30
+"""How far the ends of a span and of an episode may lie from each other: evaluations and webhooks have their pace."""
+
+
 class Span(NamedTuple):
     """A time in which one series of `ALERTS` fired."""
 
@@ -112,7 +116,7 @@ class Backfill:
 
 
 def _touches(span: Span, episode: Episode) -> bool:
-    slack, ended_ns = 2 * COARSEST_S * NS, episode.alert.resolved_ns
+    slack, ended_ns = SLACK_S * NS, episode.alert.resolved_ns
     return episode.alert.triggered_ns <= span.end_ns + slack and (ended_ns is None or ended_ns >= span.start_ns - slack)
 
 

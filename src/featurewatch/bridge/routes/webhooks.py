@@ -51,6 +51,9 @@ async def receive_alertmanager(call: Call) -> Response:
     with call.bridge.meters.refusals("alerts", "webhook"):
         delivery = await off_loop(len(body), lambda: read_webhook(parse_json(body)))
     await call.bridge.alerting.history.receive(delivery)
+    keys = {signal.key for signal in delivery.signals}
+    with call.bridge.catalog.room(keys) as excess:
+        await call.bridge.catalog.see(keys - excess)
     call.bridge.meters.ingested.labels("alerts", "webhook").inc(len(delivery.signals))
     return Response(status_code=204)
 
