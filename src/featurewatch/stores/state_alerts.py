@@ -221,7 +221,7 @@ class Alerts:
             })
             for step in written.steps for change in step.changes
         ]  # fmt: skip
-        return [state_events.append(connection, event, look=False) for event in events]
+        return [(event, True) for event in state_events.append_new(connection, events)]
 
 
 def read(row: Row[Any]) -> Episode:
@@ -261,7 +261,10 @@ def _row(episode: Episode) -> dict[str, Any]:
             "resolve_reason": alert.resolve_reason,
             "metadata": dict(alert.metadata),
         },
-        "instances": {name: asdict(instance) for name, instance in episode.instances.items()},
+        "instances": {
+            name: {"starts_ns": one.starts_ns, "ends_ns": one.ends_ns, "labels": dict(one.labels)}
+            for name, one in episode.instances.items()
+        },
         "hold": asdict(episode.hold) if episode.hold else {},
     }
 
