@@ -143,6 +143,15 @@ class MetricStore(Protocol):
         """
         ...
 
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        """Return a point for each whole minute in [start, end], epoch ms; each figure covers the window before it.
+
+        What rules are judged by: a point is what `measure` would have said then. `window_s` is whole minutes.
+        """
+        ...
+
     async def costs(self, key: FeatureKey, window_s: float) -> Sequence[ModelCost]:
         """Return the cost by model within the window, dearest first."""
         ...

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import floor
 from typing import Final
 
-from ..errors import OutOfRange
 from ..formulas import Expression, Uptime, evaluate_one, families_of
 from ..model import FeatureKey
 from ..times import NS
 from .cumulative import apportion
 from .metric_figures import HEARD_WITHIN_S
-from .metric_history import MAX_POINTS
 from .metric_schema import HOURS, MINUTES
 from .metric_windows import COUNTED, Labelled, Names, Span, rows_of, wanted, window_of
+from .sliding import Sliding
+from .steps import points_of
 
 __all__ = ["STEP_S", "series"]
 
 STEP_S: Final = MINUTES.width_s
 """The distance between two points."""
+
+_MINUTE_MS: Final = 60_000
 
 
 def series(
@@ -43,21 +45,19 @@ def series(
     Raises:
         OutOfRange: more than `MAX_POINTS`.
     """
-    first, last = -(-start_ms // 60_000), end_ms // 60_000
-    if last - first >= MAX_POINTS:
-        raise OutOfRange(f"end_time: {last - first + 1} points would be made, at most {MAX_POINTS} are given")
+    first, last = -(-start_ms // _MINUTE_MS), end_ms // _MINUTE_MS
+    points = range(first, first + len(points_of(first * _MINUTE_MS, last * _MINUTE_MS, STEP_S)))
     length = max(1, window_s // STEP_S)
-    points = range(first, last + 1)
     known = {found: k for k, found in wanted(db, [key]).items()}
     if key not in known or not points:
-        return [(minute * 60_000, None) for minute in points]
+        return [(minute * _MINUTE_MS, None) for minute in points]
     k = known[key]
     minutes = _Minutes(db, k, first - length, last, now_ns)
     if isinstance(expression, Uptime):
         values = _uptime(minutes, points, length)
     else:
         values = _figures(db, minutes, k, expression, points, length, window_s)
-    return [(minute * 60_000, value) for minute, value in zip(points, values, strict=True)]
+    return [(minute * _MINUTE_MS, value) for minute, value in zip(points, values, strict=True)]
 
 
 def _figures(
@@ -71,8 +71,8 @@ def _figures(
 ) -> Iterator[float | None]:
     read = families_of(expression)
     columns = [column for family in sorted(read) for column in COUNTED.get(family, ())]
-    counted = {column: _Sliding() for column in columns}
-    labelled: dict[tuple[str, tuple[str, ...]], _Sliding] = {}
+    counted = {column: Sliding() for column in columns}
+    labelled: dict[tuple[str, tuple[str, ...]], Sliding] = {}
     for minute, values in minutes.counted(columns):
         for sliding, value in zip(counted.values(), values, strict=True):
             if value:
@@ -80,7 +80,7 @@ def _figures(
     if others := read - COUNTED.keys():
         for minute, name, value in minutes.labelled():
             if name[0] in others:
-                labelled.setdefault(name, _Sliding()).add(minute, value)
+                labelled.setdefault(name, Sliding()).add(minute, value)
     present = _presence(db, k, points, max(window_s, HEARD_WITHIN_S))
     for minute, bits in zip(points, present, strict=True):
         sums = {column: sliding.at(minute, length) for column, sliding in counted.items()}
@@ -93,45 +93,13 @@ def _figures(
 
 
 def _uptime(minutes: _Minutes, points: range, length: int) -> Iterator[float | None]:
-    ups, downs = _Sliding(), _Sliding()
+    ups, downs = Sliding(), Sliding()
     for minute, (up, down) in minutes.counted(["up", "down"]):
         ups.add(minute, up)
         downs.add(minute, down)
     for minute in points:
         up, down = ups.at(minute, length), downs.at(minute, length)
         yield 100.0 * up / (up + down) if up + down else None
-
-
-@dataclass(slots=True)
-class _Sliding:
-    """A sum over the minutes of a window that moves forward. What has left the window leaves nothing of itself."""
-
-    rows: dict[int, float] = field(default_factory=dict)
-    held: int = 0
-    _sum: float = 0
-    _to: int | None = None
-
-    def add(self, minute: int, value: float) -> None:
-        self.rows[minute] = self.rows.get(minute, 0) + value
-
-    def at(self, minute: int, length: int) -> float:
-        """Return the sum of the `length` minutes up to `minute`; called for one minute after the other."""
-        if self._to is None:
-            entering, leaving = range(minute - length + 1, minute + 1), range(0)
-        else:
-            entering, leaving = range(self._to + 1, minute + 1), range(self._to - length + 1, minute - length + 1)
-        self._to = minute
-        for come in entering:
-            if (value := self.rows.get(come)) is not None:
-                self._sum += value
-                self.held += 1
-        for gone in leaving:
-            if (value := self.rows.get(gone)) is not None:
-                self._sum -= value
-                self.held -= 1
-        if not self.held:
-            self._sum = 0
-        return self._sum
 
 
 @dataclass(frozen=True, slots=True)
