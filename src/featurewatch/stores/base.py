@@ -98,6 +98,12 @@ class LogStore(Protocol):
         """Yield all lines of the query's range oldest first, in chunks, at constant memory; limit is ignored."""
         ...
 
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        """Count the lines that match in each step of (start, end], oldest first; a step includes its end."""
+        ...
+
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         """Return what arrived after `position`, in order of arrival, at most `limit`."""
         ...
