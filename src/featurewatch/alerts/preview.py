@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -96,16 +97,15 @@ async def preview(
 
 
 def _fired(rule: AlertRule, environment: str, told: Sequence[Values]) -> Iterator[WouldFire]:
-    values = [tuple(value for _, value in at) for at in zip(*told, strict=True)]
-    held = [(at, breached(rule, *value)) for (at, _), value in zip(told[0], values, strict=True)]
+    instants = [at for at, _ in told[0]]
+    values = list(zip(*([value for _, value in one] for one in told), strict=True))
+    held = [breached(rule, *value) for value in values]
     worst = min if rule.condition == "less_than" else max
-    for firing in _firings(rule, held):
-        shown = [
-            value
-            for (at, value), (_, holds) in zip(told[0], held, strict=True)
-            if holds and value is not None and firing.start <= at and (firing.end is None or at < firing.end)
-        ]
-        yield WouldFire(environment, firing.start, firing.end, worst(shown))
+    for firing in _firings(rule, list(zip(instants, held, strict=True))):
+        begin = bisect_left(instants, firing.start)
+        end = len(instants) if firing.end is None else bisect_left(instants, firing.end)
+        shown = [value[0] for value, holds in zip(values[begin:end], held[begin:end], strict=True) if holds]
+        yield WouldFire(environment, firing.start, firing.end, worst(value for value in shown if value is not None))
 
 
 def _missed(rule: AlertRule, environment: str, heard: Values) -> Iterator[WouldFire]:
