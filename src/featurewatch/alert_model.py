@@ -168,3 +168,32 @@ class Deed:
     at_ns: int
     details: Mapping[str, Any] = field(default_factory=dict)
     position: int = 0
+
+
+ChannelKind: TypeAlias = Literal["webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram"]
+CHANNEL_KINDS: Final[tuple[ChannelKind, ...]] = (
+    "webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where people are told of alerts.
+
+    Attributes:
+        settings: what its kind needs and is no secret.
+        secrets: the settings that are secrets, by name, each with the file that keeps it; the text stands nowhere else.
+        send_resolved: whether the end of an alert is told too.
+        severities: only alerts of these are told; empty: all.
+        revision: counts the edits; it is the ETag that If-Match compares.
+    """
+
+    name: str
+    kind: ChannelKind
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    send_resolved: bool = True
+    severities: tuple[Severity, ...] = ()
+    revision: int = 1
+    updated_ns: int = 0
+    updated_by: str = ""

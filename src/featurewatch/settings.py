@@ -7,11 +7,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
+from .settings_alerting import DURATIONS as ALERTING_DURATIONS
+from .settings_alerting import LISTS as ALERTING_LISTS
+from .settings_alerting import Alerting
 from .times import parse_duration
 
 PREFIX = "FEATUREWATCH_"
@@ -34,6 +38,7 @@ COMMAND_NAMES = {
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
+    *ALERTING_DURATIONS,
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
@@ -57,7 +62,7 @@ def _environment(value: str) -> str:
     return value
 
 
-class Settings(BaseModel):
+class Settings(Alerting):
     """Every setting of the bridge. The environment variable is the name in capitals after FEATUREWATCH_.
 
     Durations are seconds or text such as 5s, 15m, 30d; lists are separated by commas.
@@ -127,7 +132,7 @@ class Settings(BaseModel):
     max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 429.")
 
     _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)
-    _as_names = field_validator("allowed_origins", "allowed_hosts", mode="before")(_split)
+    _as_names = field_validator("allowed_origins", "allowed_hosts", *ALERTING_LISTS, mode="before")(_split)
 
     @field_validator("api_prefix")
     @classmethod
@@ -139,10 +144,28 @@ class Settings(BaseModel):
 
     @field_validator("prometheus_url", "loki_url", "grafana_url", "otlp_forward_url")
     @classmethod
-    def _url(cls, value: str) -> str:
+    def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("expected a URL that starts with http:// or https://")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _rules_have_a_reader(self) -> Settings:
+        if self.prometheus_rules_dir is not None and not (self.prometheus_ruler_urls or self.prometheus_url):
+            raise ValueError(
+                f"{PREFIX}PROMETHEUS_RULES_DIR is set without {PREFIX}PROMETHEUS_RULER_URLS or {PREFIX}PROMETHEUS_URL: "
+                "say who reads the folder, so that it is told to reload"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _alertmanager_knows_us(self) -> Settings:
+        if (self.alertmanager_config is not None or self.mimir_url) and not self.webhook_address:
+            raise ValueError(
+                f"{PREFIX}WEBHOOK_URL is missing: expected the address of this bridge as Alertmanager reaches it, such "
+                f"as http://bridge:{self.port or 8400}{self.api_prefix}/webhooks/alertmanager"
+            )
+        return self
 
     @model_validator(mode="after")
     def _closed(self) -> Settings:
@@ -155,9 +178,27 @@ class Settings(BaseModel):
         return self
 
     @property
+    def webhook_address(self) -> str:
+        """Where Alertmanager posts to: WEBHOOK_URL, else this machine where it runs here too, else ""."""
+        if self.webhook_url:
+            return self.webhook_url
+        here = self.alertmanager_urls and all(
+            _is_loopback(urlsplit(url).hostname or "") for url in self.alertmanager_urls
+        )
+        if not here or not self.port:
+            return ""
+        host = self.host if _is_loopback(self.host) else "127.0.0.1"
+        shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return f"http://{shown}:{self.port}{self.api_prefix}/webhooks/alertmanager"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the bridge."""
-        return self.host in ("localhost", "::1", "[::1]") or self.host.startswith("127.")
+        return _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

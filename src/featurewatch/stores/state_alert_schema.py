@@ -1,4 +1,4 @@
-"""The state's tables of alerting: rules, how far each got, and who did what."""
+"""The state's tables of alerting: rules, how far each got, channels, and who did what."""
 
 from __future__ import annotations
 
@@ -49,4 +49,14 @@ audit: Final = Table(
     Index("featurewatch_audit_feature", "feature", "position"),
     Index("featurewatch_audit_age", "at_ns"),
     sqlite_autoincrement=True,
+)
+
+channels: Final = Table(
+    "featurewatch_channels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("updated_ns", BigInteger, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    Column("channel", JSON, nullable=False),
 )

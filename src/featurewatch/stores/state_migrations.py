@@ -72,7 +72,19 @@ def _add_rules(connection: Connection) -> None:
     then.create_all(connection)
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_add_rules,)
+def _add_channels(connection: Connection) -> None:
+    """Add notification channels."""
+    then = MetaData()
+    Table(
+        "featurewatch_channels", then,
+        Column("name", Text, primary_key=True), Column("revision", Integer, nullable=False),
+        Column("updated_ns", BigInteger, nullable=False), Column("updated_by", Text, nullable=False),
+        Column("channel", JSON, nullable=False),
+    )  # fmt: skip
+    then.create_all(connection)
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_add_rules, _add_channels)
 
 VERSION: Final = 1 + len(MIGRATIONS)
 
