@@ -17,10 +17,10 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
@@ -37,7 +37,7 @@ _WRITERS: Final = 8
 """Files synced at once: a sync waits for the disk, which takes several in one go."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Manifest:
     """What is ours, and what is being changed.
 
@@ -48,10 +48,10 @@ class _Manifest:
         notes: what the owner wants to know again.
     """
 
-    files: dict[str, str] = field(default_factory=dict)
-    pending: dict[str, str | None] = field(default_factory=dict)
-    kept: list[str] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    pending: Mapping[str, str | None] = field(default_factory=dict)
+    kept: Sequence[str] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FileSet:
@@ -113,6 +113,16 @@ class FileSet:
     def names(self) -> frozenset[str]:
         """The files that are ours."""
         return frozenset(self._manifest.files)
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """The SHA-256 of each file that is ours, as last committed."""
+        return self._manifest.files
+
+    @property
+    def pending(self) -> Mapping[str, str | None]:
+        """What was swapped in and is neither committed nor rolled back: digest by name, None where it was removed."""
+        return self._manifest.pending
 
     @property
     def notes(self) -> Mapping[str, Any]:
@@ -177,8 +187,7 @@ class FileSet:
             self._step("keep")
             kept = self._keep(changes)
             self._step("announce")
-            self._manifest.pending, self._manifest.kept = changes, kept
-            self._save()
+            self._save(_Manifest(self._manifest.files, changes, kept, self._manifest.notes))
             for name, digest in changes.items():
                 self._step(f"rename {name}")
                 self._place(name, digest is not None)
@@ -192,39 +201,32 @@ class FileSet:
 
     def commit(self, notes: Mapping[str, Any] | None = None) -> None:
         """Take what was swapped in for good, and remember `notes` with it."""
-        manifest = self._manifest
         self._step("commit")
-        for name, digest in manifest.pending.items():
-            if digest is None:
-                manifest.files.pop(name, None)
-            else:
-                manifest.files[name] = digest
-        manifest.pending, manifest.kept = {}, []
-        if notes is not None:
-            manifest.notes = dict(notes)
+        now = self._manifest
+        files = {name: digest for name, digest in {**now.files, **now.pending}.items() if digest is not None}
+        after = _Manifest(files, notes=now.notes if notes is None else dict(notes))
         with self._telling("written"):
-            self._save()
+            self._save(after)
             self._step("committed")
             self._clean()
 
     def roll_back(self) -> None:
         """Put back what was there before the last `swap`. Harmless when repeated."""
-        manifest = self._manifest
+        now = self._manifest
         self._step("roll back")
         with self._telling("written"):
-            for name in manifest.pending:
+            for name in now.pending:
                 self._step(f"restore {name}")
                 # A copy takes the place: should this be cut short, the next try finds everything still in good/.
-                if name in manifest.kept:
+                if name in now.kept:
                     spare = self._control / "spare"
                     spare.unlink(missing_ok=True)
                     _link(self._control / "good" / name, spare)
                     os.replace(spare, self.root / name)
                 else:
                     (self.root / name).unlink(missing_ok=True)
-            self._sync_folders(manifest.pending)
-            manifest.pending, manifest.kept = {}, []
-            self._save()
+            self._sync_folders(now.pending)
+            self._save(_Manifest(now.files, notes=now.notes))
             self._step("rolled back")
             self._clean()
 
@@ -278,20 +280,14 @@ class FileSet:
         if (self._control / name).exists():
             shutil.rmtree(self._control / name)
 
-    def _save(self) -> None:
-        manifest = self._manifest
-        told = {
-            "files": manifest.files,
-            "pending": manifest.pending,
-            "kept": manifest.kept,
-            "notes": manifest.notes,
-        }
+    def _save(self, manifest: _Manifest) -> None:
         path = self._control / "manifest.json"
         beside = self._control / "manifest.json.new"
         beside.unlink(missing_ok=True)
-        self._write(beside, json.dumps(told, indent=1).encode())
+        self._write(beside, json.dumps(asdict(manifest), indent=1).encode())
         os.replace(beside, path)
         _sync(self._control)
+        self._manifest = manifest
 
     def _read_manifest(self) -> _Manifest:
         try:

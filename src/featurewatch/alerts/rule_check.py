@@ -1,4 +1,4 @@
-"""Whether rules would be accepted: asked of promtool, or of a check of our own where it is absent. The bad are named."""
+"""Whether rules would be accepted, as promtool says, or a check of our own where it is absent; the bad are named."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import yaml
 
-from .rule_files import dump
+from .rule_files import Group, Rule, dump
 from .rulers import RuleGroup
 from .tools import Tool
 
-__all__ = ["RuleCheck", "bisect", "misshapen"]
+__all__ = ["RuleCheck", "bisect", "misshapen", "read_groups"]
 
 _NAMED: Final = re.compile(r'group "([^"]+)", rule \d+, (?:"(?:[^"\\]|\\.)*"|[^:]*): (.+)')
 _ARGUMENTS: Final = 1_000_000
@@ -125,6 +125,24 @@ def misshapen(files: Any) -> str:
                 if wrong := _wrong(rule):
                     return f'group "{name}", rule {number}, "": {wrong}'
     return ""
+
+
+def read_groups(content: bytes) -> list[Group]:
+    """Read a rule file that `rule_files.dump` wrote; nothing of one that is broken."""
+    try:
+        groups = yaml.load(content, Loader=_LOADER)["groups"]
+        return [Group(group["name"], tuple(map(_read, group["rules"]))) for group in groups]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return []
+
+
+def _read(rule: Any) -> Rule:
+    lasting, keeping = (_minutes(str(rule.get(name, "0m"))) for name in ("for", "keep_firing_for"))
+    return Rule(rule["alert"], rule["expr"], lasting, keeping, rule.get("labels", {}), rule.get("annotations", {}))
+
+
+def _minutes(text: str) -> int:
+    return int(text[:-1]) * (60 if text.endswith("h") else 1)
 
 
 def _wrong(rule: Any) -> str:

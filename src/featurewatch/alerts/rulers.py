@@ -33,8 +33,8 @@ class RuleGroup:
 class RuleSource(Protocol):
     """Where the groups come from: every enabled rule that this target is to evaluate."""
 
-    async def revisions(self) -> Mapping[str, int]:
-        """Return the revision of each rule that is to be live, by id. Cheap: asked at every edit."""
+    async def versions(self) -> Mapping[str, str]:
+        """Return for each rule that is to be live, by id, a word that changes when its translation may. Cheap."""
         ...
 
     async def groups(self, ids: Collection[str]) -> Sequence[RuleGroup]:
@@ -52,11 +52,13 @@ class Report:
 
     Attributes:
         refused: rules that did not pass, by id, each with the reason; what was live of them before still is.
+        blocked: rules for which there is no place until somebody makes one, by id, each with the reason.
         waiting: why the rest is not proven live yet, "" where it is: somebody cannot be reached, or does not read
             what was written. To be tried again.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
+    blocked: Mapping[str, str] = field(default_factory=dict)
     waiting: str = ""
 
 
@@ -90,8 +92,8 @@ class RuleTarget(Protocol):
     name: str
     """As messages call it."""
 
-    async def open(self) -> Mapping[str, RuleGroup]:
-        """Take possession, repair what a crash left, and return what is live or was last good, by rule id.
+    async def open(self) -> None:
+        """Take possession, and repair what a crash left.
 
         Raises:
             StoreLocked: another bridge has it. Unavailable: it cannot be used.
@@ -102,8 +104,8 @@ class RuleTarget(Protocol):
         """Make `wanted`, and nothing else of ours, what is evaluated, and prove that it is.
 
         Args:
-            changed: the ids that differ from what was published last; removed ones too.
-            progress: told of `changed` as written and loaded.
+            changed: the ids that differ from what this was asked to publish last; removed ones too.
+            progress: told of those of `changed` that were written, and loaded.
 
         Raises:
             Unavailable, UpstreamError: nothing was changed; the message says why and what to do.

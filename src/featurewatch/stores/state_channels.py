@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,12 +11,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from ..alert_model import Channel, Deed
 from ..errors import Conflict, NotFound, StaleEdit
 from .database import Database
-from .state_alert_schema import audit, channels
+from .state_alert_schema import channels
+from .state_audit import record
+from .state_rules import users_of
 
-__all__ = ["ChannelStore", "Users"]
-
-Users = Callable[[Connection, str], Sequence[str]]
-"""Names the rules that use a channel, within the transaction that would delete it."""
+__all__ = ["ChannelStore"]
 
 _NAMED: Final = 5
 """Rules that a message names; the others are counted."""
@@ -25,9 +24,8 @@ _NAMED: Final = 5
 class ChannelStore:
     """Keeps channels. An edit and its entry in the audit are one transaction."""
 
-    def __init__(self, database: Database, *, users: Users) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._users = users
 
     async def channels(self) -> Mapping[str, Channel]:
         """Return every channel by name, sorted."""
@@ -61,7 +59,7 @@ class ChannelStore:
                 connection.execute(insert(channels).values(name=channel.name, **values))
             else:
                 connection.execute(update(channels).where(channels.c.name == channel.name).values(values))
-            _note(connection, deed)
+            record(connection, deed)
             return saved
 
         return await self._database.write(work)
@@ -78,13 +76,13 @@ class ChannelStore:
             if row is None:
                 raise NotFound(f"channel {name!r} is not known")
             _check(name, expected, row.revision)
-            if users := self._users(connection, name):
+            if users := users_of(connection, name):
                 more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
                 raise Conflict(
                     f"channel {name!r} is used by {', '.join(users[:_NAMED])}{more}: take it out of these rules first"
                 )
             connection.execute(delete(channels).where(channels.c.name == name))
-            _note(connection, deed)
+            record(connection, deed)
             return _read(row)
 
         return await self._database.write(work)
@@ -93,18 +91,6 @@ class ChannelStore:
 def _check(name: str, expected: int | None, current: int) -> None:
     if expected is not None and expected != current:
         raise StaleEdit(f"channel {name}: expected revision {expected}, it is {current}: read it again first")
-
-
-def _note(connection: Connection, deed: Deed) -> None:
-    statement = insert(audit).values(
-        at_ns=deed.at_ns,
-        actor=deed.actor,
-        action=deed.action,
-        feature=deed.feature,
-        target=deed.target,
-        details=dict(deed.details),
-    )
-    connection.execute(statement)
 
 
 def _written(channel: Channel) -> dict[str, Any]:
