@@ -153,6 +153,28 @@ class Alerts:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [Remark(row.alert, row.kind, row.at_ns, row.author, row.text, row.position) for row in reversed(rows)]
 
+    async def note(self, told: Sequence[Remark]) -> None:
+        """Keep remarks by themselves, such as deliveries."""
+        rows = [_remark(remark) for remark in told]
+        if rows:
+            await self._database.write(lambda connection: connection.execute(insert(remarks), rows))
+
+    async def deliveries(self, alert_ids: Collection[str]) -> list[Remark]:
+        """Return the deliveries of these alerts, oldest first."""
+
+        def read_all(connection: Connection) -> list[Remark]:
+            return [
+                Remark(row.alert, row.kind, row.at_ns, row.author, row.text, row.position)
+                for chunk in _chunks(alert_ids)
+                for row in connection.execute(
+                    select(remarks)
+                    .where(remarks.c.alert.in_(chunk), remarks.c.kind == "delivery")
+                    .order_by(remarks.c.position)
+                )
+            ]
+
+        return await self._database.read(read_all)
+
     async def mark(self, name: str) -> int | None:
         """Return an instant that was noted under a name."""
         query = select(marks.c.at_ns).where(marks.c.name == name)
