@@ -32,7 +32,8 @@ def storm(count: int, status: str) -> dict[str, Any]:
             "status": status,
             "labels": {
                 "alertname": "Errors", "feature": f"feature-{number % FEATURES}", "environment": "production",
-                "rule_id": f"rule-{number}", "metric": "error_rate", "severity": "high", "featurewatch_route": "ops@60m",
+                "rule_id": f"rule-{number}", "metric": "error_rate", "severity": "high",
+                "featurewatch_route": "ops@60m",
             },
             "annotations": {"title": "Errors Alert", "message": "error_rate is 30", "value": "30", "threshold": "20"},
             "startsAt": "2026-01-31T12:00:00Z",
@@ -55,7 +56,7 @@ async def measured(count: int, clients: int) -> dict[str, float]:
         config = uvicorn.Config(app, log_config=None, lifespan="on", ws_max_size=2**24)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
         url = f"127.0.0.1:{port}/api/v1"
         heard = [Counter[str]() for _ in range(clients)]
