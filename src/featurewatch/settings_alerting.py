@@ -10,7 +10,13 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 __all__ = ["DURATIONS", "LISTS", "Alerting"]
 
-DURATIONS: Final = ("alertmanager_timeout", "mimir_timeout", "alert_poll_interval", "alert_retention")
+DURATIONS: Final = (
+    "alertmanager_timeout",
+    "mimir_timeout",
+    "alert_poll_interval",
+    "alert_retention",
+    "evaluation_interval",
+)
 LISTS: Final = ("prometheus_ruler_urls", "alertmanager_urls")
 
 
@@ -45,6 +51,10 @@ class Alerting(BaseModel):
     alert_poll_interval: float = Field(
         10.0, ge=1, le=300, description="How often Alertmanager is asked what fires, besides its webhooks."
     )
+    evaluation_interval: float = Field(
+        15.0, ge=1, le=300, description="How often the bridge evaluates the rules that no other system is given."
+    )
+    console_url: str = Field("", description="The console's address as people reach it, for links in notifications.")
     alert_retention: float = Field(
         400 * 86_400.0, ge=86_400, description="How long alerts that ended and maintenance windows are kept."
     )
@@ -85,7 +95,7 @@ class Alerting(BaseModel):
     mimir_tls_verify: bool = Field(True, description="0: Mimir's certificate is not checked.")
     mimir_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Mimir may take.")
 
-    @field_validator("webhook_url", "mimir_url")
+    @field_validator("webhook_url", "mimir_url", "console_url")
     @classmethod
     def _url(cls, value: str) -> str:
         return _http(value)

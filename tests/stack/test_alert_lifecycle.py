@@ -15,7 +15,7 @@ import pytest
 from alertmanager import Alertmanager, Sink
 from featurewatch.alert_model import Alert, AlertRule
 from featurewatch.alerts.actions import Actions
-from featurewatch.alerts.alertmanager_api import AlertmanagerApi
+from featurewatch.alerts.alertmanager_client import AlertmanagerClient
 from featurewatch.alerts.backfill import Backfill
 from featurewatch.alerts.history import History
 from featurewatch.alerts.signals import read_listed, read_webhook
@@ -132,7 +132,7 @@ async def stack(own_alertmanager: Alertmanager, sink: Sink, tmp_path: Path, anyi
         history = History(
             Alerts(state, clock=time.time_ns), figures, find, lambda _: None, clock=time.time_ns, settled=settled
         )  # type: ignore[arg-type]  # measure is all that it asks of a metric store
-        api = AlertmanagerApi([Upstream(Target("Alertmanager", "FEATUREWATCH_ALERTMANAGER", own_alertmanager.url))])
+        api = AlertmanagerClient([Upstream(Target("Alertmanager", "FEATUREWATCH_ALERTMANAGER", own_alertmanager.url))])
         opened.push_async_callback(api.close)
         asked = Upstream(Target("Prometheus", "FEATUREWATCH_PROMETHEUS", own_prometheus.url))
         opened.push_async_callback(asked.close)

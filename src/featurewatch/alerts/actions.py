@@ -12,7 +12,7 @@ from ..errors import Conflict, FeaturewatchError, NotFound
 from ..stores.state_alerts import Alerts, Written
 from ..times import NS
 from . import silencing
-from .alertmanager_api import AlertmanagerApi
+from .alertmanager_client import AlertmanagerClient
 from .episodes import close
 from .history import History
 
@@ -26,7 +26,7 @@ class Actions:
     Unavailable or UpstreamError where Alertmanager did not take it; nothing is then recorded.
     """
 
-    def __init__(self, history: History, api: AlertmanagerApi | None, *, clock: Callable[[], int]) -> None:
+    def __init__(self, history: History, api: AlertmanagerClient | None, *, clock: Callable[[], int]) -> None:
         self._history = history
         self._alerts: Alerts = history.alerts
         self._api = api

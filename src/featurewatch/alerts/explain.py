@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..alert_model import AlertRule
 from ..episode_model import Episode, Maintenance, Remark
 from ..times import NS, format_instant
-from .alertmanager_api import Seen, Silence
+from .alertmanager_client import Seen, Silence
 from .routes import ROUTE_LABEL, read_route
 
 __all__ = ["Evidence", "explain"]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..episode_model import Episode
 from ..times import NS, format_instant
-from .alertmanager_api import AlertmanagerApi
+from .alertmanager_client import AlertmanagerClient
 from .history import History
 from .notifier import Notifier
 from .signals import Signal
@@ -23,7 +23,7 @@ LIVES_S: Final = 4 * RESEND_S
 class ToAlertmanager:
     """Sends what changed at once, and all that fires each minute; webhooks and polls tell the history of it."""
 
-    def __init__(self, api: AlertmanagerApi, *, clock: Callable[[], int], link: str = "") -> None:
+    def __init__(self, api: AlertmanagerClient, *, clock: Callable[[], int], link: str = "") -> None:
         self._api = api
         self._clock = clock
         self._link = link

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..episode_model import Episode, Hold, Maintenance
 from ..times import NS
-from .alertmanager_api import AlertmanagerApi, Matcher
+from .alertmanager_client import AlertmanagerClient, Matcher
 
 __all__ = ["HOLD_S", "REFRESH_S", "alert_of", "expire", "matchers", "put", "put_maintenance"]
 
@@ -30,7 +30,7 @@ def matchers(episode: Episode) -> tuple[Matcher, ...]:
     return (("alertname", names.pop()), *place) if len(names) == 1 else place
 
 
-async def put(api: AlertmanagerApi, episode: Episode, hold: Hold, now_ns: int) -> Hold:
+async def put(api: AlertmanagerClient, episode: Episode, hold: Hold, now_ns: int) -> Hold:
     """Make or extend the silence of an episode and return it as it is then.
 
     Raises:
@@ -46,7 +46,7 @@ async def put(api: AlertmanagerApi, episode: Episode, hold: Hold, now_ns: int) -
     return Hold(silence, ends_ns, hold.until_ns, hold.by, hold.comment)
 
 
-async def put_maintenance(api: AlertmanagerApi, window: Maintenance) -> str:
+async def put_maintenance(api: AlertmanagerClient, window: Maintenance) -> str:
     """Make the silence of a maintenance window and return its id; raises as `put`."""
     place: tuple[Matcher, ...] = (("feature", window.feature),)
     if window.environment is not None:
@@ -56,7 +56,7 @@ async def put_maintenance(api: AlertmanagerApi, window: Maintenance) -> str:
     )
 
 
-async def expire(api: AlertmanagerApi, hold: Hold | None) -> None:
+async def expire(api: AlertmanagerClient, hold: Hold | None) -> None:
     """End a silence, where there is one; raises as `put`."""
     if hold is not None and hold.silence:
         await api.expire(hold.silence)

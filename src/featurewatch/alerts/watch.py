@@ -16,7 +16,7 @@ from ..stores.state_alerts import Written
 from ..times import NS
 from . import silencing
 from .actions import Actions
-from .alertmanager_api import AlertmanagerApi, Listed
+from .alertmanager_client import AlertmanagerClient, Listed
 from .backfill import Backfill
 from .history import History
 
@@ -55,7 +55,7 @@ class Watch:
 
     def __init__(
         self,
-        api: AlertmanagerApi,
+        api: AlertmanagerClient,
         history: History,
         actions: Actions,
         backfill: Backfill | None,

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from ..alerts.book import RuleBook
 from ..errors import FeaturewatchError
 from ..exporter.prices import estimate
 from ..exporter.prometheus import render
@@ -43,6 +44,7 @@ from .routes import (
     operations,
     receivers,
     recorded,
+    rules,
     sessions,
     streams,
     webhooks,
@@ -53,7 +55,7 @@ __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
 PREFIXED: Final = (
-    features, figures, export, logs, recorded, sessions, streams, alerts, maintenance, webhooks,
+    features, figures, export, logs, recorded, rules, alerts, maintenance, webhooks, sessions, streams,
 )  # fmt: skip
 PLAIN: Final = (operations, receivers)
 
@@ -130,8 +132,7 @@ async def _start(
         clock=clock,
         default_environment=settings.environment,
     )
-    alerting = await start_alerting(running, settings, stores, snapshots, clock=clock)
-    snapshots.show_alerts(alerting.history.open_alerts)
+    book = RuleBook(stores.rules, stores.state, channels=stores.channels.channels, clock=clock)
     hub = Hub(
         stores.logs,
         stores.state,
@@ -149,6 +150,7 @@ async def _start(
     running.callback(recent.close)
     recorder = Recorder(stores.metrics, _price, clock=clock)
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
+    alerting = await start_alerting(running, settings, stores, snapshots, book, clock=clock)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show(lambda: render(recorder.snapshots(), {}))
@@ -158,6 +160,7 @@ async def _start(
         stores=stores,
         authenticator=authenticator,
         catalog=catalog,
+        rules=book,
         hub=hub,
         snapshots=snapshots,
         intake=Intake(stores, catalog, recorder, snapshots, recent, meters),

@@ -9,22 +9,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
+from .alert_base import AuditLog, RuleStore
 from .base import LogStore, MetricStore
 
 if TYPE_CHECKING:
     from ..settings import Settings
     from .state import State
+    from .state_alerts import Alerts
+    from .state_channels import ChannelStore
+    from .state_maintenance import Windows
 
 __all__ = ["Stores", "open_stores"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The three stores of a bridge, opened together and closed together."""
+    """The stores of a bridge, opened together and closed together."""
 
     logs: LogStore
     metrics: MetricStore
     state: State
+    rules: RuleStore
+    channels: ChannelStore
+    audit: AuditLog
+    alerts: Alerts
+    windows: Windows
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
 
     async def close(self) -> None:
@@ -54,6 +63,11 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
     from .embedded_metrics import EmbeddedMetrics
     from .lock import DirectoryLock
     from .state import State
+    from .state_alerts import Alerts
+    from .state_audit import Audit
+    from .state_channels import ChannelStore
+    from .state_maintenance import Windows
+    from .state_rules import Rules
 
     folder = settings.data_dir
     async with AsyncExitStack() as opened:
@@ -78,4 +92,14 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             clock=clock,
         )
         opened.push_async_callback(logs.close)
-        return Stores(logs, metrics, state, opened.pop_all())
+        return Stores(
+            logs,
+            metrics,
+            state,
+            Rules(state.database),
+            ChannelStore(state.database),
+            Audit(state.database, clock=clock),
+            Alerts(state, clock=clock),
+            Windows(state.database),
+            opened.pop_all(),
+        )

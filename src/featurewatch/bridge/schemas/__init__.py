@@ -43,12 +43,15 @@ from .figures import (
 )
 from .logs import LogAroundShape, LogIn, LogPageShape, LogShape, LogsKept
 from .recorded import CallIn, CallsKept, EventList, EventShape, TestResultIn, TestResultList, TestResultsKept
+from .rules import AlertRuleIn, AlertRuleShape, DeedList, DeploymentShape, PreviewShape, RuleAnswer, RuleList
 
 __all__ = [
     "ActionIn",
     "AlertBrief",
     "AlertDetailShape",
     "AlertListShape",
+    "AlertRuleIn",
+    "AlertRuleShape",
     "AlertShape",
     "BulkFailure",
     "BulkIn",
@@ -59,6 +62,8 @@ __all__ = [
     "CostsShape",
     "CurrentListShape",
     "CurrentShape",
+    "DeedList",
+    "DeploymentShape",
     "Detail",
     "Error",
     "EventList",
@@ -83,8 +88,11 @@ __all__ = [
     "MetricsShape",
     "ModelCostShape",
     "PerformanceShape",
+    "PreviewShape",
     "ReadyShape",
     "RemarkShape",
+    "RuleAnswer",
+    "RuleList",
     "Schema",
     "SessionShape",
     "SloEdit",

@@ -15,7 +15,7 @@ from ..stores.upstream import Upstream
 from ..times import NS, format_instant, parse_instant
 from .signals import Signal, read_listed
 
-__all__ = ["AlertmanagerApi", "Listed", "Matcher", "Seen", "Silence"]
+__all__ = ["AlertmanagerClient", "Listed", "Matcher", "Seen", "Silence"]
 
 Matcher = tuple[str, str]
 """A label and the value that it equals."""
@@ -55,7 +55,7 @@ class Silence:
     comment: str
 
 
-class AlertmanagerApi:
+class AlertmanagerClient:
     """Asks the first Alertmanager that answers; in a cluster each knows the silences of all.
 
     Every method raises Unavailable where none answers, UpstreamError where one answers wrongly.
