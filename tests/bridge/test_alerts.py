@@ -281,3 +281,13 @@ async def test_a_window_for_no_feature(client: httpx.AsyncClient) -> None:
     start = format_instant(10**18)
     answer = await client.post(f"{API}/features/nothing/maintenance", json={"start_time": start, "duration_minutes": 1})
     assert answer.status_code == 404
+
+
+async def test_alerting_counts_itself(client: httpx.AsyncClient) -> None:
+    await told(client, alert(), {**alert(), "labels": {"alertname": "DiskFull"}})
+    text = (await client.get("/metrics")).text
+    assert 'featurewatch_alerts{status="active"} 1.0' in text
+    assert 'featurewatch_alert_signals_total{source="webhook"} 1.0' in text
+    assert "featurewatch_alert_signals_ignored_total 1.0" in text
+    assert "featurewatch_evaluator_rounds_total" in text
+    assert "featurewatch_notifications_dropped_total 0.0" in text

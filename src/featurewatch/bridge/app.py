@@ -23,6 +23,7 @@ from ..stores import Stores, open_stores
 from ..streams.hub import Hub
 from ..streams.metric_poll import MetricPoll
 from . import errors, openapi
+from .alert_readings import alert_readings
 from .alerting import start as start_alerting
 from .auth import Authenticator
 from .catalog import Catalog
@@ -153,6 +154,7 @@ async def _start(
     alerting = await start_alerting(running, settings, stores, snapshots, book, clock=clock)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
+    meters.show_from_loop(lambda: families(alert_readings(alerting)))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,

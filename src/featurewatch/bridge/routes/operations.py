@@ -34,9 +34,14 @@ async def ready(call: Call) -> Response:
     stores = call.bridge.stores
     names = ("logs", "metrics", "state")
     states = await asyncio.gather(*map(_state, (stores.logs, stores.metrics, stores.state)))
-    checks = {
+    checks: dict[str, dict[str, Any]] = {
         name: {"ok": not said, **({"error": said} if said else {})} for name, said in zip(names, states, strict=True)
     }
+    api = call.bridge.alerting.api
+    if api is not None:
+        said = await _state(api)
+        # Told and not required: figures, lines and alerts are served without it.
+        checks["alertmanager"] = {"ok": not said, "required": False, **({"error": said} if said else {})}
     good = not any(states)
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
