@@ -112,9 +112,9 @@ receivers: [{name: a}, {name: b}]
 
 
 SCALARS = st.sampled_from(
-    ["yes", "'yes'", "0123", "1e3", "17:00", "09:00", "~", "'~'", "2020-01-01", '"a\\tb"', "a: b" and "'a: b'", "{{ x }}" and "'{{ x }}'",
-     "!!str 5", "é", "|-\n        two\n        lines", "1_000", ".5", "null"]
-)  # fmt: skip
+    ["yes", "'yes'", "0123", "1e3", "17:00", "09:00", "~", "'~'", "2020-01-01", '"a\\tb"', "'a: b'", "'{{ x }}'"]
+    + ["!!str 5", "é", "|-\n        two\n        lines", "1_000", ".5", "null"]
+)
 
 
 @given(st.lists(SCALARS, min_size=1, max_size=4), st.booleans())
@@ -151,15 +151,10 @@ def test_the_bridge_hears_of_everything_first_and_goes_on() -> None:
 
 
 def test_nothing_shows_a_secret_by_mistake() -> None:
-    came = rendered(
-        {"channels": {"s": {"kind": "slack", "secrets": {"webhook_url": "https://x/TOKEN"}}}, "routes": [[["s"], 5]]}
-    )
+    slack = {"kind": "slack", "secrets": {"webhook_url": "https://x/TOKEN"}}
+    came = rendered({"channels": {"s": slack}, "routes": [[["s"], 5]]})
     assert "TOKEN" not in came.text
-    inline = Secrets("/s", {"s.webhook_url": "https://x/TOKEN"})
-    assert "TOKEN" not in repr(came)
-    assert inline.option(
-        Channel("s", "slack", {}, {"webhook_url": "s.webhook_url"}), "webhook_url", "api_url", file=False
-    )
+    assert "TOKEN" not in repr(Secrets("/s", {"s.webhook_url": "TOKEN"})) + repr(Bridge("http://b", token="TOKEN"))
 
 
 @pytest.mark.parametrize(

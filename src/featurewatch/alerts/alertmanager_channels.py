@@ -6,7 +6,7 @@ https://prometheus.io/docs/alerting/latest/configuration/#receiver-integration-s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -79,7 +79,7 @@ class Secrets:
     """
 
     folder: str
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
 
     def option(self, channel: Channel, setting: str, name: str, *, file: bool) -> dict[str, str]:
         """Write a secret as an option: `name`_file where `file`, else itself."""
