@@ -112,9 +112,11 @@ receivers: [{name: a}, {name: b}]
 
 
 SCALARS = st.sampled_from(
-    ["yes", "'yes'", "0123", "1e3", "17:00", "09:00", "~", "'~'", "2020-01-01", '"a\\tb"', "'a: b'", "'{{ x }}'"]
-    + ["!!str 5", "é", "|-\n        two\n        lines", "1_000", ".5", "null"]
-)
+    [
+        "yes", "'yes'", "0123", "1e3", "17:00", "09:00", "~", "'~'", "2020-01-01", '"a\\tb"', "'a: b'", "'{{ x }}'",
+        "!!str 5", "é", "|-\n        two\n        lines", "1_000", ".5", "null",
+    ]
+)  # fmt: skip
 
 
 @given(st.lists(SCALARS, min_size=1, max_size=4), st.booleans())

@@ -40,12 +40,14 @@ class Bridge:
 
     Attributes:
         url: of the webhook.
-        token_file: the file with the bearer token, as Alertmanager sees it; `token` where it can read no file.
+        token_file: the file with the bearer token, as Alertmanager sees it; "": the token itself is shown to it.
+        published: the name of that file where it is published with the secrets of channels, "" where it is not.
     """
 
     url: str
     token_file: str = ""
     token: str = field(default="", repr=False)
+    published: str = ""
 
     def webhook(self, path: str = "") -> dict[str, Any]:
         """Write a webhook_config that leads to the bridge, past every proxy."""
@@ -110,6 +112,8 @@ def render(
     listed += [_receiver(name, entries) for name, entries in sorted(receivers.items())]
     text = base.add(routes=[*ours, *branches], receivers=listed, inhibit_rules=_inhibitions(), header=HEADER)
     used = {file for name in integrations for file in told[name].secrets.values() if file in text}
+    if bridge is not None and bridge.published:
+        used.add(bridge.published)
     bridged = frozenset(name for name, integration in integrations.items() if integration.bridged)
     return Rendered(text, frozenset(used), bridged, unfit)
 

@@ -7,17 +7,16 @@ somebody else changed is put right.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from ..alert_model import DeploymentState
 from ..errors import FeaturewatchError
 from .deployments import Deployments
+from .rounds import RETRY_S, Rounds
 from .routes import Route
 from .rulers import Report, RuleGroup, RuleSource, RuleTarget, SeenGroup
 
@@ -27,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 15.0
 SYNC_S: Final = 300.0
-_RETRY_S: Final = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 _WATCH_S: Final = (1.0, 1.0, 2.0, 3.0, 5.0)
 _WATCH_LATER_S: Final = 15.0
 
@@ -76,8 +74,9 @@ class Publisher:
         self._interval_s = interval_s
         self._sync_s = sync_s
         self._now = monotonic
-        self._nudged = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(
+            {"publish": self.publish, "watch": self.watch, "sync": self.sync}, self._failed, monotonic=monotonic
+        )
         self._versions: dict[str, str] = {}
         self._wanted: dict[str, RuleGroup] = {}
         self._worked: dict[str, RuleGroup] = {}
@@ -91,7 +90,6 @@ class Publisher:
         self._looks = 0
         self._tries = 0
         self._last = -1e9
-        self._due: dict[str, float] = {}
 
     async def start(self) -> None:
         """Take possession of the target, and publish in the background.
@@ -100,44 +98,19 @@ class Publisher:
             StoreLocked: another bridge has it. Unavailable: it cannot be used.
         """
         await self._target.open()
-        self._due = {"publish": self._now(), "sync": self._now() + self._sync_s}
-        self._task = asyncio.create_task(self._run())
+        self._rounds.due("publish")
+        self._rounds.due("sync", self._sync_s)
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Stop and let go of the target. Harmless when repeated."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._rounds.stop()
         await self._deployments.close()
         await self._target.close()
 
     def nudge(self) -> None:
         """Say that rules changed."""
-        self._due["publish"] = min(
-            self._due.get("publish", float("inf")), max(self._now(), self._last + self._interval_s)
-        )
-        self._nudged.set()
-
-    async def _run(self) -> None:
-        while True:
-            self._nudged.clear()
-            pause = min(self._due.values(), default=self._sync_s) - self._now()
-            if pause > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._nudged.wait()
-                continue
-            task = min(self._due, key=lambda name: self._due[name])
-            del self._due[task]
-            try:
-                await {"publish": self.publish, "watch": self.watch, "sync": self.sync}[task]()
-            except FeaturewatchError as error:
-                self._failed(error.message)
-            except Exception:
-                _log.exception("publishing rules to %s failed", self._target.name)
-                self._failed("the bridge made a mistake; its log says which")
+        self._rounds.due("publish", max(0.0, self._last + self._interval_s - self._now()))
 
     async def publish(self, also: Collection[str] = ()) -> None:
         """Publish what changed, and `also` these rules."""
@@ -220,7 +193,7 @@ class Publisher:
         self.problem, self._tries = "", 0
         if self._watched:
             self._looks = 0
-            self._due["watch"] = self._now() + _WATCH_S[0]
+            self._rounds.due("watch", _WATCH_S[0])
 
     async def watch(self) -> None:
         """Look whether rules that were loaded are evaluated, and without an error."""
@@ -248,8 +221,7 @@ class Publisher:
             self._deployments.tell(self._revisions(broken), "loaded", broken)
         self._looks += 1
         if self._watched:
-            later = _WATCH_S[self._looks] if self._looks < len(_WATCH_S) else _WATCH_LATER_S
-            self._due["watch"] = self._now() + later
+            self._rounds.due("watch", _WATCH_S[self._looks] if self._looks < len(_WATCH_S) else _WATCH_LATER_S)
 
     async def _give_up(self, broken: Mapping[str, str]) -> None:
         """Put the last edition that worked in the place of rules that fail when they are evaluated."""
@@ -264,7 +236,7 @@ class Publisher:
 
     async def sync(self) -> None:
         """Look at everything, and put right what somebody else changed."""
-        self._due["sync"] = self._now() + self._sync_s
+        self._rounds.due("sync", self._sync_s)
         drift = await self._target.drifted()
         if drift:
             _log.warning("%s: %s; they are written anew", self._target.name, drift)
@@ -310,10 +282,10 @@ class Publisher:
             _log.warning("rules are not published as they should be: %s", message)
         self.problem = message
         self.stats.failures += 1
-        pause = _RETRY_S[min(self._tries, len(_RETRY_S) - 1)]
+        self._rounds.due("publish", RETRY_S[min(self._tries, len(RETRY_S) - 1)])
         self._tries += 1
-        self._due["publish"] = min(self._due.get("publish", float("inf")), self._now() + pause)
-        self._due.setdefault("sync", self._now() + self._sync_s)
+        if self._watched:
+            self._rounds.due("watch", _WATCH_LATER_S)
 
 
 def _health(shown: Sequence[SeenGroup | None]) -> tuple[str, str, int]:
