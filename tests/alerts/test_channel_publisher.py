@@ -86,6 +86,7 @@ async def test_an_alert_reaches_its_channel_and_the_bridge(
     tmp_path: Path, own_alertmanager: Alertmanager, sink: Sink
 ) -> None:
     own_alertmanager.start()
+    chats = Route(("teams", "tg"), 60)
     async with publishing(tmp_path, own_alertmanager, bridge=Bridge(f"{sink.url}/bridge", token="TOKEN")) as (
         publisher,
         source,
