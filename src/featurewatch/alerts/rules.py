@@ -35,6 +35,7 @@ from .texts import plain
 __all__ = ["LONGEST_MINUTES", "nearest", "read_channels", "read_rule"]
 
 LONGEST_MINUTES: Final = 7200
+_ORIGINS: Final = ("api", "file", "import")
 _LONGEST_NAME: Final = 200
 _MOST_CHANNELS: Final = 20
 _LARGEST: Final = 1e15
@@ -140,13 +141,14 @@ class _Reader:
             environment=self._environment(),
             kind=cast(Any, kind),
             logs=self._logs() if kind == "logs" else None,
+            origin=self._choice("origin", _ORIGINS, base.origin if base else "api"),
         )
         if not self._problems:
             self._check(changed)
         if base is None:
             return changed
         return replace(
-            changed, origin=base.origin, revision=base.revision, created_ns=base.created_ns,
+            changed, revision=base.revision, created_ns=base.created_ns,
             created_by=base.created_by, updated_ns=base.updated_ns, updated_by=base.updated_by,
             deployment=base.deployment,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from ..alerts.book import RuleBook
 from ..errors import FeaturewatchError
 from ..exporter.prices import estimate
 from ..exporter.prometheus import render
@@ -31,13 +32,13 @@ from .meters import MeterRequests, Meters, families
 from .readings import readings
 from .recent import Recent
 from .recorder import Recorder
-from .routes import console, export, features, figures, logs, operations, receivers, recorded, sessions, streams
+from .routes import console, export, features, figures, logs, operations, receivers, recorded, rules, sessions, streams
 from .security import Gate, SecurityHeaders
 
 __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
-PREFIXED: Final = (features, figures, export, logs, recorded, sessions, streams)
+PREFIXED: Final = (features, figures, export, logs, recorded, rules, sessions, streams)
 PLAIN: Final = (operations, receivers)
 
 EXPOSED: Final = ("ETag", "Retry-After", "Content-Disposition", "X-Featurewatch-Environment")
@@ -130,6 +131,7 @@ async def _start(
     running.callback(recent.close)
     recorder = Recorder(stores.metrics, _price, clock=clock)
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
+    book = RuleBook(stores.rules, stores.state, channels=stores.channels.channels, clock=clock)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show(lambda: render(recorder.snapshots(), {}))
@@ -139,6 +141,7 @@ async def _start(
         stores=stores,
         authenticator=authenticator,
         catalog=catalog,
+        rules=book,
         hub=hub,
         snapshots=snapshots,
         intake=Intake(stores, catalog, recorder, snapshots, recent, meters),

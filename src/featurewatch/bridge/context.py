@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from starlette.requests import Request
 
 from ..access import Action, Principal
+from ..alerts.book import RuleBook
 from ..errors import Forbidden, Unauthenticated
 from ..settings import Settings
 from ..snapshots import Snapshots
@@ -36,6 +37,7 @@ class Bridge:
     stores: Stores
     authenticator: Authenticator
     catalog: Catalog
+    rules: RuleBook
     hub: Hub
     snapshots: Snapshots
     intake: Intake

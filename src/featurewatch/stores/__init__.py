@@ -9,21 +9,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
+from .alert_base import AuditLog, RuleStore
 from .base import LogStore, MetricStore, StateStore
 
 if TYPE_CHECKING:
     from ..settings import Settings
+    from .state_channels import ChannelStore
 
 __all__ = ["Stores", "open_stores"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The three stores of a bridge, opened together and closed together."""
+    """The stores of a bridge, opened together and closed together."""
 
     logs: LogStore
     metrics: MetricStore
     state: StateStore
+    rules: RuleStore
+    channels: ChannelStore
+    audit: AuditLog
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
 
     async def close(self) -> None:
@@ -53,6 +58,9 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
     from .embedded_metrics import EmbeddedMetrics
     from .lock import DirectoryLock
     from .state import State
+    from .state_audit import Audit
+    from .state_channels import ChannelStore
+    from .state_rules import Rules
 
     folder = settings.data_dir
     async with AsyncExitStack() as opened:
@@ -77,4 +85,12 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             clock=clock,
         )
         opened.push_async_callback(logs.close)
-        return Stores(logs, metrics, state, opened.pop_all())
+        return Stores(
+            logs,
+            metrics,
+            state,
+            Rules(state.database),
+            ChannelStore(state.database),
+            Audit(state.database, clock=clock),
+            opened.pop_all(),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,7 @@ class AuditLog(Protocol):
     async def page(
         self,
         *,
+        sees: Callable[[str], bool] | None = None,
         features: Collection[str] | None = None,
         actor: str = "",
         action: str = "",
@@ -84,7 +85,8 @@ class AuditLog(Protocol):
         """Return deeds, newest first.
 
         Args:
-            features: only deeds of these; None: of all, those of no feature included.
+            sees: whether a deed of this feature is to be told; None: of all, those of no feature included.
+            features: only deeds of these; None: of all.
             action: `rule.create`, or `rule` for all that begins so.
             start_ns, end_ns: inclusive, exclusive.
         """

@@ -15,7 +15,7 @@ from ..errors import TooMany, Unavailable
 from ..model import FeatureKey, LogEntry, StoredLog
 from ..times import NS
 from . import log_queries
-from .base import LogListener, LogPage, LogQuery
+from .base import LogFilter, LogListener, LogPage, LogQuery
 from .group_commit import GroupWriter
 from .log_cursor import Cursor
 from .log_ledger import Added, LogLedger, weigh
@@ -123,6 +123,13 @@ class EmbeddedLogs:
             if len(chunk) < _EXPORT_CHUNK:
                 return
             cursor = Cursor(chunk[-1].entry.timestamp_ns, chunk[-1].position)
+
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        return await self._readers.run(
+            lambda connection: log_queries.counts(connection, key, filter, start_ns, end_ns, step_s)
+        )
 
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         return await self._readers.run(lambda connection: log_queries.since(connection, position, keys, limit))

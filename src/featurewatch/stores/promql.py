@@ -40,7 +40,7 @@ _LATE: Final = frozenset({"model", "error_type"})
 """Labels whose values are not known in advance: their series are born with the first call, not at 0."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+_UNITS: Final = (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
 
 def quoted(value: str) -> str:
@@ -73,7 +73,7 @@ def selector(name: str, *matchers: Matchers) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as PromQL does, exact to a millisecond: 300 is `5m`, 90 is `90s`."""
+    """Write a duration as PromQL does, exact to a millisecond: 300 is `5m`, 90 is `90s`, a day `24h`."""
     ms = max(1, round(seconds * 1000))
     unit, size = next((unit, size) for unit, size in _UNITS if ms % size == 0)
     return f"{ms // size}{unit}"
@@ -100,7 +100,7 @@ def gain(
     matchers: Matchers = ALL,
     *,
     name: str = "",
-    targets: bool = False,
+    targets: Matchers | None = None,
     heard_s: float = 0,
 ) -> str:
     """Write what each series of a counter gained in the window, in whole steps of what the app counted.
@@ -112,7 +112,7 @@ def gain(
 
     Args:
         name: of the series, where it is not the family's own: `…_count`.
-        targets: ask `up` as well, which knows that a target was scraped before its series came.
+        targets: the matchers of `up`, which knows that a target was scraped before its series came; None: not asked.
         heard_s: a series without a sample in the window stands with 0 while it was heard so recently.
     """
     window = duration(window_s)
@@ -124,8 +124,8 @@ def gain(
         process = selector(families.REQUESTS.name, _without(matchers, *family.labels), {"outcome": "success"})
         born = f"{process} offset {window} or min_over_time({process}[{window}]) == 0"
         before.append(f"{last} * 0 and ignoring ({others}) ({born})")
-    if targets:
-        before.append(f"{last} * 0 and on (job, instance) (up offset {window} == 1)")
+    if targets is not None:
+        before.append(f"{last} * 0 and on (job, instance) ({selector('up', targets)} offset {window} == 1)")
     before.append(f"min_over_time({series}[{window}])")
     told = [
         f"({last} - ({' or '.join(before)}) >= 0 unless resets({series}[{window}]) > 0)",
@@ -186,7 +186,7 @@ class Raw:
     window_s: float
     matchers: Matchers
     threshold: float = 50.0
-    targets: bool = False
+    targets: Matchers | None = None
     heard_s: float = 0
 
     def gained(self, part: Gain) -> str:
@@ -234,7 +234,12 @@ def render(expression: Expression, source: Source) -> str:
 
 
 def expression(
-    metric: Metric | str, window_s: float, matchers: Matchers = ALL, *, threshold: float = 50.0, targets: bool = False
+    metric: Metric | str,
+    window_s: float,
+    matchers: Matchers = ALL,
+    *,
+    threshold: float = 50.0,
+    targets: Matchers | None = None,
 ) -> str:
     """Write a figure over the window that ends now: one series by feature and environment, in the table's unit.
 
@@ -242,7 +247,7 @@ def expression(
         metric: a row of `formulas.METRICS`, or its name.
         matchers: which series, such as `{"feature": "chat", "environment": "production"}`.
         threshold: percent of failed calls from which on a minute is down, for uptime.
-        targets: as of `gain`; it asks for all of `up`, so it is not for rules of which there are thousands.
+        targets: as of `gain`; where all of `up` is asked for, it is not for rules of which there are thousands.
 
     Raises:
         KeyError: there is no metric of this name.

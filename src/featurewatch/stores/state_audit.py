@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -69,6 +70,7 @@ class Audit:
     async def page(
         self,
         *,
+        sees: Callable[[str], bool] | None = None,
         features: Collection[str] | None = None,
         actor: str = "",
         action: str = "",
@@ -77,7 +79,7 @@ class Audit:
         limit: int = 100,
         cursor: str = "",
     ) -> AuditPage:
-        query = _newest_first(cursor).limit(limit + 1)
+        query = _newest_first(cursor)
         if features is not None:
             query = query.where(audit.c.feature.in_(sorted(features)))
         if actor:
@@ -88,9 +90,14 @@ class Audit:
             query = query.where(audit.c.at_ns >= bounded(start_ns))
         if end_ns is not None:
             query = query.where(audit.c.at_ns < bounded(end_ns))
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        deeds = tuple(map(_read, rows[:limit]))
-        return AuditPage(deeds, f"{deeds[-1].position:x}" if deeds and len(rows) > limit else None)
+
+        def read(connection: Connection) -> list[Deed]:
+            rows = connection.execution_options(yield_per=500).execute(query)
+            shown = (row for row in rows if sees is None or (row.feature and sees(row.feature)))
+            return list(map(_read, islice(shown, limit + 1)))
+
+        deeds = await self._database.read(read)
+        return AuditPage(tuple(deeds[:limit]), f"{deeds[limit - 1].position:x}" if len(deeds) > limit else None)
 
 
 def _newest_first(cursor: str) -> Select[Any]:

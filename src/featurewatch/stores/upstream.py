@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx
 
 from ..errors import SettingsError, TooMany, Unavailable, UpstreamError
+from .upstream_stats import UpstreamStats
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -140,6 +143,7 @@ class Upstream:
     def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         context = ssl_context(target)
         self.target = target
+        self.stats = UpstreamStats()
         self._http = httpx.AsyncClient(
             transport=transport,
             verify=True if context is None else context,
@@ -160,25 +164,40 @@ class Upstream:
         """Close the connections. Harmless when repeated."""
         await self._http.aclose()
 
-    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def request(self, method: str, path: str, *, at_most: int | None = None, **options: Any) -> httpx.Response:
         """Ask, and return the answer whatever its status.
 
         Args:
+            at_most: bytes; of a longer answer no more is read.
             options: as `httpx.AsyncClient.request`: params, data, content, json, headers, timeout.
 
         Raises:
             Unavailable: it cannot be reached, broke off, or did not answer in time.
+            UpstreamError: its answer is longer than `at_most`.
         """
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
+        patience = options.get("timeout", self.target.timeout_s)
+        began = time.perf_counter()
         with self._told():
-            return await self._http.request(method, f"{self.target.bare}{path}", headers=headers, **options)
+            try:
+                # httpx's own time-outs are for each part of the exchange: an answer that trickles would never end.
+                async with asyncio.timeout(patience if isinstance(patience, (int, float)) else None):
+                    url = f"{self.target.bare}{path}"
+                    async with self._http.stream(method, url, headers=headers, **options) as answer:
+                        whole = await self._read(answer, at_most)
+            except TimeoutError:
+                raise httpx.ReadTimeout("the whole answer took too long") from None
+        self.stats.answered(time.perf_counter() - began, whole.status_code)
+        return whole
 
     @asynccontextmanager
     async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
         """Ask, and read the answer in parts; raises as `request`, also while it is read."""
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
+        began = time.perf_counter()
         with self._told():
             async with self._http.stream(method, f"{self.target.bare}{path}", headers=headers, **options) as answer:
+                self.stats.answered(time.perf_counter() - began, answer.status_code)
                 yield answer
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -199,6 +218,7 @@ class Upstream:
         try:
             return json.loads(answer.content)
         except ValueError:
+            self.stats.failures["garbage"] += 1
             raise UpstreamError(
                 f"{self.target.shown} answered {answer.status_code} with something else than JSON: "
                 f"is {self.target.named_by} right?"
@@ -228,18 +248,39 @@ class Upstream:
         kind = Unavailable if status >= 500 else UpstreamError
         return kind(f"{self.target.shown} answered {status}{said}")
 
+    async def _read(self, answer: httpx.Response, at_most: int | None) -> httpx.Response:
+        """Read an answer to its end, at most so many bytes of it."""
+        if at_most is None:
+            await answer.aread()
+            return answer
+        parts, size = [], 0
+        async for part in answer.aiter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > at_most:
+                self.stats.failures["garbage"] += 1
+                raise UpstreamError(
+                    f"{self.target.shown} answered with more than {at_most / 1e6:g} MB, which is more than is read"
+                )
+        coding = ("content-encoding", "content-length", "transfer-encoding")
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name not in coding]
+        return httpx.Response(answer.status_code, headers=headers, content=b"".join(parts))
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException:
+            self.stats.failures["timeout"] += 1
             raise Unavailable(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
         except httpx.ConnectError as error:
+            self.stats.failures["unreachable"] += 1
             raise Unavailable(
                 f"{self.target.shown} cannot be reached ({_line(error)}): is it running, and is "
                 f"{self.target.named_by} right?"
             ) from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            self.stats.failures["broken"] += 1
             raise Unavailable(f"{self.target.shown} broke off ({_line(error)})") from None
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamError(f"{self.target.named_by} is no URL that can be asked") from None

@@ -28,14 +28,19 @@ from .figures import (
 )
 from .logs import LogAroundShape, LogIn, LogPageShape, LogShape, LogsKept
 from .recorded import CallIn, CallsKept, EventList, EventShape, TestResultIn, TestResultList, TestResultsKept
+from .rules import AlertRuleIn, AlertRuleShape, DeedList, DeploymentShape, PreviewShape, RuleAnswer, RuleList
 
 __all__ = [
     "AlertBrief",
+    "AlertRuleIn",
+    "AlertRuleShape",
     "CallIn",
     "CallsKept",
     "CostsShape",
     "CurrentListShape",
     "CurrentShape",
+    "DeedList",
+    "DeploymentShape",
     "Detail",
     "Error",
     "EventList",
@@ -56,7 +61,10 @@ __all__ = [
     "MetricsShape",
     "ModelCostShape",
     "PerformanceShape",
+    "PreviewShape",
     "ReadyShape",
+    "RuleAnswer",
+    "RuleList",
     "Schema",
     "SessionShape",
     "SloEdit",
