@@ -166,7 +166,7 @@ def make(folder: Path, *, options: Sequence[str] = (), **sections: Any) -> Prome
         options: further ones of the command line.
         sections: as of `config`.
     """
-    program, port = find_program("prometheus", "prometheus"), free_port()
+    program, port = _program("prometheus", "prometheus"), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [
         f"--config.file={folder / 'prometheus.yml'}",
@@ -185,7 +185,7 @@ def make(folder: Path, *, options: Sequence[str] = (), **sections: Any) -> Prome
 
 def make_victoriametrics(folder: Path, *, options: Sequence[str] = ()) -> Server:
     """Prepare a VictoriaMetrics in a folder; `start` it."""
-    program, port = find_program("victoria-metrics", "victoria-metrics"), free_port()
+    program, port = _program("victoria-metrics", "victoria-metrics"), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [
         f"-storageDataPath={folder / 'data'}",
@@ -213,7 +213,7 @@ def wait_for(read: Callable[[], T], *, within_s: float = 60, what: str = "it") -
     return found
 
 
-def find_program(command: str, package: str) -> str:
+def _program(command: str, package: str) -> str:
     found = shutil.which(command)
     if found is None:
         pytest.skip(f"no {command} to test against (Debian: apt-get install {package})")

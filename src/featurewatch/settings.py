@@ -100,6 +100,9 @@ class Settings(Alerting):
     loki_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Loki may take.")
     otlp_forward_url: str = Field("", description="Where OTLP metrics go when PROMETHEUS_URL is set.")
     grafana_url: str = Field("", description="Grafana, for links from the console.")
+    public_url: str = Field(
+        "", description="The bridge as people reach it, such as https://featurewatch.example.com, for links in alerts."
+    )
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
     allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites' UIs that may call the API.")
     allowed_hosts: tuple[str, ...] = Field(
@@ -142,7 +145,7 @@ class Settings(Alerting):
             raise ValueError("expected a path such as /api/v1")
         return trimmed
 
-    @field_validator("prometheus_url", "loki_url", "grafana_url", "otlp_forward_url")
+    @field_validator("prometheus_url", "loki_url", "grafana_url", "public_url", "otlp_forward_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):

@@ -46,13 +46,15 @@ async def target_on(
     promtool: str = "promtool",
     step: Callable[[str], None] = lambda name: None,
     transport: httpx.AsyncBaseTransport | None = None,
+    opened: bool = True,
 ) -> AsyncIterator[PrometheusFiles]:
     rulers = [
         Ruler(Upstream(Target("Prometheus", "FEATUREWATCH_PROMETHEUS", url, timeout_s=5), transport=transport))
         for url in urls
     ]
     target = PrometheusFiles(folder / "rules.d", rulers, RuleCheck(Tool(promtool, "PROMTOOL")), step=step)
-    await target.open()
+    if opened:
+        await target.open()
     try:
         yield target
     finally:

@@ -43,21 +43,23 @@ async def until(client: httpx.AsyncClient, holds: Callable[[list[dict[str, Any]]
 async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sink) -> None:
     async with bridge(tmp_path, evaluation_interval=1) as client:
         stores = client.app.state.bridge.stores  # type: ignore[attr-defined]
-        await stores.channels.save(Channel("ops", "webhook", {"url": sink.url}), Deed("test", "channel", "", "ops", 0))
+        await stores.channels.save(
+            Channel("ops", "webhook", {"url": f"{sink.url}/hook"}), Deed("test", "channel", "", "ops", 0)
+        )
         await calls(client, 10, 10)
         made = await client.post(f"{API}/features/chat/alerts/rules", json=RULE)
         assert made.status_code in (200, 201), made.text
         fired = (await until(client, bool))[0]
         assert fired["message"] == "error_rate is 50, which is greater than threshold of 20"
         assert fired["metadata"]["metrics_snapshot"]["error_rate"] == 50
-        await asyncio.to_thread(sink.wait_for, 1)
-        assert sink.received[0]["groupLabels"] == {"feature": "chat", "environment": "development"}
+        await asyncio.to_thread(sink.wait_told, 1)
+        assert sink.at("/hook")[0]["body"]["groupLabels"] == {"feature": "chat", "environment": "development"}
         taken = await client.post(f"{API}/alerts/{fired['id']}/acknowledge", json={})
         assert taken.json()["status"] == "acknowledged"
         await calls(client, 200, 0)
         ended = (await until(client, lambda alerts: alerts[0]["status"] == "resolved"))[0]
         assert ended["resolve_reason"] == "recovered"
-        assert await asyncio.to_thread(sink.wait_for, 2) == ["firing", "resolved"]
+        assert await asyncio.to_thread(sink.wait_told, 2) == ["firing", "resolved"]
         why = (await client.get(f"{API}/alerts/{fired['id']}/explain")).json()
         assert [one["status"] for one in why["deliveries"]] == ["firing", "resolved"]
         assert why["rule"]["channels"] == ["ops"]
@@ -66,11 +68,13 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
 async def test_a_restart_goes_on_with_what_fires(tmp_path: Path, sink: Sink) -> None:
     async with bridge(tmp_path, evaluation_interval=1) as client:
         stores = client.app.state.bridge.stores  # type: ignore[attr-defined]
-        await stores.channels.save(Channel("ops", "webhook", {"url": sink.url}), Deed("test", "channel", "", "ops", 0))
+        await stores.channels.save(
+            Channel("ops", "webhook", {"url": f"{sink.url}/hook"}), Deed("test", "channel", "", "ops", 0)
+        )
         await calls(client, 0, 20)
         await client.post(f"{API}/features/chat/alerts/rules", json=RULE)
         await until(client, bool)
-        await asyncio.to_thread(sink.wait_for, 1)
+        await asyncio.to_thread(sink.wait_told, 1)
         id_ = (await client.get(f"{API}/alerts")).json()["alerts"][0]["id"]
         # What was sent is noted a moment later than it is received.
         deadline = time.monotonic() + 30

@@ -85,7 +85,7 @@ class Stack:
             await asyncio.sleep(0.3)
 
     async def told(self, count: int) -> list[str]:
-        return await asyncio.to_thread(self.sink.wait_for, count)
+        return await asyncio.to_thread(self.sink.wait_told, count)
 
 
 def rule_file() -> str:
@@ -105,8 +105,8 @@ async def stack(own_alertmanager: Alertmanager, sink: Sink, tmp_path: Path, anyi
         "receiver": "people", "group_by": ["feature", "environment"], "group_wait": "0s", "group_interval": "1s",
         "repeat_interval": "1h",
     }  # fmt: skip
-    people = {"name": "people", "webhook_configs": [{"url": sink.url, "send_resolved": True}]}
-    own_alertmanager.configure({"route": route, "receivers": [people]})
+    people = {"name": "people", "webhook_configs": [{"url": f"{sink.url}/hook", "send_resolved": True}]}
+    own_alertmanager.config.write_text(json.dumps({"route": route, "receivers": [people]}))
     own_alertmanager.start()
     # Prometheus knows no Alertmanager in its first seconds: what fires then is told again after this.
     own_prometheus = make(
@@ -241,7 +241,7 @@ async def test_without_alertmanager_nothing_is_recorded_and_it_goes_on_afterward
 async def test_a_webhook_as_alertmanager_sends_it_is_read(stack: Stack) -> None:
     stack.set(50)
     await stack.told(1)
-    body = stack.sink.received[0]
+    body = stack.sink.at("/hook")[0]["body"]
     delivery = read_webhook(body)
     assert (delivery.receiver, delivery.ignored) == ("people", 0)
     assert await stack.history.receive(delivery) == 1

@@ -199,6 +199,15 @@ class FileSet:
                 self.roll_back()
             raise failure from None
 
+    def keep_aside(self, name: str, content: bytes) -> None:
+        """Write a file that is nobody's concern but people's, such as what was there before ours."""
+        with self._telling("written"):
+            spare = self._control / "spare"
+            spare.unlink(missing_ok=True)
+            self._write(spare, content)
+            os.replace(spare, self.root / name)
+            _sync(self.root)
+
     def commit(self, notes: Mapping[str, Any] | None = None) -> None:
         """Take what was swapped in for good, and remember `notes` with it."""
         self._step("commit")

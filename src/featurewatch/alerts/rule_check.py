@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from .halves import bisect
 from .rule_files import Group, Rule, dump
 from .rulers import RuleGroup
 from .tools import Tool
 
-__all__ = ["RuleCheck", "bisect", "misshapen", "read_groups"]
+__all__ = ["RuleCheck", "misshapen", "read_groups"]
 
 _NAMED: Final = re.compile(r'group "([^"]+)", rule \d+, (?:"(?:[^"\\]|\\.)*"|[^:]*): (.+)')
 _ARGUMENTS: Final = 1_000_000
@@ -26,25 +27,6 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _RULE_KEYS: Final = {"alert", "expr", "for", "keep_firing_for", "labels", "annotations"}
 _PAIRS: Final = {")": "(", "]": "[", "}": "{"}
-
-
-async def bisect(
-    groups: Sequence[RuleGroup], check: Callable[[Sequence[RuleGroup]], Awaitable[str]], reason: str
-) -> dict[str, str]:
-    """Find the groups that a check refuses, given that it refuses them together for `reason`.
-
-    Each step halves what is suspected, so one bad rule among 10,000 takes 14 of them. Groups that are refused only
-    together are all named.
-    """
-    if len(groups) == 1:
-        return {groups[0].id: reason}
-    middle = len(groups) // 2
-    found: dict[str, str] = {}
-    for half in (groups[:middle], groups[middle:]):
-        said = await check(half)
-        if said:
-            found |= await bisect(half, check, said)
-    return found or {group.id: reason for group in groups}
 
 
 class RuleCheck:
@@ -69,7 +51,7 @@ class RuleCheck:
         found = self._named(groups, reason)
         rest = [group for group in groups if group.id not in found]
         said = await self._groups(rest) if rest else ""
-        return found | (await bisect(rest, self._groups, said) if said else {})
+        return found | ({group.id: why for group, why in await bisect(rest, self._groups, said)} if said else {})
 
     async def _files(self, names: Sequence[str], folder: Path) -> str:
         said = []
