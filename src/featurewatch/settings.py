@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .confidential import redacted, weakness
 from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
+from .settings_alerting import DURATIONS as ALERTING_DURATIONS
+from .settings_alerting import LISTS as ALERTING_LISTS
+from .settings_alerting import Alerting
 from .times import parse_duration
 
 PREFIX = "FEATUREWATCH_"
@@ -42,6 +45,7 @@ SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
     "otlp_forward_timeout",
+    *ALERTING_DURATIONS,
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
@@ -94,7 +98,7 @@ def _environment(value: str) -> str:
     return value
 
 
-class Settings(BaseModel):
+class Settings(Alerting):
     """Every setting of the bridge. The environment variable is the name in capitals after FEATUREWATCH_.
 
     Durations are seconds or text such as 5s, 15m, 30d; lists are separated by commas.
@@ -163,6 +167,9 @@ class Settings(BaseModel):
     otlp_forward_tls_verify: bool = Field(True, description="0: the certificate of OTLP_FORWARD_URL is not checked.")
     otlp_forward_timeout: float = Field(10.0, gt=0, le=300, description="How long passing OTLP metrics on may take.")
     grafana_url: str = Field("", repr=False, description="Grafana, for links from the console.")
+    public_url: str = Field(
+        "", description="The bridge as people reach it, such as https://featurewatch.example.com, for links in alerts."
+    )
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
     jwt_secret: str = Field(
         "",
@@ -233,6 +240,7 @@ class Settings(BaseModel):
         "jwt_audience",
         "jwt_issuer",
         "prometheus_matchers",
+        *ALERTING_LISTS,
         mode="before",
     )(_split)
     _as_origins = field_validator("allowed_origins")(_origins)
@@ -255,12 +263,30 @@ class Settings(BaseModel):
             raise ValueError("expected a path such as /api/v1")
         return trimmed
 
-    @field_validator("prometheus_url", "loki_url", "grafana_url", "otlp_forward_url", "jwt_jwks_url")
+    @field_validator("prometheus_url", "loki_url", "grafana_url", "public_url", "otlp_forward_url", "jwt_jwks_url")
     @classmethod
-    def _url(cls, value: str) -> str:
+    def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("expected a URL that starts with http:// or https://")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _rules_have_a_reader(self) -> Settings:
+        if self.prometheus_rules_dir is not None and not (self.prometheus_ruler_urls or self.prometheus_url):
+            raise ValueError(
+                f"{PREFIX}PROMETHEUS_RULES_DIR is set without {PREFIX}PROMETHEUS_RULER_URLS or {PREFIX}PROMETHEUS_URL: "
+                "say who reads the folder, so that it is told to reload"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _alertmanager_knows_us(self) -> Settings:
+        if (self.alertmanager_config is not None or self.mimir_url) and not self.webhook_address:
+            raise ValueError(
+                f"{PREFIX}WEBHOOK_URL is missing: expected the address of this bridge as Alertmanager reaches it, such "
+                f"as http://bridge:{self.port or 8400}{self.api_prefix}/webhooks/alertmanager"
+            )
+        return self
 
     @model_validator(mode="after")
     def _closed(self) -> Settings:
@@ -302,9 +328,27 @@ class Settings(BaseModel):
         return bool(self.jwt_secret or self.jwt_secret_file or self.jwt_jwks_url)
 
     @property
+    def webhook_address(self) -> str:
+        """Where Alertmanager posts to: WEBHOOK_URL, else this machine where it runs here too, else ""."""
+        if self.webhook_url:
+            return self.webhook_url
+        here = self.alertmanager_urls and all(
+            _is_loopback(urlsplit(url).hostname or "") for url in self.alertmanager_urls
+        )
+        if not here or not self.port:
+            return ""
+        host = self.host if _is_loopback(self.host) else "127.0.0.1"
+        shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return f"http://{shown}:{self.port}{self.api_prefix}/webhooks/alertmanager"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the bridge."""
-        return self.host in ("localhost", "::1", "[::1]") or self.host.startswith("127.")
+        return _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

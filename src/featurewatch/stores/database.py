@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 from ..errors import TooMany, Unavailable
 from .state_engine import WRITES, open_engine
 from .state_errors import translated
-from .state_schema import prepare
+from .state_migrations import prepare
 
 __all__ = ["Database"]
 
