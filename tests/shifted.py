@@ -52,6 +52,13 @@ class Shifted:
         points = await self.store.history(key, metric, start_ms + by, end_ms + by, step_s)
         return [(at - by, value) for at, value in points]
 
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        by = SHIFT_NS // 1_000_000
+        points = await self.store.series(key, metric, window_s, start_ms + by, end_ms + by)
+        return [(at - by, value) for at, value in points]
+
 
 @asynccontextmanager
 async def over(server: Server, samples: Sequence[Sample], now_ns: int, **options: Any) -> AsyncIterator[Shifted]:

@@ -9,18 +9,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
-from .base import LogStore, MetricStore, StateStore
+from .alert_base import AuditLog, RuleStore
+from .base import LogStore, MetricStore
 
 if TYPE_CHECKING:
     from ..settings import Settings
     from .call_totals import CallTotals
+    from .state import State
+    from .state_alerts import Alerts
+    from .state_channels import ChannelStore
+    from .state_maintenance import Windows
 
 __all__ = ["Stores", "open_stores"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The three stores of a bridge, opened together and closed together.
+    """The stores of a bridge, opened together and closed together.
 
     Attributes:
         calls: what counts calls told one by one, where the metric store is read only.
@@ -28,7 +33,12 @@ class Stores:
 
     logs: LogStore
     metrics: MetricStore
-    state: StateStore
+    state: State
+    rules: RuleStore
+    channels: ChannelStore
+    audit: AuditLog
+    alerts: Alerts
+    windows: Windows
     calls: CallTotals | None = None
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
 
@@ -56,6 +66,11 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
     from .embedded_logs import EmbeddedLogs
     from .lock import DirectoryLock
     from .state import State
+    from .state_alerts import Alerts
+    from .state_audit import Audit
+    from .state_channels import ChannelStore
+    from .state_maintenance import Windows
+    from .state_rules import Rules
 
     folder = settings.data_dir
     async with AsyncExitStack() as opened:
@@ -73,7 +88,18 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             clock=clock,
         )
         opened.push_async_callback(logs.close)
-        return Stores(logs, metrics, state, calls, opened.pop_all())
+        return Stores(
+            logs,
+            metrics,
+            state,
+            Rules(state.database),
+            ChannelStore(state.database),
+            Audit(state.database, clock=clock),
+            Alerts(state, clock=clock),
+            Windows(state.database),
+            calls,
+            opened.pop_all(),
+        )
 
 
 async def _open_metrics(

@@ -14,7 +14,7 @@ from typing import Final, Self
 from ..errors import FeaturewatchError
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
 from ..times import NS
-from . import metric_calls, metric_figures, metric_samples, metric_upkeep
+from . import metric_calls, metric_figures, metric_samples, metric_series, metric_upkeep
 from .group_commit import GroupWriter
 from .metric_calls import Price, PricedCall
 from .metric_history import history
@@ -170,6 +170,14 @@ class EmbeddedMetrics:
     ) -> Sequence[tuple[int, float | None]]:
         expression, now_ns = metric_of(metric).expression, self._clock()
         return await self._readers.run(lambda db: history(db, key, expression, start_ms, end_ms, step_s, now_ns))
+
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        expression, now_ns = metric_of(metric).expression, self._clock()
+        return await self._readers.run(
+            lambda db: metric_series.series(db, key, expression, window_s, start_ms, end_ms, now_ns)
+        )
 
     async def costs(self, key: FeatureKey, window_s: float) -> Sequence[ModelCost]:
         now_ns = self._clock()

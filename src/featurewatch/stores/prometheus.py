@@ -16,7 +16,7 @@ from ..formulas import Uptime
 from ..model import FeatureKey, Measurement, ModelCost
 from ..times import NS
 from . import prometheus_breakdown as breakdown
-from . import recording
+from . import prometheus_series, recording
 from .prometheus_api import QueryApi
 from .prometheus_figures import MINUTE, UPTIME, Answer, gauges, key_of, only, read
 from .prometheus_uptime import HELD, Uptimes
@@ -162,6 +162,17 @@ class PrometheusStore:
         told = await self._api.range(render(row.expression, raw), points[0], points[-1], step_s)
         values = next((one.values for one in told if key_of(one.labels) == key), {})
         return [(at, values.get(at)) for at in points]
+
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        row, points = metric_of(metric), prometheus_series.whole_minutes(start_ms, end_ms)
+        await self._ask_for_rules(self._clock())
+        only_uptime = isinstance(row.expression, Uptime)
+        may = self._uptime_is_recorded if only_uptime else self.recorded
+        recorded = recording.expression(row, window_s, self._only([key])) if may else None
+        raw = self._raw(window_s, [key], heard_s=max(window_s, HEARD_S))
+        return await prometheus_series.series(self._api, key, row, raw, recorded, points)
 
     async def costs(self, key: FeatureKey, window_s: float) -> Sequence[ModelCost]:
         raw = self._raw(window_s, [key])

@@ -211,7 +211,8 @@ class Raw:
         return by(self.gains(family, self.matchers, name), "le")
 
     def uptime(self) -> str:
-        window, step = duration(max(60, self.window_s)), duration(60 * self.every)
+        # A millisecond less: Prometheus 2 counts both ends of a range, which would be a minute too much.
+        window, step = duration(max(60, self.window_s) - 0.001), duration(60 * self.every)
         return f"avg_over_time(({verdict(self.threshold, self.matchers)})[{window}:{step}])"
 
     def gains(self, family: Family, matchers: Matchers, name: str = "") -> str:

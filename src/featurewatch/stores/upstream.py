@@ -9,20 +9,20 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import SettingsError, TooMany, Unavailable, UpstreamError
+from ..errors import SettingsError, TimedOut, TooMany, Unavailable, UpstreamError
 from .upstream_stats import UpstreamStats
 
 if TYPE_CHECKING:
     from ..settings import Settings
 
-__all__ = ["Target", "Upstream", "credentials_of", "ssl_context", "target_of"]
+__all__ = ["Target", "Upstream", "credentials_of", "ssl_context", "target_of", "targets_of"]
 
 TENANT_HEADER: Final = "X-Scope-OrgID"
 _SHOWN: Final = 300
@@ -38,6 +38,7 @@ class Target:
         setting: the prefix of its settings, such as FEATUREWATCH_PROMETHEUS, for messages that say what to do.
         url: may carry `user:password@`; it is never shown with it.
         user: for basic authentication, with `password_file`; `token_file` is for a bearer token.
+        url_setting: the setting of its address, where that is not `setting` and _URL.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Target:
     ca_file: Path | None = None
     tls_verify: bool = True
     timeout_s: float = 10.0
+    url_setting: str = ""
 
     def __repr__(self) -> str:
         return f"Target({self.name!r}, {self.shown!r})"
@@ -65,14 +67,32 @@ class Target:
         """The upstream as a message names it."""
         return f"{self.name} at {self.bare}"
 
+    @property
+    def named_by(self) -> str:
+        """The setting of its address, for messages that say what to do."""
+        return self.url_setting or f"{self.setting}_URL"
+
 
 def target_of(settings: Settings, name: str) -> Target:
     """Return the upstream that the settings describe; `name` is the prefix of its settings, such as `loki`."""
-    prefix = f"{name}_"
-    fields = ("url", "tenant", "user", "password_file", "token_file", "ca_file", "tls_verify")
-    told = {field: getattr(settings, prefix + field) for field in fields}
-    timeout_s = getattr(settings, f"{prefix}timeout")
-    return Target(name.capitalize(), f"FEATUREWATCH_{name.upper()}", **told, timeout_s=timeout_s)
+    return _target(settings, name, getattr(settings, f"{name}_url"))
+
+
+def targets_of(settings: Settings, urls: str) -> tuple[Target, ...]:
+    """Return the upstreams of a setting that lists several, `alertmanager_urls` or `prometheus_ruler_urls`.
+
+    All of a list are shown the credentials of its first word, such as ALERTMANAGER_USER.
+    """
+    name = urls.partition("_")[0]
+    setting = f"FEATUREWATCH_{urls.upper()}"
+    return tuple(replace(_target(settings, name, url), url_setting=setting) for url in getattr(settings, urls))
+
+
+def _target(settings: Settings, name: str, url: str) -> Target:
+    fields = ("tenant", "user", "password_file", "token_file", "ca_file", "tls_verify")
+    told = {field: getattr(settings, f"{name}_{field}") for field in fields}
+    timeout_s = getattr(settings, f"{name}_timeout")
+    return Target(name.capitalize(), f"FEATUREWATCH_{name.upper()}", url, **told, timeout_s=timeout_s)
 
 
 def credentials_of(target: Target) -> dict[str, str]:
@@ -152,7 +172,7 @@ class Upstream:
             options: as `httpx.AsyncClient.request`: params, data, content, json, headers, timeout.
 
         Raises:
-            Unavailable: it cannot be reached, broke off, or did not answer in time.
+            Unavailable: it cannot be reached or broke off. TimedOut: it did not answer in time.
             UpstreamError: its answer is longer than `at_most`.
         """
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
@@ -201,7 +221,7 @@ class Upstream:
             self.stats.failures["garbage"] += 1
             raise UpstreamError(
                 f"{self.target.shown} answered {answer.status_code} with something else than JSON: "
-                f"is {self.target.setting}_URL right?"
+                f"is {self.target.named_by} right?"
             ) from None
 
     def refusal(self, answer: httpx.Response) -> UpstreamError | Unavailable | TooMany:
@@ -221,7 +241,7 @@ class Upstream:
             )
         if answer.is_redirect:
             return UpstreamError(
-                f"{self.target.shown} sent us elsewhere ({status}): set {self.target.setting}_URL to the address itself"
+                f"{self.target.shown} sent us elsewhere ({status}): set {self.target.named_by} to the address itself"
             )
         if status == 404 and not said:
             return UpstreamError(f"{self.target.shown} does not know the path ({status}): is the address right?")
@@ -252,18 +272,18 @@ class Upstream:
             yield
         except httpx.TimeoutException:
             self.stats.failures["timeout"] += 1
-            raise Unavailable(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
+            raise TimedOut(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
         except httpx.ConnectError as error:
             self.stats.failures["unreachable"] += 1
             raise Unavailable(
                 f"{self.target.shown} cannot be reached ({_line(error)}): is it running, and is "
-                f"{self.target.setting}_URL right?"
+                f"{self.target.named_by} right?"
             ) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             self.stats.failures["broken"] += 1
             raise Unavailable(f"{self.target.shown} broke off ({_line(error)})") from None
         except (httpx.InvalidURL, UnicodeError):
-            raise UpstreamError(f"{self.target.setting}_URL is no URL that can be asked") from None
+            raise UpstreamError(f"{self.target.named_by} is no URL that can be asked") from None
 
 
 def _words(answer: httpx.Response) -> str:

@@ -31,7 +31,11 @@ async def alive(call: Call) -> Response:
 
 @endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape)
 async def ready(call: Call) -> Response:
-    """Tell whether the stores answer, each by itself: 200 where all do, else 503."""
+    """Tell whether the stores answer, each by itself: 200 where all do, else 503.
+
+    Where JWTs are verified by an issuer's keys, `jwt_keys` tells whether there are some; 503 where nobody could be let
+    in without them.
+    """
     stores = call.bridge.stores
     asked = {"logs": stores.logs.ping, "metrics": stores.metrics.ping, "state": stores.state.ping}
     if stores.calls is not None:
@@ -42,7 +46,16 @@ async def ready(call: Call) -> Response:
     }
     if notice := getattr(stores.metrics, "notice", ""):
         checks["metrics"]["notice"] = notice
-    good = not any(states)
+    authenticator = call.bridge.authenticator
+    if authenticator.verifier is not None and authenticator.verifier.keys is not None:
+        said = authenticator.failure
+        checks["jwt_keys"] = {"ok": not said, **({"error": said} if said else {})}
+    api = call.bridge.alerting.api
+    if api is not None:
+        said = await _state(api.ping)
+        # Told and not required: figures, lines and alerts are served without it.
+        checks["alertmanager"] = {"ok": not said, "required": False, **({"error": said} if said else {})}
+    good = not any(states) and not authenticator.shut
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
         200 if good else 503,

@@ -96,14 +96,19 @@ _PUSH_BODY: Final = {
 
 def answer_otlp(request: Request, fault: Fault) -> Response:
     """Answer a failure as google.rpc.Status, in the encoding of the request."""
-    media_type = _encoding(request)
-    body = decode_otlp.failure(media_type, _RPC.get(fault.status, 2), fault.message)
-    return Response(body, fault.status, dict(fault.headers), media_type)
+    media_type, status = _encoding(request), _status(fault)
+    body = decode_otlp.failure(media_type, _RPC.get(status, 2), fault.message)
+    return Response(body, status, dict(fault.headers), media_type)
 
 
 def answer_loki(request: Request, fault: Fault) -> Response:
     """Answer a failure as Loki does: a line of text."""
-    return Response(fault.message + "\n", fault.status, dict(fault.headers), "text/plain; charset=utf-8")
+    return Response(fault.message + "\n", _status(fault), dict(fault.headers), "text/plain; charset=utf-8")
+
+
+def _status(fault: Fault) -> int:
+    """Return the status that makes exporters and shippers send again what may be sent again: 408 makes them drop it."""
+    return 503 if fault.status == 408 else fault.status
 
 
 @endpoint(router, "POST", "/v1/metrics", "ingest", loose=True, body=_METRICS_BODY, answer=_OTLP, failure=answer_otlp)
