@@ -27,7 +27,7 @@ VERSION: Final = "1"
 
 WINDOW_S: Final = 300.0
 UPTIME_WINDOW_S: Final = 86_400.0
-INTERVAL_S: Final = 15.0
+INTERVAL_S: Final = 30.0
 
 MINUTE: Final = "feature:minute_up:bool"
 
