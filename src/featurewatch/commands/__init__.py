@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from .apply import register as apply
 from .demo import register as demo
 from .logs import register as logs
 from .parser import Commands
+from .rules import register as rules
 from .serve import register as serve
 from .tail import register as tail
 from .token import register as token
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (serve, demo, tail, logs, token)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (serve, demo, apply, rules, tail, logs, token)
 """In the order of the help."""
