@@ -24,13 +24,14 @@ ORDER: Final = {
 
 SHARED: Final = {
     "model", "alert_model", "alert_wire", "errors", "times", "ids", "families", "formulas", "health", "access", "wire",
-    "settings", "settings_alerting", "levels",
+    "settings", "settings_alerting", "levels", "confidential",
 }  # fmt: skip
 """What all stations share; these import nothing but each other."""
 
 HEAVY: Final = {
     "pydantic", "orjson", "fastapi", "starlette", "uvicorn", "sqlalchemy", "opentelemetry", "prometheus_client",
-    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google",
+    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google", "jwt",
+    "cryptography",
 }  # fmt: skip
 
 

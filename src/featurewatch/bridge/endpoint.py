@@ -166,6 +166,7 @@ def _operation(
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
             for status, name in _failures(path, action, parameters, body is not None, conflicts)
+            if not (own and status == 408)  # told as 503, which shippers try again
         },
     }
     if action is None:
@@ -194,9 +195,11 @@ def _failures(
     if action == "edit":
         found.append((412, "StaleEdit"))
     if writes:
-        found += [(413, "TooLarge"), (415, "Unsupported"), (429, "TooMany")]
+        found += [(408, "SlowBody"), (413, "TooLarge"), (415, "Unsupported")]
     if parameters or writes:
         found.append((422, "OutOfRange"))
+    if writes or action is not None:
+        found.append((429, "TooMany"))
     return [*found, (503, "Unavailable")]
 
 

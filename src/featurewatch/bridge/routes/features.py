@@ -36,7 +36,8 @@ async def list_features(call: Call) -> Response:
     bridge, asked = call.bridge, call.query.environment()
     records = await bridge.catalog.visible(call.caller)
     keys = {record.id: await bridge.catalog.key_of(record, asked) for record in records.values()}
-    snapshots = {snapshot.key: snapshot for snapshot in await bridge.snapshots.current(frozenset(keys.values()))}
+    found = await bridge.snapshots.known(frozenset(keys.values()), blank=True)
+    snapshots = {snapshot.key: snapshot for snapshot in found}
     errors = await bridge.recent.last_errors(keys.values())
     features = [
         _shown(record, snapshots[keys[record.id]], errors[keys[record.id]], call.unknown_as_zero)
@@ -168,7 +169,7 @@ def _thresholds(current: Thresholds, edit: schemas.ThresholdsEdit | None) -> Thr
 
 async def _with_figures(call: Call, record: FeatureRecord) -> dict[str, Any]:
     key = await call.bridge.catalog.key_of(record, call.query.environment())
-    snapshot = (await call.bridge.snapshots.current([key]))[0]
+    snapshot = (await call.bridge.snapshots.known([key], blank=True))[0]
     errors = await call.bridge.recent.last_errors([key])
     return _shown(record, snapshot, errors[key], call.unknown_as_zero)
 
