@@ -68,14 +68,14 @@ def difference(declared: Declared, existing: Existing, *, prune: bool = False) -
     return steps + removals
 
 
-def summary(steps: Iterable[Step]) -> str:
-    """Say in a line what the steps amount to."""
+def summary(steps: Iterable[Step], *, done: bool = False) -> str:
+    """Say in a line what the steps amount to, or amounted to."""
     counts = {"add": 0, "change": 0, "remove": 0, "send": 0}
     for step in steps:
         if step.action in counts:
             counts[step.action] += 1
-    words = {"add": "to add", "change": "to change", "remove": "to remove", "send": "to send"}
-    told = [f"{count} {words[action]}" for action, count in counts.items() if count]
+    words = {"add": "added", "change": "changed", "remove": "removed"}
+    told = [f"{count} {words[action] if done else f'to {action}'}" for action, count in counts.items() if count]
     return ", ".join(told) or "nothing to change"
 
 

@@ -77,7 +77,7 @@ def _apply(arguments: argparse.Namespace) -> int:
             print(summary(steps))
             return WOULD_CHANGE if any(step.action in ("add", "change", "remove") for step in steps) else 0
         done = _do(bridge, steps, verbose=arguments.verbose)
-        print(summary(done).replace("to add", "added").replace("to change", "changed").replace("to remove", "removed"))
+        print(summary(done, done=True))
     return 0
 
 

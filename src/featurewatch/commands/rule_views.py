@@ -13,8 +13,7 @@ __all__ = ["condition", "rules_of", "state", "table"]
 
 def rules_of(bridge: Asker, features: Sequence[str] = ()) -> list[Any]:
     """Return the rules of features (none named: of all) as the bridge shows them."""
-    query: dict[str, Any] = {"feature_id": ",".join(features)} if features else {}
-    return list(bridge.ask("GET", "/alerts/rules", **query)["rules"])
+    return list(bridge.ask("GET", "/alerts/rules", query={"feature_id": ",".join(features)})["rules"])
 
 
 def condition(rule: Mapping[str, Any]) -> str:
