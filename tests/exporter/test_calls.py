@@ -407,3 +407,17 @@ def test_a_probe_is_exported_once_it_told_something() -> None:
     assert RUNTIME.snapshots()[0].numbers["feature_probe_success"] == {(): 1}
     feature.probe(ok=False)
     assert RUNTIME.snapshots()[0].numbers["feature_probe_success"] == {(): 0}
+
+
+def test_a_call_entered_twice_at_a_time_is_one_call() -> None:
+    feature = Feature("chat")
+    call = feature.call()
+    with call:
+        with call:
+            pass
+        assert not current_call()
+    with feature.call() as outer:
+        with feature.call() as inner, outer:
+            assert current_call() is inner
+        assert not current_call()
+    assert recorded(feature).outcomes == (3, 0, 0)

@@ -162,10 +162,11 @@ class Call:
         return attempts
 
     def __enter__(self) -> Self:
-        parent = _current.get()
-        if parent is not None:
-            self._parent = live(parent)
-        _current.set(self)
+        if self._open is None:
+            parent = _current.get()
+            if parent is not None:
+                self._parent = live(parent)
+            _current.set(self)
         self._begin()
         return self
 
@@ -359,6 +360,8 @@ def live(call: Call | None) -> Call | None:
 
 def is_cancellation(error: BaseException) -> bool:
     """Tell whether someone ended the call, rather than something failed in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_cancellation(one) for one in error.exceptions)
     return isinstance(error, GeneratorExit) or any(
         (kind.__module__, kind.__name__) in _CANCELLATIONS for kind in type(error).__mro__
     )

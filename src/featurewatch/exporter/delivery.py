@@ -51,8 +51,7 @@ class Destination:
 
     @property
     def codec(self) -> Codec:
-        with LOADING:
-            return codec(self.format)
+        return codec(self.format)
 
     def send(self, frame: Frame) -> Verdict:
         """Send a frame of this destination's format. Never raises: what fails is to be tried again."""
@@ -94,8 +93,8 @@ class Destination:
             return Verdict("stored")
         said = one_line(status, answer.text)
         if status == 400 and self.kind != "otlp":
-            from .loki import refused
-
+            with LOADING:
+                from .loki import refused
             return refused(answer.text)._replace(said=said)
         return by_status(status, said, answer.headers.get("Retry-After", ""), self._clock())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from .lines import Record
+from .worker import LOADING
 
 LOKI_JSON: Final = 1
 OTLP_PROTOBUF: Final = 2
@@ -45,14 +46,15 @@ def codec(format: int) -> Codec:
     Raises:
         ValueError: there is none, as for a spool that a later version wrote.
     """
-    if format == LOKI_JSON:
-        from .loki import LokiCodec
+    with LOADING:
+        if format == LOKI_JSON:
+            from .loki import LokiCodec
 
-        return LokiCodec()
-    if format == OTLP_PROTOBUF:
-        from .otlp_logs import OtlpCodec
+            return LokiCodec()
+        if format == OTLP_PROTOBUF:
+            from .otlp_logs import OtlpCodec
 
-        return OtlpCodec()
+            return OtlpCodec()
     raise ValueError(f"expected a batch of format {LOKI_JSON} or {OTLP_PROTOBUF}, got {format}")
 
 

@@ -145,6 +145,9 @@ class Pusher:
 
     def _new_exporter(self) -> Any:
         """Import all that a push needs, what it would import at its first request included, and make the exporter."""
+        import encodings.idna  # noqa: F401  # what urllib3 imports with a first connection
+        import netrc  # noqa: F401  # what requests imports with a first request
+
         from opentelemetry.exporter.otlp.proto.http import Compression
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 

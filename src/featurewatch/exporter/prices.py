@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -112,9 +113,11 @@ class Estimator:
 @functools.cache
 def _table() -> tuple[Callable[..., Any], Callable[..., Any]]:
     with LOADING:
-        import genai_prices.data  # noqa: F401  # what a first look-up imports
         from genai_prices import Usage, calc_price
 
+        with contextlib.suppress(Exception):
+            # A first look-up imports more, which would fail the look-ups that follow if it failed here.
+            calc_price(Usage(input_tokens=1, output_tokens=1), "gpt-5-mini")
     return calc_price, Usage
 
 
