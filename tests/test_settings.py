@@ -6,6 +6,7 @@ import pytest
 
 from featurewatch.errors import SettingsError
 from featurewatch.settings import load, unknown_names
+from featurewatch.stores.upstream import targets_of
 
 
 def refused(**environ: str) -> str:
@@ -159,3 +160,43 @@ def test_a_mistyped_name_is_told_with_the_nearest() -> None:
     assert unknown_names({"FEATUREWATCH_PROT": "1", "FEATUREWATCH_DISABLED": "1", "PATH": "/"}) == [
         "FEATUREWATCH_PROT is not a setting; did you mean FEATUREWATCH_PORT?"
     ]
+
+
+AM = {"ALERTMANAGER_URLS": "http://127.0.0.1:9093"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"ALERTMANAGER_CONFIG": "a.yml"}, "ALERTMANAGER_URLS"),
+        (AM | {"ALERTMANAGER_BASE_CONFIG": "a.yml"}, "ALERTMANAGER_CONFIG"),
+        (AM | {"ALERTMANAGER_CONFIG": "a.yml", "ALERTMANAGER_BASE_CONFIG": "./a.yml"}, "name one file"),
+        ({"ALERTMANAGER_URLS": "http://am:9093", "ALERTMANAGER_CONFIG": "a.yml"}, "WEBHOOK_URL is missing"),
+        ({"ALERTMANAGER_WEBHOOK_TOKEN_FILE": "t"}, "WEBHOOK_TOKEN_FILE"),
+        ({"PROMETHEUS_RULES_DIR": "rules.d"}, "PROMETHEUS_RULER_URLS"),
+        ({"MIMIR_URL": "http://mimir"}, "WEBHOOK_URL is missing"),
+        (
+            {"MIMIR_URL": "http://m", "PROMETHEUS_URL": "http://p", "PROMETHEUS_RULES_DIR": "r", "WEBHOOK_URL": "http://b"},
+            "one of them",
+        ),
+        ({"ALERTMANAGER_URLS": "127.0.0.1:9093"}, "http:// or https://"),
+        ({"WEBHOOK_URL": "http://"}, "http:// or https://"),
+    ],
+)  # fmt: skip
+def test_settings_of_alerting_that_do_not_belong_together_are_refused(environ: dict[str, str], named: str) -> None:
+    assert named in refused(**environ)
+
+
+def test_the_webhook_is_found_on_this_machine_where_alertmanager_runs_here() -> None:
+    given = {f"FEATUREWATCH_{name}": value for name, value in AM.items()}
+    assert load(given).webhook_address == "http://127.0.0.1:8400/api/v1/webhooks/alertmanager"
+    assert load(given, host="::1", port=9).webhook_address == "http://[::1]:9/api/v1/webhooks/alertmanager"
+    assert load(given, webhook_url="https://fw.example/hook/").webhook_address == "https://fw.example/hook"
+    assert load(given, port=0).webhook_address == ""
+
+
+def test_several_upstreams_share_their_credentials() -> None:
+    settings = load({}, alertmanager_urls="http://a:9093,http://b:9093/", alertmanager_user="me")
+    first, second = targets_of(settings, "alertmanager_urls")
+    assert (first.shown, second.shown) == ("Alertmanager at http://a:9093", "Alertmanager at http://b:9093")
+    assert (second.user, second.named_by) == ("me", "FEATUREWATCH_ALERTMANAGER_URLS")

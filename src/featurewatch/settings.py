@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .confidential import redacted, weakness
 from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
+from .settings_alerting import DURATIONS as ALERTING_DURATIONS
+from .settings_alerting import LISTS as ALERTING_LISTS
+from .settings_alerting import Alerting
 from .times import parse_duration
 
 PREFIX = "FEATUREWATCH_"
@@ -29,7 +33,7 @@ EXPORTER_NAMES = frozenset(
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
 
 COMMAND_NAMES = {
-    "URL": "The bridge that `tail` and `logs export` ask; default http://127.0.0.1:8400.",
+    "URL": "The bridge that `apply`, `rules`, `tail` and `logs export` ask; default http://127.0.0.1:8400.",
     "TOKEN": "The API token that they show.",
     "DEBUG": "1: a command that fails shows where, as a traceback.",
 }
@@ -40,6 +44,8 @@ SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
+    "otlp_forward_timeout",
+    *ALERTING_DURATIONS,
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
@@ -83,13 +89,16 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
 def _environment(value: str) -> str:
     if ENVIRONMENT.fullmatch(value) is None:
         raise ValueError(f"expected {ENVIRONMENT_RULE}")
     return value
 
 
-class Settings(BaseModel):
+class Settings(Alerting):
     """Every setting of the bridge. The environment variable is the name in capitals after FEATUREWATCH_.
 
     Durations are seconds or text such as 5s, 15m, 30d; lists are separated by commas.
@@ -122,6 +131,15 @@ class Settings(BaseModel):
     )
     prometheus_tls_verify: bool = Field(True, description="0: Prometheus's certificate is not checked.")
     prometheus_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Prometheus may take.")
+    prometheus_matchers: tuple[str, ...] = Field(
+        (),
+        description="Labels of the series at Prometheus, such as cluster=eu, where others keep features there too.",
+    )
+    prometheus_recorded: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether figures are read as the recording rules of prometheus/rules left them: where these run, "
+        "always, never.",
+    )
     loki_url: str = Field("", repr=False, description="Loki for logs; empty: the embedded store.")
     loki_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Loki.")
     loki_user: str = Field("", description="User of basic authentication at Loki.")
@@ -130,8 +148,28 @@ class Settings(BaseModel):
     loki_ca_file: Path | None = Field(None, description="Certificate authorities (PEM) that vouch for Loki.")
     loki_tls_verify: bool = Field(True, description="0: Loki's certificate is not checked.")
     loki_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Loki may take.")
-    otlp_forward_url: str = Field("", repr=False, description="Where OTLP metrics go when PROMETHEUS_URL is set.")
+    otlp_forward_url: str = Field(
+        "",
+        repr=False,
+        description="Where OTLP metrics go when PROMETHEUS_URL is set, such as http://prometheus:9090/api/v1/otlp/v1/metrics.",
+    )
+    otlp_forward_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at OTLP_FORWARD_URL.")
+    otlp_forward_user: str = Field("", description="User of basic authentication at OTLP_FORWARD_URL.")
+    otlp_forward_password_file: Path | None = Field(
+        None, description="File that holds the password of OTLP_FORWARD_USER."
+    )
+    otlp_forward_token_file: Path | None = Field(
+        None, description="File that holds a bearer token for OTLP_FORWARD_URL."
+    )
+    otlp_forward_ca_file: Path | None = Field(
+        None, description="Certificate authorities (PEM) that vouch for OTLP_FORWARD_URL."
+    )
+    otlp_forward_tls_verify: bool = Field(True, description="0: the certificate of OTLP_FORWARD_URL is not checked.")
+    otlp_forward_timeout: float = Field(10.0, gt=0, le=300, description="How long passing OTLP metrics on may take.")
     grafana_url: str = Field("", repr=False, description="Grafana, for links from the console.")
+    public_url: str = Field(
+        "", description="The bridge as people reach it, such as https://featurewatch.example.com, for links in alerts."
+    )
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
     jwt_secret: str = Field(
         "",
@@ -196,10 +234,26 @@ class Settings(BaseModel):
 
     _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)
     _as_names = field_validator(
-        "allowed_origins", "allowed_hosts", "trusted_proxies", "jwt_audience", "jwt_issuer", mode="before"
+        "allowed_origins",
+        "allowed_hosts",
+        "trusted_proxies",
+        "jwt_audience",
+        "jwt_issuer",
+        "prometheus_matchers",
+        *ALERTING_LISTS,
+        mode="before",
     )(_split)
     _as_origins = field_validator("allowed_origins")(_origins)
     _as_networks = field_validator("trusted_proxies")(_networks)
+
+    @field_validator("prometheus_matchers")
+    @classmethod
+    def _matchers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            name, equals, wanted = pair.partition("=")
+            if not equals or not wanted or _LABEL.fullmatch(name) is None or name.startswith("__"):
+                raise ValueError("expected labels such as cluster=eu, separated by commas")
+        return value
 
     @field_validator("api_prefix")
     @classmethod
@@ -209,12 +263,30 @@ class Settings(BaseModel):
             raise ValueError("expected a path such as /api/v1")
         return trimmed
 
-    @field_validator("prometheus_url", "loki_url", "grafana_url", "otlp_forward_url", "jwt_jwks_url")
+    @field_validator("prometheus_url", "loki_url", "grafana_url", "public_url", "otlp_forward_url", "jwt_jwks_url")
     @classmethod
-    def _url(cls, value: str) -> str:
+    def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("expected a URL that starts with http:// or https://")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _rules_have_a_reader(self) -> Settings:
+        if self.prometheus_rules_dir is not None and not (self.prometheus_ruler_urls or self.prometheus_url):
+            raise ValueError(
+                f"{PREFIX}PROMETHEUS_RULES_DIR is set without {PREFIX}PROMETHEUS_RULER_URLS or {PREFIX}PROMETHEUS_URL: "
+                "say who reads the folder, so that it is told to reload"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _alertmanager_knows_us(self) -> Settings:
+        if (self.alertmanager_config is not None or self.mimir_url) and not self.webhook_address:
+            raise ValueError(
+                f"{PREFIX}WEBHOOK_URL is missing: expected the address of this bridge as Alertmanager reaches it, such "
+                f"as http://bridge:{self.port or 8400}{self.api_prefix}/webhooks/alertmanager"
+            )
+        return self
 
     @model_validator(mode="after")
     def _closed(self) -> Settings:
@@ -256,9 +328,27 @@ class Settings(BaseModel):
         return bool(self.jwt_secret or self.jwt_secret_file or self.jwt_jwks_url)
 
     @property
+    def webhook_address(self) -> str:
+        """Where Alertmanager posts to: WEBHOOK_URL, else this machine where it runs here too, else ""."""
+        if self.webhook_url:
+            return self.webhook_url
+        here = self.alertmanager_urls and all(
+            _is_loopback(urlsplit(url).hostname or "") for url in self.alertmanager_urls
+        )
+        if not here or not self.port:
+            return ""
+        host = self.host if _is_loopback(self.host) else "127.0.0.1"
+        shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return f"http://{shown}:{self.port}{self.api_prefix}/webhooks/alertmanager"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the bridge."""
-        return self.host in ("localhost", "::1", "[::1]") or self.host.startswith("127.")
+        return _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

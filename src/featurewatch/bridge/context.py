@@ -9,11 +9,13 @@ from typing import Final, Literal, TypeAlias
 from starlette.requests import Request
 
 from ..access import Action, Principal
+from ..alerts.book import RuleBook
 from ..errors import Forbidden, Unauthenticated
 from ..settings import Settings
 from ..snapshots import Snapshots
 from ..stores import Stores
 from ..streams.hub import Hub
+from .alerting import Alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .flight import SingleFlight
@@ -37,6 +39,7 @@ class Bridge:
     stores: Stores
     authenticator: Authenticator
     catalog: Catalog
+    rules: RuleBook
     hub: Hub
     snapshots: Snapshots
     intake: Intake
@@ -44,6 +47,7 @@ class Bridge:
     flights: SingleFlight
     recent: Recent
     rates: Rates
+    alerting: Alerting
 
     async def admit(self, request: Request, action: Need, *, ticket: bool = False) -> Principal:
         """Find out who asks and whether they may.

@@ -28,6 +28,7 @@ TAGS: Final = {
     "figures": "Usage, performance, cost and health; now and over time.",
     "logs": "Lines: kept, found, exported.",
     "recorded": "Calls and test results told by others; what happened.",
+    "rules": "Alert rules, and who did what.",
     "streams": "Live, by WebSocket and server-sent events.",
     "access": "Sessions, tickets, and who asks.",
     "receivers": "OTLP and Loki's push.",
@@ -42,6 +43,11 @@ FAILURES: Final = {
     "Unauthenticated": ("No credential, or one that does not hold.", "unauthenticated", "a credential is missing"),
     "Forbidden": ("The credential does not allow this.", "forbidden", "role viewer of 'ci' does not include 'edit'"),
     "NotFound": ("There is none, or none that the caller may see.", "not_found", "feature 'sumarize' is not known"),
+    "Conflict": (
+        "What there is already stands against it.",
+        "conflict",
+        "summarize has a rule named 'Errors' already: take another name, or change that one",
+    ),
     "StaleEdit": (
         "If-Match names an older revision.",
         "precondition_failed",

@@ -6,6 +6,7 @@ browser send requests to 127.0.0.1 (cross-site requests), or give its own name t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,11 +39,11 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # A coroutine that only waits for another would cost each open WebSocket its memory; so below.
+        return self._with_headers(scope, receive, send) if scope["type"] == "http" else self.app(scope, receive, send)
 
+    async def _with_headers(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -88,21 +89,13 @@ class Gate:
         self.app = app
         self._settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        try:
-            self._check(scope, headers)
-        except FeaturewatchError as error:
-            if scope["type"] == "websocket":
-                await receive()
-                await send({"type": "websocket.close", "code": 1008, "reason": error.message[:120]})
-            else:
-                await fault(error).response()(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] in ("http", "websocket"):
+            try:
+                self._check(scope, Headers(scope=scope))
+            except FeaturewatchError as error:
+                return _refuse(error, scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host, origin = headers.get("host"), headers.get("origin")
@@ -121,6 +114,14 @@ class Gate:
         if (media_type or has_body) and not _is_json(media_type):
             got = repr(media_type[:60]) if media_type else "none"
             raise Unsupported(f"Content-Type: expected application/json, got {got}")
+
+
+async def _refuse(error: FeaturewatchError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:120]})
+    else:
+        await fault(error).response()(scope, receive, send)
 
 
 def _is_json(media_type: str) -> bool:

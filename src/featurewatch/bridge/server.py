@@ -20,6 +20,7 @@ from ..errors import SettingsError, Unavailable
 from ..streams.server import uvicorn_options
 from ..streams.websocket import MAX_MESSAGE_BYTES
 from .connections import PatientProtocol
+from .garbage import calm
 
 __all__ = ["address", "allow_files", "listen", "options", "run", "without_secrets"]
 
@@ -92,7 +93,7 @@ def without_secrets(record: logging.LogRecord) -> bool:
 
 
 async def _serve(app: Starlette, server: _Server, listener: socket.socket) -> None:
-    async with app.router.lifespan_context(app):
+    async with app.router.lifespan_context(app), calm():
         await server.serve(sockets=[listener])
 
 

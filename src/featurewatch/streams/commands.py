@@ -21,12 +21,17 @@ LONGEST_TOKEN: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class SubscribeLogs:
-    """Send lines. `feature` None: of all that are subscribed; `after` "": begin with the last 50."""
+    """Send lines. `feature` None: of all that are subscribed.
+
+    `after` "": begin with the last 50, or after a reconnect with what was missed. `history` True: with the last 50 in
+    any case; False: with none of those.
+    """
 
     feature: str | None
     filter: LogFilter
     environment: str | None
     after: str
+    history: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,9 @@ def parse(text: str) -> Command:
     match type_:
         case "subscribe_logs":
             filter, environment = filters(fields.get("filters"))
-            return SubscribeLogs(_feature(fields), filter, environment, _text(fields, "after"))
+            return SubscribeLogs(
+                _feature(fields), filter, environment, _text(fields, "after"), _truth(fields, "history")
+            )
         case "unsubscribe_logs":
             return UnsubscribeLogs(_feature(fields))
         case "subscribe":
@@ -136,6 +143,13 @@ def _text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> 
     if len(value) > longest:
         raise BadInput(f"{name}: expected at most {longest} characters, got {len(value)}")
     return value
+
+
+def _truth(fields: Mapping[str, Any], name: str) -> bool | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BadInput(f"{name}: expected true or false, got {_kind(value)}")
 
 
 def _environment(fields: Mapping[str, Any]) -> str | None:

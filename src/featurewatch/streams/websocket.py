@@ -12,7 +12,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from ..access import Principal
 from ..errors import BadInput, FeaturewatchError, Forbidden, TooMany, Unauthenticated, Unavailable
-from ..model import StoredLog
 from ..snapshots import Snapshots
 from ..times import NS
 from . import messages
@@ -259,8 +258,8 @@ class _Session:
             if self._access.asked > FREE_SUBSCRIPTIONS:
                 self._spend(self._principal)
         match command:
-            case SubscribeLogs(feature, filter, environment, after):
-                await self._feed.follow(feature, filter, environment, after)
+            case SubscribeLogs(feature, filter, environment, after, history):
+                await self._feed.follow(feature, filter, environment, after, history)
             case UnsubscribeLogs(feature):
                 self._feed.unfollow(feature)
             case Subscribe(feature):
@@ -297,7 +296,7 @@ class _Session:
             self._subscriber,
             environment=self._environment,
             after=self._after,
-            render=_log_history,
+            render=messages.histories,
         )
         await self._feed.open(self._features, self._greeting)
 
@@ -321,7 +320,7 @@ class _Session:
     async def _write(self) -> None:
         try:
             pump = pump_batches if self._batch else pump_messages
-            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._going)
+            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._hub.turns, self._going)
         except (WebSocketDisconnect, RuntimeError, OSError):
             return
         except asyncio.CancelledError:
@@ -342,11 +341,6 @@ class _Session:
         if self._reader is not None:
             self._written_off = True
             self._reader.cancel()
-
-
-def _log_history(feature: str | None, lines: Sequence[StoredLog], at: Position, resumed: bool) -> Sequence[Message]:
-    found = list(messages.history(lines, at, resumed=resumed))
-    return found or [messages.message("log_history", feature, [], at.at_s * NS, at)]
 
 
 def _reason(text: str) -> str:
