@@ -184,8 +184,9 @@ async def _start(
         rates=Rates(
             ingest=settings.ingest_rate,
             query=settings.query_rate,
+            streams=settings.max_streams,
             clock=clock,
-            refused=lambda kind: meters.limited.labels(kind).inc(),
+            refused=lambda limit: meters.limited.labels(limit).inc(),
         ),
         alerting=alerting,
     )
