@@ -34,7 +34,7 @@ RENEW_S: Final = 30
 """How long a socket may stay after its credential ended."""
 ATTEMPTS: Final = 5
 """Wrong credentials on one socket, after which it is closed."""
-CROWDED_S: Final = 0.1
+CROWDED_S: Final = 0.02
 """How often a client that asks without reading is looked at."""
 CLOSE_S: Final = 5.0
 """How long the closing of a socket may take."""
