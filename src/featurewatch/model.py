@@ -74,6 +74,26 @@ class StoredLog(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LogGap:
+    """Lines that exist and that nobody is told of, since they could not be had.
+
+    Attributes:
+        position: its place in the order of arrival: that of the last line before it.
+        feature: None: of any. So `environment`.
+        count: how many lines; None: nobody knows.
+        from_ns: the timestamps lie between this and `to_ns`.
+    """
+
+    position: int
+    feature: str | None
+    environment: str | None
+    reason: str
+    count: int | None
+    from_ns: int
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """What a feature must keep to be healthy; one missed is a warning. Units as in `formulas.METRICS`."""
 
@@ -84,10 +104,17 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """A service level objective: `objective` percent of calls succeed over `window` (a duration such as 30d)."""
+    """A service level objective: `objective` percent of calls succeed over `window` (a duration such as 30d).
+
+    Attributes:
+        channels: names of the notification channels that hear when its budget burns too fast.
+        cooldown_minutes: between two reminders of that.
+    """
 
     objective: float
     window: str = "30d"
+    channels: tuple[str, ...] = ()
+    cooldown_minutes: int = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,8 @@ async def test_a_stream_ends_with_its_credential_and_with_the_bridge() -> None:
         rig.clock.advance(2)
         rig.check()
         for events in (ending, revoked):
+            _, told = await events.next()
+            assert (told["type"], told["data"]["code"]) == ("error", "unauthenticated")
             with pytest.raises(StopAsyncIteration):
                 await events.next()
         stopping = asyncio.create_task(rig.hub.stop())

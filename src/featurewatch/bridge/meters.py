@@ -55,6 +55,14 @@ class Meters:
             ("signal", "protocol", "code"),
             registry=self.registry,
         )
+        self.limited = Counter(
+            "featurewatch_rate_limited",
+            "Requests refused since their caller asks too often, by the limit: ingest or query.",
+            ("limit",),
+            registry=self.registry,
+        )
+        for limit in ("ingest", "query"):
+            self.limited.labels(limit)
         ProcessCollector(registry=self.registry)
 
     @contextmanager

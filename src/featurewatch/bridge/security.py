@@ -10,11 +10,12 @@ from collections.abc import Awaitable
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import FeaturewatchError, Forbidden, Unsupported
 from ..settings import Settings
-from .errors import fault
+from .errors import fault, told
 from .origin import host_allowed, origin_allowed
 
 OWN_PROTOCOLS: Final = ("/v1/metrics", "/v1/logs", "/loki/api/v1/push")
@@ -51,6 +52,34 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class LastResort:
+    """Answers what no route expected, the innermost of all: its answer then gets the headers of every other.
+
+    Starlette's own last resort stands outside of them all, so what it says would carry none.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as error:
+            if started:
+                raise
+            await told(Request(scope, receive), error).response()(scope, receive, send)
 
 
 class Gate:

@@ -18,6 +18,7 @@ from ..model import (
     FeatureRecord,
     Level,
     LogEntry,
+    LogGap,
     Measurement,
     ModelCost,
     StoredLog,
@@ -25,6 +26,7 @@ from ..model import (
 
 Direction: TypeAlias = Literal["forward", "backward"]
 LogListener: TypeAlias = Callable[[Sequence[StoredLog]], None]
+GapListener: TypeAlias = Callable[[LogGap], None]
 EventListener: TypeAlias = Callable[[Event], None]
 
 
@@ -84,11 +86,31 @@ class LogStore(Protocol):
         """
         ...
 
-    def listen(self, listener: LogListener) -> Callable[[], None]:
-        """Call `listener` on the event loop with each committed batch, in order of position; returns its end."""
+    def listen(self, listener: LogListener, gaps: GapListener | None = None) -> Callable[[], None]:
+        """Call `listener` on the event loop with each committed batch, in order of position; returns its end.
+
+        Args:
+            gaps: called in the same order with what exists and cannot be told.
+        """
+        ...
+
+    def want(self, features: Collection[str] | None) -> None:
+        """Say whose lines are followed now (None: everybody's), at each change and each minute; cheap.
+
+        A store that does not hear of all lines by itself goes after these, and for at least 15 minutes more, so that
+        who comes back finds what was missed.
+        """
         ...
 
     async def query(self, query: LogQuery) -> LogPage: ...
+
+    async def newest(self, key: FeatureKey, filter: LogFilter, limit: int) -> Sequence[StoredLog]:
+        """Return the last lines of a feature that match, oldest first, such that live lines go on from there.
+
+        A line that is told to the listeners later than at this call either has a greater position, or is not among
+        these. Position 0: a line from before the store took note of the order of arrival.
+        """
+        ...
 
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         """Find an entry by id among `keys` (None: all) with `count` neighbours of its own log on either side."""
@@ -98,8 +120,22 @@ class LogStore(Protocol):
         """Yield all lines of the query's range oldest first, in chunks, at constant memory; limit is ignored."""
         ...
 
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        """Count the lines that match in each step of (start, end], oldest first; a step includes its end."""
+        ...
+
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         """Return what arrived after `position`, in order of arrival, at most `limit`."""
+        ...
+
+    def lost(self, position: int, features: Collection[str] | None) -> str | None:
+        """Tell in a word why not all lines of the features since a position are at hand; None where they are."""
+        ...
+
+    def gaps(self, position: int, keys: Collection[FeatureKey] | None) -> Sequence[LogGap]:
+        """Return the gaps that were told after `position`, in their order."""
         ...
 
     async def last_position(self) -> int:
@@ -140,6 +176,15 @@ class MetricStore(Protocol):
         """Return a point for each step in [start, end], epoch ms; each figure covers the step before it.
 
         A step in which the figure cannot be known is None.
+        """
+        ...
+
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        """Return a point for each whole minute in [start, end], epoch ms; each figure covers the window before it.
+
+        What rules are judged by: a point is what `measure` would have said then. `window_s` is whole minutes.
         """
         ...
 

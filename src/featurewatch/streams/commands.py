@@ -15,6 +15,8 @@ from ..stores.base import LogFilter
 from .routes import EVERY
 
 LONGEST_TEXT: Final = 4096
+LONGEST_TOKEN: Final = 16_384
+"""Characters of a JWT: those with the groups of a large directory reach 8,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def parse(text: str) -> Command:
         case "unsubscribe":
             return Unsubscribe(_required(fields))
         case "auth":
-            token = _text(fields, "token")
+            token = _text(fields, "token", LONGEST_TOKEN)
             if not token:
                 raise BadInput('token is missing: expected {"type": "auth", "token": "…"}')
             return Auth(token)
@@ -132,14 +134,14 @@ def _required(fields: Mapping[str, Any]) -> str:
     return feature_id(fields.get("featureId", fields.get("feature_id")), every=True)
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
+def _text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
     value = fields.get(name)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise BadInput(f"{name}: expected a text, got {_kind(value)}")
-    if len(value) > LONGEST_TEXT:
-        raise BadInput(f"{name}: expected at most {LONGEST_TEXT} characters, got {len(value)}")
+    if len(value) > longest:
+        raise BadInput(f"{name}: expected at most {longest} characters, got {len(value)}")
     return value
 
 

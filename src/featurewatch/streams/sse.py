@@ -13,13 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from .. import wire
 from ..access import Principal
+from ..errors import Unauthenticated
 from ..model import StoredLog
 from ..snapshots import Snapshots
 from ..stores.base import LogFilter
-from .backlog import Rendering
+from .backlog import Rendering, refusal
 from .feed import Feed
 from .hub import SLOW, STALLED_S, Hub, Subscriber
-from .messages import Message, histories, log_line
+from .messages import Message, Parcel, histories, log_line
 from .outbox import Outbox
 from .positions import Position
 from .routes import EVERY
@@ -64,9 +65,12 @@ class _Reader:
         return self._subscriber
 
     def check(self, now_ns: int) -> None:
-        """End the stream with its credential: an event stream cannot be given a new one."""
+        """End the stream with its credential, and say so: an event stream cannot be given a new one."""
         expires_ns = self._principal.expires_ns
-        if (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal):
+        over = (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal)
+        if over and not self._subscriber.outbox.closed:
+            error = Unauthenticated("the credential ended: open the stream anew with another")
+            self._subscriber.outbox.put(Parcel((refusal(error, None, now_ns),)))
             self.end(1008, "the credential ended")
 
     def end(self, code: int, reason: str) -> None:
@@ -86,11 +90,14 @@ class _Reader:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield events as they come, comments where none do."""
-        outbox, stats = self._subscriber.outbox, self._hub.stats
+        outbox, stats, turns = self._subscriber.outbox, self._hub.stats, self._hub.turns
         time = asyncio.get_running_loop().time
         while True:
+            if not turns.free:
+                await turns.wait()
             parcel = outbox.take()
             if parcel is not None:
+                turns.spend(parcel.size)
                 outbox.sending_since = time()
                 yield parcel.events
                 outbox.sending_since = None

@@ -58,6 +58,7 @@ EVENTS: Final = {
     "example": 'data: {"type":"connected","featureId":"summarize","environment":"production","recovered":false}\n\n',
 }
 POLICY_VIOLATION: Final = 1008
+TRY_AGAIN_LATER: Final = 1013
 
 
 @endpoint(
@@ -190,7 +191,11 @@ def sockets(settings: Settings) -> list[BaseRoute]:
 
 
 async def open_websocket(websocket: WebSocket) -> None:
-    """Serve one WebSocket; what is wrong with its URL or credential closes it with 1008 and says so."""
+    """Serve one WebSocket; what is wrong with its URL or credential closes it with 1008 and says so.
+
+    What may be better later (a rate, an issuer of JWTs that cannot be reached) closes it with 1013.
+    """
+    client = websocket.client.host if websocket.client else ""
     try:
         bridge = bridge_of(websocket)
         query = Query(websocket.query_params.multi_items(), SOCKET)
@@ -198,13 +203,14 @@ async def open_websocket(websocket: WebSocket) -> None:
         batch = query.choice("batch", ("true", "false"), "false") == "true"
         zero = query.choice("unknown", ("null", "zero"), bridge.settings.unknown_metrics) == "zero"
         principal = await bridge.authenticator.from_scope(websocket.scope)
+        bridge.rates.spend(principal, client)
     except FeaturewatchError as error:
         await websocket.accept()
-        await websocket.close(POLICY_VIOLATION, error.message.encode()[:120].decode(errors="ignore"))
+        code = TRY_AGAIN_LATER if isinstance(error, (TooMany, Unavailable)) else POLICY_VIOLATION
+        await websocket.close(code, error.message.encode()[:120].decode(errors="ignore"))
         return
 
     async def authenticate(token: str) -> Principal:
-        client = websocket.client.host if websocket.client else ""
         return await bridge.authenticator.from_token(token, client=client)
 
     await serve_websocket(
@@ -218,6 +224,7 @@ async def open_websocket(websocket: WebSocket) -> None:
         principal=principal,
         authenticate=authenticate,
         holds=bridge.authenticator.holds,
+        spend=lambda caller: bridge.rates.spend(caller, client),
         after=query.text("after"),
     )
 
