@@ -380,6 +380,8 @@ class Hub:
                     since = client.subscriber.outbox.sending_since
                     if since is not None and now - since > STALLED_S:
                         client.end(SLOW, f"nothing was read for {STALLED_S:.0f} s")
+                    elif client.subscriber.outbox.overfull:
+                        client.end(SLOW, "more happened than was read")
                     else:
                         client.check(now_ns)
                 except Exception:

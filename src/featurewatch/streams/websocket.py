@@ -36,7 +36,7 @@ ATTEMPTS: Final = 5
 """Wrong credentials on one socket, after which it is closed."""
 FREE_SUBSCRIPTIONS: Final = 4
 """Subscriptions that come with a socket; further ones count as requests of its caller."""
-CROWDED_S: Final = 0.1
+CROWDED_S: Final = 0.02
 """How often a client that asks without reading is looked at."""
 CLOSE_S: Final = 5.0
 """How long the closing of a socket may take."""
