@@ -97,6 +97,7 @@ def test_a_push_carries_the_families_cumulatively(receiver: Receiver) -> None:
     assert tuple(histogram.explicit_bounds) == BUCKETS
     assert (histogram.count, sum(histogram.bucket_counts), len(histogram.bucket_counts)) == (2, 2, len(BUCKETS) + 1)
     assert not histogram.HasField("min")
+    assert not [metric.name for metric in found.values() if metric.HasField("gauge") and metric.unit == "1"], "…_ratio"
     assert found["feature_request_duration_seconds"].unit == "s"
     ((labels, _),) = points(found["feature_info"])
     assert labels == base | {"name": "chat", "owner": "docs", "version": ""}
