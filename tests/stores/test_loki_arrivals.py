@@ -177,8 +177,8 @@ async def test_a_journal_that_is_damaged_is_set_aside_and_nobody_resumes_from_be
         arrivals.memory.take_up(["chat"], 0)
         await arrivals.add([now("one")])
         before = arrivals.position
-    for part in tmp_path.glob("arrivals.db*"):
-        part.write_bytes(b"no database at all" * 1000)
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"arrivals.db{suffix}").write_bytes(b"no database at all" * 1000)
     async with opened(tmp_path) as arrivals:
         assert arrivals.position > before, "positions never run backward"
         assert arrivals.lost(before, {"chat"}) == "expired"

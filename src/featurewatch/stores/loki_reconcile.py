@@ -110,6 +110,7 @@ class Reconciler:
         features = [name for name, known in memory.covered.items() if known.from_ns is not None]
         if not features:
             self._asked = None
+            self._asking.clear()
             memory.reconciled_ns = 0
             return
         asked, self._asked = self._asked, None
@@ -186,7 +187,8 @@ class Reconciler:
             return
         wait = max(0.1, self._fine_due - time()) if self._tailed() else WITHOUT_TAIL_S
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._asking.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._asking.wait()
 
     async def _compare(self, tally: Tally, features: Collection[str], start_ns: int, end_ns: int) -> None:
         width = tally.width_ns
