@@ -1,4 +1,4 @@
-"""A real PostgreSQL of its own for the stores that can use one."""
+"""A real PostgreSQL of its own for the stores that can use one, and a real Loki."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from loki import loki_of_tenants as loki_of_tenants
 
 
 @pytest.fixture(scope="session")
