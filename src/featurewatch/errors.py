@@ -5,6 +5,7 @@
     ├── BadInput        400    malformed or missing
     │   ├── OutOfRange  422    well-formed, but outside what is allowed
     │   ├── TooLarge    413    over a size limit
+    │   ├── SlowBody    408    a body that does not come; the connection is closed
     │   └── Unsupported 415    a content type or encoding that is not understood
     ├── Unauthenticated 401
     ├── Forbidden       403
@@ -71,6 +72,11 @@ class OutOfRange(BadInput):
 class TooLarge(BadInput):
     code = "too_large"
     status = 413
+
+
+class SlowBody(BadInput):
+    code = "timeout"
+    status = 408
 
 
 class Unsupported(BadInput):

@@ -159,14 +159,21 @@ def metric_named(name: str) -> Metric | None:
 
 @dataclass(slots=True)
 class Histogram:
-    """What a histogram gained: `counts` per bucket (not cumulative), the last one above the highest bound."""
+    """What a histogram gained: `counts` per bucket (not cumulative), the last one above the highest bound.
+
+    Attributes:
+        total: the sum of what was observed.
+        observed: how many values, where that is known better than from the buckets.
+    """
 
     counts: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS) + 1))
     total: float = 0.0
+    observed: float | None = None
+    bounds: Sequence[float] = BUCKETS
 
     @property
     def count(self) -> float:
-        return sum(self.counts)
+        return sum(self.counts) if self.observed is None else self.observed
 
 
 @dataclass(slots=True)
@@ -206,7 +213,7 @@ def evaluate_one(expression: Expression, window: Window) -> float | None:
             return scale * above / below if below and above is not None else None
         case Quantile(q, family, scale):
             histogram = window.histograms.get(family.name)
-            value = None if histogram is None else quantile(q, histogram.counts)
+            value = None if histogram is None else quantile(q, histogram.counts, histogram.bounds)
             return None if value is None else value * scale
         case Uptime():
             return window.uptime

@@ -7,7 +7,7 @@ from typing import Final
 from .errors import BadInput
 from .model import LEVELS, Level
 
-__all__ = ["parse_level", "severity_level"]
+__all__ = ["names_of", "parse_level", "severity_level"]
 
 _NAMES: Final[dict[str, Level]] = {
     **{level: level for level in LEVELS},
@@ -48,6 +48,11 @@ def parse_level(text: str, *, name: str = "level") -> Level:
         shown = repr(text if len(text) <= 40 else text[:40] + "…")
         raise BadInput(f"{name}: expected one of {', '.join(LEVELS)}, got {shown}")
     return level
+
+
+def names_of(level: Level) -> tuple[str, ...]:
+    """Return the names that `parse_level` reads as a level, in small letters; numbered ones aside."""
+    return tuple(sorted(name for name, meant in _NAMES.items() if meant == level))
 
 
 def severity_level(number: int) -> Level | None:

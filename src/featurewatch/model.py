@@ -104,10 +104,17 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """A service level objective: `objective` percent of calls succeed over `window` (a duration such as 30d)."""
+    """A service level objective: `objective` percent of calls succeed over `window` (a duration such as 30d).
+
+    Attributes:
+        channels: names of the notification channels that hear when its budget burns too fast.
+        cooldown_minutes: between two reminders of that.
+    """
 
     objective: float
     window: str = "30d"
+    channels: tuple[str, ...] = ()
+    cooldown_minutes: int = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +16,10 @@ import psycopg
 import pytest
 
 from loki import loki_of_tenants as loki_of_tenants
+from prometheus import prometheus as prometheus
+from prometheus import victoriametrics as victoriametrics
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +70,17 @@ def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> N
         else:
             return
     raise AssertionError(f"PostgreSQL was not ready within 30 s: {log.read_text()}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database: a file, or a schema of its own in the one PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/state.db"
+        return
+    server: str = request.getfixturevalue("postgresql")
+    schema = f"test_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        yield f"{server}&options=-csearch_path%3D{schema}"
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")

@@ -449,6 +449,7 @@ def test_store_and_predicate_agree(opener: Opener, lines: Sequence[LogEntry], fi
                 assert [entry.id for entry in await exported(store, query)] == expected
                 pages = await all_pages(store, LogQuery(CHAT, filter, limit=2, direction="forward"))
                 assert [one for page in pages for one in page] == expected
+                assert sum(await store.counts(CHAT, filter, BASE_NS - 1, BASE_NS + 10**9, 60)) == len(expected)
 
     asyncio.run(run())
 
@@ -515,3 +516,17 @@ async def test_many_writers_and_readers_at_once_see_whole_batches(store: LogStor
 
     await asyncio.gather(*(write(number) for number in range(10)), *(read() for _ in range(5)))
     assert len((await store.query(LogQuery(CHAT, limit=5000))).entries) == 500
+
+
+# Counting
+
+
+async def test_lines_are_counted_by_the_step_that_they_end_in(store: LogStore) -> None:
+    second = 1_000_000_000
+    await store.append([line(at=at * second) for at in (0, 1, 60, 61, 119, 120, 121, 240, 241)])
+    await store.append([line(at=60 * second + 1), line(key=SEARCH, at=1)])
+    counted = await store.counts(CHAT, LogFilter(), BASE_NS, BASE_NS + 240 * second, 60)
+    assert list(counted) == [2, 4, 1, 1], "0 is before the first step, 60 within it, 241 behind the last"
+    assert list(await store.counts(CHAT, LogFilter(), BASE_NS, BASE_NS + 90 * second, 60)) == [2, 2]
+    assert list(await store.counts(CHAT, LogFilter(), BASE_NS, BASE_NS, 60)) == []
+    assert list(await store.counts(STAGED, LogFilter(), BASE_NS, BASE_NS + 60 * second, 60)) == [0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -18,10 +19,11 @@ import pytest
 
 from featurewatch.errors import BadInput, OutOfRange
 from featurewatch.formulas import METRICS
-from featurewatch.model import FeatureKey, Sample
+from featurewatch.model import FeatureKey, Outcome, Sample
 from featurewatch.stores.base import MetricStore
 from featurewatch.stores.embedded_metrics import EmbeddedMetrics
 from metric_samples import CHAT, NOW, NS, SEARCH, STAGED, App, Done, flat
+from shifted import over
 
 pytestmark = pytest.mark.anyio
 
@@ -48,12 +50,11 @@ async def _embedded(samples: Sequence[Sample], now_ns: int) -> AsyncIterator[Met
             await store.close()
 
 
-FEEDERS: dict[str, Feeder] = {"embedded": _embedded}
-
-
-@pytest.fixture(params=FEEDERS)
+@pytest.fixture(params=["embedded", "prometheus", "victoriametrics"])
 def fed(request: pytest.FixtureRequest) -> Feeder:
-    return FEEDERS[request.param]
+    if request.param == "embedded":
+        return _embedded
+    return partial(over, request.getfixturevalue(request.param))
 
 
 def ago(seconds: float) -> int:
@@ -346,3 +347,71 @@ async def test_info_says_what_the_feature_is_and_its_budget(fed: Feeder) -> None
     assert info[CHAT]["version"] == "1.4"
     assert float(info[CHAT]["budget_usd_per_day"]) == 25
     assert "budget_usd_per_day" not in info.get(SEARCH, {})
+
+
+# what rules look at
+
+
+MINUTE_MS = 60_000
+END_MS = NOW // 60_000_000_000 * MINUTE_MS
+
+
+def before_end(app: App) -> list[Sample]:
+    """What an app told up to the last whole minute."""
+    return [sample for sample in flat(app.pushes()) if sample.time_ns <= END_MS * 1_000_000]
+
+
+@pytest.mark.parametrize("window_s", [60, 300, 1800])
+async def test_a_series_shows_at_each_minute_what_a_window_that_ends_there_holds(fed: Feeder, window_s: int) -> None:
+    app = App(start_ns=ago(3600))
+    # In the middle of minutes: within some seconds of an edge a store may take a call for one of the next window.
+    told: dict[int, Outcome] = {49: "success", 29: "error", 28: "success", 8: "success", 6: "cancelled"}
+    app.calls = [
+        Done(END_MS * 1_000_000 - (60 * minutes + 30) * NS, outcome, seconds=2.0, reported=0.25)
+        for minutes, outcome in told.items()
+    ]
+    async with fed(before_end(app), END_MS * 1_000_000) as store:
+        calls, costs, errors, slow = [
+            dict(await store.series(CHAT, name, window_s, END_MS - 2_950_500, END_MS))
+            for name in ("total_requests", "total_cost", "error_rate", "response_time_p95")
+        ]
+    assert list(calls) == list(range(END_MS - 49 * MINUTE_MS, END_MS + 1, MINUTE_MS))
+    for at in calls:
+        held = [one for one in app.calls if (at - window_s * 1000) * 1_000_000 < one.at_ns <= at * 1_000_000]
+        decided = [one for one in held if one.outcome != "cancelled"]
+        failed = sum(one.outcome == "error" for one in held)
+        assert calls[at] == len(held), at
+        assert costs[at] == pytest.approx(0.25 * len(held)), at
+        assert errors[at] == (pytest.approx(100 * failed / len(decided)) if decided else None), at
+        assert (slow[at] is None) == (not held), at
+
+
+@pytest.mark.parametrize("metric", METRICS)
+async def test_a_series_ends_with_what_a_snapshot_says_then(fed: Feeder, metric: str) -> None:
+    async with fed(before_end(busy()), END_MS * 1_000_000) as store:
+        then = (await store.measure([CHAT], 300, 300))[CHAT].metrics[metric]
+        told = await store.series(CHAT, metric, 300, END_MS - MINUTE_MS, END_MS)
+    assert [at for at, _ in told] == [END_MS - MINUTE_MS, END_MS]
+    assert told[-1][1] == pytest.approx(then, rel=1e-6)
+
+
+async def test_a_series_counts_the_uptime_of_its_window(fed: Feeder) -> None:
+    app = App(start_ns=END_MS * 1_000_000 - 3600 * NS)
+    app.calls = [
+        Done(END_MS * 1_000_000 - (60 * n + 30) * NS, "error" if 10 <= n < 20 else "success") for n in range(40)
+    ]
+    async with fed(before_end(app), END_MS * 1_000_000) as store:
+        told = dict(await store.series(CHAT, "uptime", 1200, END_MS - 60 * MINUTE_MS, END_MS))
+    for minutes, up in ((0, 50), (5, 50), (10, 50), (20, 100), (39, 100), (55, None)):
+        assert told[END_MS - minutes * MINUTE_MS] == up, minutes
+
+
+async def test_a_series_of_an_unknown_feature_has_no_figure(fed: Feeder) -> None:
+    before = END_MS - MINUTE_MS
+    async with fed([], END_MS * 1_000_000) as store:
+        assert await store.series(SEARCH, "error_rate", 300, before, END_MS) == [(before, None), (END_MS, None)]
+        assert await store.series(SEARCH, "error_rate", 300, END_MS, before) == []
+        with pytest.raises(BadInput, match="metric"):
+            await store.series(SEARCH, "nothing", 300, END_MS, END_MS)
+        with pytest.raises(OutOfRange):
+            await store.series(SEARCH, "error_rate", 300, 0, END_MS)

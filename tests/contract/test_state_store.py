@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -14,6 +12,7 @@ from sqlalchemy import Engine, event, update
 from featurewatch.errors import BadInput, NotFound, OutOfRange, SettingsError, StaleEdit, StoreLocked, Unavailable
 from featurewatch.model import Event, FeatureKey, FeatureRecord, Slo, Thresholds
 from featurewatch.stores.base import StateStore
+from featurewatch.stores.database import Database
 from featurewatch.stores.state import State
 from featurewatch.stores.state_engine import open_engine
 from featurewatch.stores.state_schema import schema
@@ -27,8 +26,6 @@ CHAT = FeatureKey("chat", "production")
 STAGED = FeatureKey("chat", "staging")
 SEARCH = FeatureKey("search", "production")
 
-_numbers = itertools.count()
-
 
 class Clock:
     def __init__(self) -> None:
@@ -41,20 +38,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database: a file, or a schema of its own in the one PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/state.db"
-        return
-    server: str = request.getfixturevalue("postgresql")
-    schema = f"test_{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        yield f"{server}&options=-csearch_path%3D{schema}"
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 @pytest.fixture
@@ -351,7 +334,7 @@ async def test_a_table_that_another_session_holds_is_told(postgresql: str, clock
     url = f"{postgresql}&options=-csearch_path%3Dheld"
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("CREATE SCHEMA held")
-        state = State(impatient(url), clock=clock, event_retention_s=1e6)
+        state = State(Database(impatient(url)), clock=clock, event_retention_s=1e6)
         await (await State.open(url, clock=clock)).close()
         with admin.transaction():
             admin.execute("LOCK TABLE featurewatch_events")

@@ -17,9 +17,11 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, eve
 
 from featurewatch.errors import SettingsError, StoreFull, StoreLocked, TooMany, Unavailable
 from featurewatch.model import FeatureKey, FeatureRecord
+from featurewatch.stores.database import Database
 from featurewatch.stores.state import State
 from featurewatch.stores.state_engine import open_engine
-from featurewatch.stores.state_schema import metadata, prepare, schema
+from featurewatch.stores.state_migrations import VERSION, prepare
+from featurewatch.stores.state_schema import metadata, schema
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +50,7 @@ def engine(path: Path) -> Engine:
 @pytest.fixture
 async def state(path: Path, engine: Engine, anyio_backend: str) -> AsyncIterator[State]:
     await (await State.open(f"sqlite:///{path}")).close()
-    state = State(engine, clock=Clock(), event_retention_s=86_400)
+    state = State(Database(engine), clock=Clock(), event_retention_s=86_400)
     yield state
     await state.close()
 
@@ -164,6 +166,7 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
     program = f"""
 import asyncio
 from featurewatch.model import FeatureKey
+from featurewatch.stores.database import Database
 from featurewatch.stores.state import State
 
 async def main():
@@ -218,9 +221,27 @@ def test_an_older_database_is_migrated_step_by_step_and_once(engine: Engine) -> 
     engine.dispose()
 
 
+def test_a_migrated_database_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
+    old, new = (open_engine(f"sqlite:///{tmp_path}/{name}.db") for name in ("old", "new"))
+    first = MetaData()
+    for name in ("schema", "features", "sightings", "events"):
+        metadata.tables[f"featurewatch_{name}"].to_metadata(first)
+    with old.begin() as connection:
+        prepare(connection, tables=first, migrations=())
+        prepare(connection)
+    with new.begin() as connection:
+        prepare(connection)
+    made = "SELECT name, sql FROM sqlite_master ORDER BY name"
+    with old.begin() as before, new.begin() as after:
+        assert before.execute(text(made)).all() == after.execute(text(made)).all()
+        assert before.scalar(select(schema.c.version)) == after.scalar(select(schema.c.version)) == VERSION
+    for engine in (old, new):
+        engine.dispose()
+
+
 def test_a_migration_that_fails_leaves_the_database_as_it_was(engine: Engine) -> None:
     with engine.begin() as connection:
-        prepare(connection)
+        prepare(connection, migrations=())
 
     def fail(connection: Connection) -> None:
         connection.execute(text("CREATE TABLE half (id INTEGER)"))

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import BadInput, Problem, Unsupported
+from ..fields import shown
 from ..levels import parse_level
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, LogEntry
 from ..stores.loki_entries import OWN_FIELDS, STREAM_FIELDS, joined, make_id, said_level
 from ..times import NS, format_instant
 from .bodies import decompress, parse_json, too_large
-from .fields import shown
 from .ingest import cut
 from .loki_protobuf import parse_labels, read_streams, uncompress
 

@@ -30,6 +30,9 @@ OWN_FAILURE: Final = "Told in the form of the protocol."
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 _PATH_HELP: Final = {
     "feature_id": ("The feature.", {"type": "string", "pattern": f"^{FEATURE_ID.pattern}$"}, "summarize"),
+    "alert_id": ("The alert.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000001"),
+    "window_id": ("The maintenance window.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000002"),
+    "rule_id": ("The rule.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
     "log_id": ("The id of a line.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
 }
 
@@ -81,6 +84,7 @@ def endpoint(
     media_type: str = "application/json",
     also: Mapping[str, Any] | None = None,
     loose: bool = False,
+    conflicts: bool = False,
     ticket: bool = False,
     failure: Failure | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -93,6 +97,7 @@ def endpoint(
         example: a request body that works, where the model has no example.
         ticket: whether a ticket opens it, as it does streams.
         failure: how this endpoint tells of what went wrong, where it speaks another protocol.
+        conflicts: whether it can be refused because of what there is already.
         loose: unknown query parameters pass, for protocols of others.
     """
 
@@ -126,7 +131,9 @@ def endpoint(
             status_code=status,
             response_class=Response,
             responses={status: {"description": "The answer." if content else "Done.", "content": content}},
-            openapi_extra=_operation(method, path, action, parameters, body, example, own=failure is not None),
+            openapi_extra=_operation(
+                method, path, action, parameters, body, example, own=failure is not None, conflicts=conflicts
+            ),
         )
         if method == "GET" and not ticket:
             # Not for streams, whose headers are followed by no end.
@@ -153,13 +160,15 @@ def _operation(
     example: Any,
     *,
     own: bool,
+    conflicts: bool,
 ) -> dict[str, Any]:
     """Document an operation; `own`: it tells of failures in the way of its own protocol."""
     operation: dict[str, Any] = {
         "parameters": [*map(_path_parameter, _PATH_PARAMETER.findall(path)), *(item.openapi() for item in parameters)],
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
-            for status, name in _failures(path, action, parameters, body is not None)
+            for status, name in _failures(path, action, parameters, body is not None, conflicts)
+            if not (own and status == 408)  # told as 503, which shippers try again
         },
     }
     if action is None:
@@ -172,7 +181,9 @@ def _operation(
     return operation
 
 
-def _failures(path: str, action: Need, parameters: Sequence[Parameter], writes: bool) -> list[tuple[int, str]]:
+def _failures(
+    path: str, action: Need, parameters: Sequence[Parameter], writes: bool, conflicts: bool
+) -> list[tuple[int, str]]:
     named = "{" in path or any(parameter.name == "feature_id" for parameter in parameters)
     found: list[tuple[int, str]] = []
     if parameters or writes or named:
@@ -181,12 +192,16 @@ def _failures(path: str, action: Need, parameters: Sequence[Parameter], writes: 
         found += [(401, "Unauthenticated"), (403, "Forbidden")]
     if named:
         found.append((404, "NotFound"))
+    if conflicts:
+        found.append((409, "Conflict"))
     if action == "edit":
         found.append((412, "StaleEdit"))
     if writes:
-        found += [(413, "TooLarge"), (415, "Unsupported"), (429, "TooMany")]
+        found += [(408, "SlowBody"), (413, "TooLarge"), (415, "Unsupported")]
     if parameters or writes:
         found.append((422, "OutOfRange"))
+    if writes or action is not None:
+        found.append((429, "TooMany"))
     return [*found, (503, "Unavailable")]
 
 

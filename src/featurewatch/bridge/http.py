@@ -48,7 +48,7 @@ def plain(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def expected_revision(request: Request) -> int | None:
-    """Return the revision that If-Match names: an ETag of the feature, or the bare number; None without one.
+    """Return the revision that If-Match names: an ETag, or the bare number; None without one.
 
     Raises:
         BadInput: the header is neither.
@@ -58,7 +58,7 @@ def expected_revision(request: Request) -> int | None:
         return None
     match = _TAG.fullmatch(text)
     if match is None:
-        raise BadInput(f"If-Match: expected the ETag of the feature or its revision, got {text[:60]!r}")
+        raise BadInput(f"If-Match: expected the ETag or the revision that an answer had, got {text[:60]!r}")
     return int(match[1])
 
 

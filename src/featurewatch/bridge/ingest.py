@@ -10,10 +10,10 @@ import orjson
 
 from ..errors import BadInput, Forbidden, Problem, TooLarge
 from ..families import TOKEN_KINDS
+from ..fields import Fields, listed, refuse, shown
 from ..ids import new_id
 from ..levels import parse_level
 from ..model import FEATURE_ID, FEATURE_ID_RULE, LEVELS, OUTCOMES, CallReport, FeatureKey, Level, LogEntry
-from .fields import Fields, listed, refuse, shown
 
 LONGEST_CALL_MS: Final = 7 * 86_400_000.0
 MOST_TOKENS: Final = 1e12

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ..exporter.config import Config
 from ..settings import COMMAND_NAMES, DURATIONS, PREFIX, Settings
+from ..settings_alerting import Alerting
 
 __all__ = ["page"]
 
@@ -28,12 +29,16 @@ begins with `FEATUREWATCH_` and is none of these is warned about, with the neare
 
 def page() -> str:
     """Write the page as Markdown."""
+    own = {name: field for name, field in Settings.model_fields.items() if name not in Alerting.model_fields}
     return "\n".join(
         (
             _HEAD,
             "## The bridge\n",
             "HOST, PORT, DATA_DIR and ENVIRONMENT are options of `featurewatch serve` too; an option wins.\n",
-            *_table(("variable", "default", "range", "meaning"), map(_setting, Settings.model_fields.items())),
+            *_table(("variable", "default", "range", "meaning"), map(_setting, own.items())),
+            "\n### Alerting\n",
+            "Where rules and channels are published: [channels](channels.md).\n",
+            *_table(("variable", "default", "range", "meaning"), map(_setting, Alerting.model_fields.items())),
             "\n## The exporter\n",
             "In the app. What `featurewatch.configure` is given wins over these.\n",
             *_table(("variable", "default", "meaning"), _exporter()),

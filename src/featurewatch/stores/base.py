@@ -120,6 +120,12 @@ class LogStore(Protocol):
         """Yield all lines of the query's range oldest first, in chunks, at constant memory; limit is ignored."""
         ...
 
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        """Count the lines that match in each step of (start, end], oldest first; a step includes its end."""
+        ...
+
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         """Return what arrived after `position`, in order of arrival, at most `limit`."""
         ...
@@ -170,6 +176,15 @@ class MetricStore(Protocol):
         """Return a point for each step in [start, end], epoch ms; each figure covers the step before it.
 
         A step in which the figure cannot be known is None.
+        """
+        ...
+
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        """Return a point for each whole minute in [start, end], epoch ms; each figure covers the window before it.
+
+        What rules are judged by: a point is what `measure` would have said then. `window_s` is whole minutes.
         """
         ...
 

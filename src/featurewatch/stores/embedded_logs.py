@@ -144,6 +144,13 @@ class EmbeddedLogs:
                 return
             cursor = Cursor(chunk[-1].entry.timestamp_ns, chunk[-1].position)
 
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        return await self._readers.run(
+            lambda connection: log_queries.counts(connection, key, filter, start_ns, end_ns, step_s)
+        )
+
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         return await self._readers.run(lambda connection: log_queries.since(connection, position, keys, limit))
 

@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from ..errors import BadInput, FeaturewatchError
-from ..formulas import METRICS, metric_named
+from ..errors import FeaturewatchError
 from ..model import CallReport, FeatureKey, Measurement, ModelCost, Sample
 from ..times import NS
-from . import metric_calls, metric_figures, metric_samples, metric_upkeep
+from . import metric_calls, metric_figures, metric_samples, metric_series, metric_upkeep
 from .group_commit import GroupWriter
 from .metric_calls import Price, PricedCall
 from .metric_history import history
@@ -23,6 +22,7 @@ from .metric_ledger import Ids
 from .metric_schema import SCHEMA, TIERS, VERSION, Tier
 from .metric_windows import all_keys
 from .sqlite import Readers, connect, create
+from .steps import metric_of
 
 __all__ = ["EmbeddedMetrics"]
 
@@ -168,11 +168,16 @@ class EmbeddedMetrics:
     async def history(
         self, key: FeatureKey, metric: str, start_ms: int, end_ms: int, step_s: int
     ) -> Sequence[tuple[int, float | None]]:
-        found = metric_named(metric)
-        if found is None:
-            raise BadInput(f"metric: expected one of {', '.join(METRICS)}, got {metric[:64]!r}")
-        expression, now_ns = found.expression, self._clock()
+        expression, now_ns = metric_of(metric).expression, self._clock()
         return await self._readers.run(lambda db: history(db, key, expression, start_ms, end_ms, step_s, now_ns))
+
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> Sequence[tuple[int, float | None]]:
+        expression, now_ns = metric_of(metric).expression, self._clock()
+        return await self._readers.run(
+            lambda db: metric_series.series(db, key, expression, window_s, start_ms, end_ms, now_ns)
+        )
 
     async def costs(self, key: FeatureKey, window_s: float) -> Sequence[ModelCost]:
         now_ns = self._clock()

@@ -29,27 +29,29 @@ class DirectoryLock:
         self._file = file
 
     @classmethod
-    def acquire(cls, directory: Path, *, clock: Callable[[], int] = time.time_ns) -> Self:
+    def acquire(cls, directory: Path, *, what: str = "", clock: Callable[[], int] = time.time_ns) -> Self:
         """Take the lock without waiting; the directory is made where there is none.
+
+        Args:
+            what: the directory as messages name it, its setting first; DATA_DIR and its path by default.
 
         Raises:
             StoreLocked: another process has it; the message names its pid.
             Unavailable: the directory cannot be made or written, or its file system keeps no locks.
         """
+        what = what or f"DATA_DIR {directory}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
             file = os.open(directory / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise Unavailable(
-                f"DATA_DIR {directory} cannot be written ({error.strerror}): make it writable or set another"
-            ) from None
+            raise Unavailable(f"{what} cannot be written ({error.strerror}): make it writable or set another") from None
         try:
-            _lock(file, directory)
+            _lock(file, what)
             os.ftruncate(file, 0)
             os.pwrite(file, json.dumps({"pid": os.getpid(), "since": format_instant(clock())}).encode() + b"\n", 0)
         except OSError as error:
             os.close(file)
-            raise Unavailable(f"DATA_DIR {directory} cannot be written ({error.strerror}): free some space") from None
+            raise Unavailable(f"{what} cannot be written ({error.strerror}): free some space") from None
         except BaseException:
             os.close(file)
             raise
@@ -62,17 +64,15 @@ class DirectoryLock:
             self._file = -1
 
 
-def _lock(file: int, directory: Path) -> None:
+def _lock(file: int, what: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             raise StoreLocked(
-                f"DATA_DIR {directory} is in use by another bridge ({_holder(file)}): stop it, or set another DATA_DIR"
+                f"{what} is in use by another bridge ({_holder(file)}): stop it, or set another {what.split()[0]}"
             ) from None
-        raise Unavailable(
-            f"DATA_DIR {directory}: its file system keeps no locks ({error.strerror}): use a local disk"
-        ) from None
+        raise Unavailable(f"{what}: its file system keeps no locks ({error.strerror}): use a local disk") from None
 
 
 def _holder(file: int) -> str:

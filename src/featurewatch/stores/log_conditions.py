@@ -58,4 +58,3 @@ def _search(connection: sqlite3.Connection, search: str) -> Condition:
         parts.append("source IN (SELECT id FROM sources WHERE instr(folded, ?))")
         parameters.append(folded)
     return Condition(f"AND ({' OR '.join(parts)})", tuple(parameters))
-

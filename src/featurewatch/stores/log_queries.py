@@ -22,7 +22,7 @@ from .log_conditions import Condition, filter_condition
 from .log_cursor import Cursor
 from .log_schema import COLUMNS, LEVEL_NUMBERS, stored
 
-__all__ = ["around", "features", "forward_chunk", "page", "positions", "reached", "since", "tally"]
+__all__ = ["around", "counts", "features", "forward_chunk", "page", "positions", "reached", "since", "tally"]
 
 _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
@@ -94,6 +94,28 @@ def since(
         (_within(position), _within(limit)),
     )
     return [stored(row[:-1], *names[row[-1]]) for row in rows]
+
+
+def counts(
+    connection: sqlite3.Connection, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+) -> list[int]:
+    """Count the lines that match in each step of (start, end]."""
+    step_ns = step_s * 1_000_000_000
+    counted = [0] * max(0, -(-(end_ns - start_ns) // step_ns))
+    found = connection.execute("SELECT id FROM streams WHERE feature = ? AND environment = ?", key).fetchone()
+    condition = None if found is None else filter_condition(connection, filter)
+    if condition is None or not counted:
+        return counted
+    levels = sorted(LEVEL_NUMBERS[level] for level in filter.levels) if len(filter.levels) < len(LEVELS) else []
+    among = f"AND level IN ({', '.join(map(str, levels))})" if levels else ""
+    rows = connection.execute(
+        f"SELECT (ts - ? - 1) / ? AS step, count(*) FROM lines WHERE stream = ? {among} AND ts > ? AND ts <= ? "
+        f"{condition.sql} GROUP BY step",
+        (start_ns, step_ns, found[0], _within(start_ns), _within(end_ns), *condition.parameters),
+    )
+    for step, count in rows:
+        counted[step] = count
+    return counted
 
 
 def features(connection: sqlite3.Connection) -> set[FeatureKey]:

@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Final
 
-from ..errors import OutOfRange
 from ..formulas import Expression, Uptime, evaluate_one, families_of
 from ..model import FeatureKey
 from ..times import NS
 from .cumulative import apportion
 from .metric_schema import HOURS, TIERS
 from .metric_windows import COUNTED, Labelled, Names, Span, rows_of, wanted, window_of
+from .steps import points_of
 
-__all__ = ["MAX_POINTS", "history"]
-
-MAX_POINTS: Final = 11_000
+__all__ = ["history"]
 
 _GRACE_NS: Final = 60 * NS
 """A feature heard so recently before a step is there in it: not every app pushes each second."""
@@ -40,14 +38,11 @@ def history(
     among the steps that it covers.
 
     Raises:
-        OutOfRange: more than `MAX_POINTS`; the message says which step to use.
+        OutOfRange: too many points; the message says which step to use.
     """
     step_ms = step_s * 1000
-    count = (end_ms - start_ms) // step_ms + 1
-    if count > MAX_POINTS:
-        least = ceil((end_ms - start_ms) / 1000 / (MAX_POINTS - 1))
-        raise OutOfRange(f"step: {step_s} s would make {count} points, at most {MAX_POINTS} are given: use {least} s")
-    points = [start_ms + index * step_ms for index in range(max(0, count))]
+    points = points_of(start_ms, end_ms, step_s)
+    count = len(points)
     known = {found: k for k, found in wanted(db, [key]).items()}
     if not points or key not in known:
         return [(point, None) for point in points]

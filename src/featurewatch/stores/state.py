@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, func, select
+from sqlalchemy import URL, Connection, func, select
 
 from .. import wire
-from ..errors import BadInput, OutOfRange, TooMany, Unavailable
+from ..errors import BadInput, OutOfRange
 from ..ids import new_id
 from ..model import Event, EventKind, FeatureKey, FeatureRecord
 from ..times import NS
 from . import state_events, state_features
 from .base import EventListener, EventPage
-from .state_engine import WRITES, open_engine
-from .state_errors import translated
+from .database import Database
 from .state_features import Sighting
-from .state_schema import events, prepare
+from .state_schema import events
 
 __all__ = ["State"]
 
@@ -34,27 +31,19 @@ _log = logging.getLogger(__name__)
 _HOUR_NS: Final = 3600 * NS
 _FRESH_NS: Final = NS
 """How long a list of features is used again: another bridge on the same PostgreSQL may have changed it."""
-_WAITING: Final = 1000
-"""Statements that may wait for a thread; above it: TooMany."""
 
 
 class State:
-    """The StateStore over a database. Statements run in threads of their own, one of them for all writing.
+    """The StateStore over a database.
 
-    Writes are serial (across bridges on one PostgreSQL too), so positions grow in the order of commits, and
-    listeners hear events in that order, before `record_event` returns. They hear this process's events; one that
-    fails is logged and harms no other. What was returned is safe: SQLite syncs each commit. Statements are short
-    and bounded by a limit, so a cancelled caller leaves at once and its statement ends by itself.
+    Positions grow in the order of commits (across bridges on one PostgreSQL too), and listeners hear events in that
+    order, before `record_event` returns. They hear this process's events; one that fails is logged and harms no other.
     """
 
-    def __init__(self, engine: Engine, *, clock: Callable[[], int], event_retention_s: float) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, *, clock: Callable[[], int], event_retention_s: float) -> None:
+        self.database = database
         self._clock = clock
         self._retention_ns = int(event_retention_s * NS)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="featurewatch-state-write")
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="featurewatch-state-read")
-        self._waiting = 0
-        self._closed = False
         self._listeners: list[EventListener] = []
         self._seen: dict[FeatureKey, Sighting] = {}
         self._features: tuple[int, Mapping[str, FeatureRecord]] | None = None
@@ -76,9 +65,8 @@ class State:
                 featurewatch wrote the tables.
             Unavailable: it cannot be opened.
         """
-        state = cls(open_engine(url), clock=clock, event_retention_s=event_retention_s)
+        state = cls(await Database.open(url), clock=clock, event_retention_s=event_retention_s)
         try:
-            await state._write(prepare)
             await state.sweep()
         except BaseException:
             await state.close()
@@ -87,17 +75,16 @@ class State:
 
     async def close(self) -> None:
         """Finish what was begun and let go of the database. Harmless when repeated."""
-        self._closed = True
-        await asyncio.to_thread(self._end)
+        await self.database.close()
 
     async def ping(self) -> None:
-        await self._read(lambda connection: connection.execute(select(1)))
+        await self.database.read(lambda connection: connection.execute(select(1)))
 
     async def features(self) -> Mapping[str, FeatureRecord]:
         cached, edits = self._features, self._edits
         if cached is not None and 0 <= self._clock() - cached[0] < _FRESH_NS:
             return cached[1]
-        found = await self._read(state_features.all_features)
+        found = await self.database.read(state_features.all_features)
         if edits == self._edits:
             self._features = (self._clock(), found)
         return found
@@ -148,19 +135,12 @@ class State:
             told: their positions do not count; one whose id is empty is given one.
         """
         fresh = [(self._checked(event), bool(event.id)) for event in told]
-        loop = asyncio.get_running_loop()
 
         def append(connection: Connection) -> list[tuple[Event, bool]]:
             return [state_events.append(connection, event, look=look) for event, look in fresh]
 
-        def write() -> list[Event]:
-            kept = self._transact(append, True)
-            for event, new in kept:
-                if new:
-                    loop.call_soon_threadsafe(self._tell, event)
-            return [event for event, _ in kept]
-
-        return await self._run(self._writer, write)
+        kept = await self.database.write(append, then=self.tell)
+        return [event for event, _ in kept]
 
     def _checked(self, event: Event) -> Event:
         if state_events.bounded(event.timestamp_ns) != event.timestamp_ns:
@@ -188,7 +168,7 @@ class State:
             BadInput: the cursor is none that a page had.
         """
         query = state_events.newest_first(feature, environment, kinds, start_ns, end_ns, cursor).limit(limit + 1)
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self.database.read(lambda connection: connection.execute(query).all())
         page = tuple(map(state_events.read, rows[:limit]))
         return EventPage(page, state_events.cursor_after(page[-1]) if page and len(rows) > limit else None)
 
@@ -205,10 +185,10 @@ class State:
                     found.append(state_events.read(row))
             return found
 
-        return await self._read(read)
+        return await self.database.read(read)
 
     async def last_event_position(self) -> int:
-        return await self._read(lambda connection: connection.scalar(select(func.max(events.c.position))) or 0)
+        return await self.database.read(lambda connection: connection.scalar(select(func.max(events.c.position))) or 0)
 
     def listen(self, listener: EventListener) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -228,53 +208,27 @@ class State:
         before = self._swept_ns - self._retention_ns
         removed = 0
         while True:
-            count = await self._write(lambda connection: state_events.sweep(connection, before))
+            count = await self.database.write(lambda connection: state_events.sweep(connection, before))
             removed += count
             if count < state_events.SWEEP_ROWS:
                 return removed
 
     async def _edit(self, work: Callable[[Connection], T]) -> T:
         try:
-            return await self._write(work)
+            return await self.database.write(work)
         finally:
             self._edits += 1
             self._features = None
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        return await self._run(self._writer, lambda: self._transact(work, True))
+    def tell(self, kept: Sequence[tuple[Event, bool]]) -> None:
+        """Tell the listeners of events that were committed, those that are new; on the event loop, in order."""
+        for event, new in kept:
+            if new:
+                for listener in tuple(self._listeners):
+                    self._call(listener, event)
 
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await self._run(self._readers, lambda: self._transact(work, False))
-
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise Unavailable("the state store is closed")
-        if self._waiting >= _WAITING:
-            raise TooMany(f"the state store is busy: {self._waiting} statements wait already, try again in a second")
-        self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(threads, work)
-        future.add_done_callback(self._done)
-        return await future
-
-    def _done(self, _: object) -> None:
-        self._waiting -= 1
-
-    def _transact(self, work: Callable[[Connection], T], writes: bool) -> T:
-        with (
-            translated(self._engine.url),
-            self._engine.connect() as connection,
-            connection.execution_options(**{WRITES: writes}).begin(),
-        ):
-            return work(connection)
-
-    def _tell(self, event: Event) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception:
-                _log.exception("a listener failed on event %s", event.id)
-
-    def _end(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
-        self._engine.dispose()
+    def _call(self, listener: EventListener, event: Event) -> None:
+        try:
+            listener(event)
+        except Exception:
+            _log.exception("a listener failed on event %s", event.id)

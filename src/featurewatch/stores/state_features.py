@@ -124,7 +124,7 @@ def _joined(
         description=given.get("description", ""),
         organization_id=given.get("organization_id"),
         thresholds=Thresholds(**given.get("thresholds", {})),
-        slo=None if slo is None else Slo(**slo),
+        slo=None if slo is None else Slo(**{**slo, "channels": tuple(slo.get("channels", ()))}),
     )
 
 

@@ -1,40 +1,25 @@
-"""The state's tables, and how a database that an older featurewatch wrote becomes a current one.
+"""The state's tables of features and events; those of alerting are in `state_alert_schema`.
 
-`metadata` describes the newest schema. A new database gets all of it at once and is stamped with `VERSION`. An
-existing one is walked forward: `MIGRATIONS[n]` is a plain function that turns version n + 1 into n + 2, given a
-connection inside the one transaction that also writes the new version. To change the schema: change the tables
-here, append one function, and never edit an older one. There is no way back: a database that a newer featurewatch
-wrote is refused, untouched.
-
-All names carry a prefix, so that the tables can live in a PostgreSQL database that others use too.
+`metadata` describes the newest schema, of all modules together; `state_migrations` brings a database to it. All names
+carry a prefix, so that the tables can live in a PostgreSQL database that others use too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    Connection,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
-    insert,
-    inspect,
-    select,
-    update,
 )
-
-from ..errors import SettingsError
-
-Migration: TypeAlias = Callable[[Connection], None]
 
 metadata: Final = MetaData()
 
@@ -76,32 +61,3 @@ events: Final = Table(
     Index("featurewatch_events_age", "timestamp_ns"),
     sqlite_autoincrement=True,
 )
-
-MIGRATIONS: Final[tuple[Migration, ...]] = ()
-
-VERSION: Final = 1 + len(MIGRATIONS)
-
-
-def prepare(
-    connection: Connection, *, tables: MetaData = metadata, migrations: Sequence[Migration] = MIGRATIONS
-) -> None:
-    """Bring the database to the current schema, within the caller's transaction.
-
-    Raises:
-        SettingsError: a newer featurewatch wrote the database.
-    """
-    newest = 1 + len(migrations)
-    found = connection.scalar(select(schema.c.version)) if inspect(connection).has_table(schema.name) else None
-    if found is None:
-        tables.create_all(connection)
-        connection.execute(insert(schema).values(version=newest))
-        return
-    if found > newest:
-        raise SettingsError(
-            f"the state was written by a newer featurewatch (schema {found}, this one knows {newest}): "
-            "upgrade featurewatch, or restore a backup from before"
-        )
-    for migrate in migrations[found - 1 :]:
-        migrate(connection)
-    if found < newest:
-        connection.execute(update(schema).values(version=newest))

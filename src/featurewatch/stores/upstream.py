@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -15,11 +17,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx
 
 from ..errors import SettingsError, TimedOut, TooMany, Unavailable, UpstreamError
+from .upstream_stats import UpstreamStats
 
 if TYPE_CHECKING:
     from ..settings import Settings
 
-__all__ = ["Target", "Upstream", "credentials_of", "ssl_context", "target_of"]
+__all__ = ["Target", "Upstream", "credentials_of", "ssl_context", "target_of", "targets_of"]
 
 TENANT_HEADER: Final = "X-Scope-OrgID"
 _SHOWN: Final = 300
@@ -35,6 +38,7 @@ class Target:
         setting: the prefix of its settings, such as FEATUREWATCH_PROMETHEUS, for messages that say what to do.
         url: may carry `user:password@`; it is never shown with it.
         user: for basic authentication, with `password_file`; `token_file` is for a bearer token.
+        url_setting: the setting of its address, where that is not `setting` and _URL.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Target:
     ca_file: Path | None = None
     tls_verify: bool = True
     timeout_s: float = 10.0
+    url_setting: str = ""
 
     def __repr__(self) -> str:
         return f"Target({self.name!r}, {self.shown!r})"
@@ -62,14 +67,32 @@ class Target:
         """The upstream as a message names it."""
         return f"{self.name} at {self.bare}"
 
+    @property
+    def named_by(self) -> str:
+        """The setting of its address, for messages that say what to do."""
+        return self.url_setting or f"{self.setting}_URL"
+
 
 def target_of(settings: Settings, name: str) -> Target:
     """Return the upstream that the settings describe; `name` is the prefix of its settings, such as `loki`."""
-    prefix = f"{name}_"
-    fields = ("url", "tenant", "user", "password_file", "token_file", "ca_file", "tls_verify")
-    told = {field: getattr(settings, prefix + field) for field in fields}
-    timeout_s = getattr(settings, f"{prefix}timeout")
-    return Target(name.capitalize(), f"FEATUREWATCH_{name.upper()}", **told, timeout_s=timeout_s)
+    return _target(settings, name, getattr(settings, f"{name}_url"))
+
+
+def targets_of(settings: Settings, urls: str) -> tuple[Target, ...]:
+    """Return the upstreams of a setting that lists several, `alertmanager_urls` or `prometheus_ruler_urls`.
+
+    All of a list are shown the credentials of its first word, such as ALERTMANAGER_USER.
+    """
+    name = urls.partition("_")[0]
+    setting = f"FEATUREWATCH_{urls.upper()}"
+    return tuple(replace(_target(settings, name, url), url_setting=setting) for url in getattr(settings, urls))
+
+
+def _target(settings: Settings, name: str, url: str) -> Target:
+    fields = ("tenant", "user", "password_file", "token_file", "ca_file", "tls_verify")
+    told = {field: getattr(settings, f"{name}_{field}") for field in fields}
+    timeout_s = getattr(settings, f"{name}_timeout")
+    return Target(name.capitalize(), f"FEATUREWATCH_{name.upper()}", url, **told, timeout_s=timeout_s)
 
 
 def credentials_of(target: Target) -> dict[str, str]:
@@ -120,6 +143,7 @@ class Upstream:
     def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         context = ssl_context(target)
         self.target = target
+        self.stats = UpstreamStats()
         self._http = httpx.AsyncClient(
             transport=transport,
             verify=True if context is None else context,
@@ -140,25 +164,40 @@ class Upstream:
         """Close the connections. Harmless when repeated."""
         await self._http.aclose()
 
-    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def request(self, method: str, path: str, *, at_most: int | None = None, **options: Any) -> httpx.Response:
         """Ask, and return the answer whatever its status.
 
         Args:
+            at_most: bytes; of a longer answer no more is read.
             options: as `httpx.AsyncClient.request`: params, data, content, json, headers, timeout.
 
         Raises:
             Unavailable: it cannot be reached or broke off. TimedOut: it did not answer in time.
+            UpstreamError: its answer is longer than `at_most`.
         """
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
+        patience = options.get("timeout", self.target.timeout_s)
+        began = time.perf_counter()
         with self._told():
-            return await self._http.request(method, f"{self.target.bare}{path}", headers=headers, **options)
+            try:
+                # httpx's own time-outs are for each part of the exchange: an answer that trickles would never end.
+                async with asyncio.timeout(patience if isinstance(patience, (int, float)) else None):
+                    url = f"{self.target.bare}{path}"
+                    async with self._http.stream(method, url, headers=headers, **options) as answer:
+                        whole = await self._read(answer, at_most)
+            except TimeoutError:
+                raise httpx.ReadTimeout("the whole answer took too long") from None
+        self.stats.answered(time.perf_counter() - began, whole.status_code)
+        return whole
 
     @asynccontextmanager
     async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
         """Ask, and read the answer in parts; raises as `request`, also while it is read."""
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
+        began = time.perf_counter()
         with self._told():
             async with self._http.stream(method, f"{self.target.bare}{path}", headers=headers, **options) as answer:
+                self.stats.answered(time.perf_counter() - began, answer.status_code)
                 yield answer
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -179,9 +218,10 @@ class Upstream:
         try:
             return json.loads(answer.content)
         except ValueError:
+            self.stats.failures["garbage"] += 1
             raise UpstreamError(
                 f"{self.target.shown} answered {answer.status_code} with something else than JSON: "
-                f"is {self.target.setting}_URL right?"
+                f"is {self.target.named_by} right?"
             ) from None
 
     def refusal(self, answer: httpx.Response) -> UpstreamError | Unavailable | TooMany:
@@ -201,28 +241,49 @@ class Upstream:
             )
         if answer.is_redirect:
             return UpstreamError(
-                f"{self.target.shown} sent us elsewhere ({status}): set {self.target.setting}_URL to the address itself"
+                f"{self.target.shown} sent us elsewhere ({status}): set {self.target.named_by} to the address itself"
             )
         if status == 404 and not said:
             return UpstreamError(f"{self.target.shown} does not know the path ({status}): is the address right?")
         kind = Unavailable if status >= 500 else UpstreamError
         return kind(f"{self.target.shown} answered {status}{said}")
 
+    async def _read(self, answer: httpx.Response, at_most: int | None) -> httpx.Response:
+        """Read an answer to its end, at most so many bytes of it."""
+        if at_most is None:
+            await answer.aread()
+            return answer
+        parts, size = [], 0
+        async for part in answer.aiter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > at_most:
+                self.stats.failures["garbage"] += 1
+                raise UpstreamError(
+                    f"{self.target.shown} answered with more than {at_most / 1e6:g} MB, which is more than is read"
+                )
+        coding = ("content-encoding", "content-length", "transfer-encoding")
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name not in coding]
+        return httpx.Response(answer.status_code, headers=headers, content=b"".join(parts))
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException:
+            self.stats.failures["timeout"] += 1
             raise TimedOut(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
         except httpx.ConnectError as error:
+            self.stats.failures["unreachable"] += 1
             raise Unavailable(
                 f"{self.target.shown} cannot be reached ({_line(error)}): is it running, and is "
-                f"{self.target.setting}_URL right?"
+                f"{self.target.named_by} right?"
             ) from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            self.stats.failures["broken"] += 1
             raise Unavailable(f"{self.target.shown} broke off ({_line(error)})") from None
         except (httpx.InvalidURL, UnicodeError):
-            raise UpstreamError(f"{self.target.setting}_URL is no URL that can be asked") from None
+            raise UpstreamError(f"{self.target.named_by} is no URL that can be asked") from None
 
 
 def _words(answer: httpx.Response) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,16 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from ... import wire
-from ...errors import BadInput, NotFound, OutOfRange, Problem, StaleEdit
+from ...alert_model import Deed
+from ...alerts.rules import read_channels
+from ...alerts.slo import check_window
+from ...errors import BadInput, NotFound, Problem, StaleEdit
+from ...fields import Fields, refuse, shown
 from ...model import ENVIRONMENT, ENVIRONMENT_RULE, FeatureRecord, MetricsSnapshot, Slo, Thresholds
-from ...times import parse_duration
 from .. import parameters, schemas
 from ..bodies import read_json
+from ..edits import explained
 from ..endpoint import Call, endpoint
-from ..fields import shown
 from ..http import answer, expected_revision, plain
 
 router = APIRouter(tags=["features"])
@@ -33,7 +37,8 @@ async def list_features(call: Call) -> Response:
     bridge, asked = call.bridge, call.query.environment()
     records = await bridge.catalog.visible(call.caller)
     keys = {record.id: await bridge.catalog.key_of(record, asked) for record in records.values()}
-    snapshots = {snapshot.key: snapshot for snapshot in await bridge.snapshots.current(frozenset(keys.values()))}
+    found = await bridge.snapshots.known(frozenset(keys.values()), blank=True)
+    snapshots = {snapshot.key: snapshot for snapshot in found}
     errors = await bridge.recent.last_errors(keys.values())
     features = [
         _shown(record, snapshots[keys[record.id]], errors[keys[record.id]], call.unknown_as_zero)
@@ -73,7 +78,9 @@ async def forget_feature(call: Call) -> Response:
         raise StaleEdit(
             f"feature {record.id!r} is at revision {record.revision}, If-Match says {expected}: read it again"
         )
+    await call.bridge.rules.forget(record.id, call.caller.name)
     await call.bridge.stores.state.delete_feature(record.id)
+    await _note(call, "feature.delete")
     call.bridge.catalog.forget(record.id)
     return Response(status_code=204)
 
@@ -84,9 +91,13 @@ async def _edit(call: Call, current: FeatureRecord | None) -> Response:
         raise NotFound(f"feature {feature!r} is none that this token may see")
     expected = expected_revision(call.request)
     edit, given = read_edit(await read_json(call.request, call.bridge.settings.max_body_bytes))
+    if edit.slo is not None and edit.slo.notification_channels:
+        _check_channels(edit.slo.notification_channels, await call.bridge.rules.channels())
     base = current or FeatureRecord(feature, feature)
     saved = await call.bridge.stores.state.save_feature(edited(base, edit, given), expected=expected)
     call.bridge.snapshots.expire()
+    await _note(call, "feature.change", changes=sorted(given & schemas.FeatureEdit.model_fields.keys()))
+    call.bridge.rules.note_change()
     payload = await _with_figures(call, saved)
     return plain(payload, headers={"ETag": f'"r{saved.revision}"'})
 
@@ -102,12 +113,12 @@ def read_edit(body: Any) -> tuple[schemas.FeatureEdit, frozenset[str]]:
     try:
         edit = schemas.FeatureEdit.model_validate(body)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explained(error) from None
     for environment in edit.environments or ():
         if ENVIRONMENT.fullmatch(environment) is None:
             raise BadInput(f"environments: expected {ENVIRONMENT_RULE}, got {shown(environment)}")
     if edit.slo is not None:
-        parse_duration(edit.slo.window, name="slo.window", at_most=366 * 86_400)
+        check_window(edit.slo.window)
     return edit, frozenset(edit.model_fields_set)
 
 
@@ -123,10 +134,28 @@ def edited(record: FeatureRecord, edit: schemas.FeatureEdit, given: frozenset[st
     if "environments" in given:
         changes["environments"] = frozenset(edit.environments or ())
     if "slo" in given:
-        changes["slo"] = None if edit.slo is None else Slo(edit.slo.objective, edit.slo.window)
+        changes["slo"] = None if edit.slo is None else _slo(edit.slo)
     if "thresholds" in given:
         changes["thresholds"] = _thresholds(record.thresholds, edit.thresholds)
     return replace(record, **changes)
+
+
+def _slo(edit: schemas.SloEdit) -> Slo:
+    channels = tuple(dict.fromkeys(edit.notification_channels))
+    return Slo(edit.objective, edit.window, channels, edit.cooldown_minutes)
+
+
+def _check_channels(names: Sequence[str], known: Collection[str]) -> None:
+    problems: list[Problem] = []
+    read_channels(Fields({"slo.notification_channels": names}, None, problems), "slo.notification_channels", (), known)
+    refuse(problems, "features", 1)
+
+
+async def _note(call: Call, action: str, **details: Any) -> None:
+    feature = call.feature_id
+    await call.bridge.stores.audit.record(
+        Deed(call.caller.name, action, feature, feature, call.bridge.clock(), details)
+    )
 
 
 def _thresholds(current: Thresholds, edit: schemas.ThresholdsEdit | None) -> Thresholds:
@@ -141,7 +170,7 @@ def _thresholds(current: Thresholds, edit: schemas.ThresholdsEdit | None) -> Thr
 
 async def _with_figures(call: Call, record: FeatureRecord) -> dict[str, Any]:
     key = await call.bridge.catalog.key_of(record, call.query.environment())
-    snapshot = (await call.bridge.snapshots.current([key]))[0]
+    snapshot = (await call.bridge.snapshots.known([key], blank=True))[0]
     errors = await call.bridge.recent.last_errors([key])
     return _shown(record, snapshot, errors[key], call.unknown_as_zero)
 
@@ -160,15 +189,3 @@ def _shown(
             "last_error": last_error,
         },
     }
-
-
-def _explain(error: ValidationError) -> BadInput:
-    problems = []
-    limits = 0
-    for problem in error.errors():
-        field = ".".join(map(str, problem["loc"]))
-        text = str(problem["msg"])
-        limits += problem["type"].startswith(("greater_than", "less_than", "too_long", "string_too_long"))
-        problems.append(Problem(field, f"{text[0].lower()}{text[1:]}, got {shown(problem['input'])}"))
-    kind = OutOfRange if limits == len(problems) else BadInput
-    return kind(f"{problems[0].field}: {problems[0].message}", problems=problems)

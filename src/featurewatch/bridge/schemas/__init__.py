@@ -1,6 +1,21 @@
 """What requests and answers look like: documentation, and the checking of what is not parsed by `ingest`."""
 
 from .access import MeShape, ReadyShape, SessionShape, TicketShape, TokenIn
+from .alerts import (
+    ActionIn,
+    AlertDetailShape,
+    AlertListShape,
+    AlertShape,
+    BulkFailure,
+    BulkIn,
+    BulkShape,
+    CommentIn,
+    ExplainShape,
+    MaintenanceIn,
+    MaintenanceListShape,
+    MaintenanceShape,
+    RemarkShape,
+)
 from .base import Detail, Error, Schema, components, content, models, one_or_many
 from .features import (
     FeatureEdit,
@@ -28,18 +43,32 @@ from .figures import (
 )
 from .logs import LogAroundShape, LogIn, LogPageShape, LogShape, LogsKept
 from .recorded import CallIn, CallsKept, EventList, EventShape, TestResultIn, TestResultList, TestResultsKept
+from .rules import AlertRuleIn, AlertRuleShape, DeedList, DeploymentShape, PreviewShape, RuleAnswer, RuleList
 
 __all__ = [
+    "ActionIn",
     "AlertBrief",
+    "AlertDetailShape",
+    "AlertListShape",
+    "AlertRuleIn",
+    "AlertRuleShape",
+    "AlertShape",
+    "BulkFailure",
+    "BulkIn",
+    "BulkShape",
     "CallIn",
     "CallsKept",
+    "CommentIn",
     "CostsShape",
     "CurrentListShape",
     "CurrentShape",
+    "DeedList",
+    "DeploymentShape",
     "Detail",
     "Error",
     "EventList",
     "EventShape",
+    "ExplainShape",
     "FeatureEdit",
     "FeatureList",
     "FeatureShape",
@@ -52,11 +81,18 @@ __all__ = [
     "LogPageShape",
     "LogShape",
     "LogsKept",
+    "MaintenanceIn",
+    "MaintenanceListShape",
+    "MaintenanceShape",
     "MeShape",
     "MetricsShape",
     "ModelCostShape",
     "PerformanceShape",
+    "PreviewShape",
     "ReadyShape",
+    "RemarkShape",
+    "RuleAnswer",
+    "RuleList",
     "Schema",
     "SessionShape",
     "SloEdit",

@@ -23,6 +23,8 @@ class SloShape(Schema):
 
     objective: float = Field(gt=0, lt=100, description="Percent of calls that succeed.", examples=[99.5])
     window: str = Field("30d", description="Over so long.", examples=["30d"])
+    notification_channels: list[str] = Field([], description="Left out where it has none.", examples=[["ops"]])
+    cooldown_minutes: int = Field(60, description="Left out with them.")
 
 
 class ThresholdsEdit(Schema):
@@ -41,7 +43,11 @@ class SloEdit(Schema):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     objective: float = Field(gt=0, lt=100, allow_inf_nan=False, description="Percent of calls that succeed.")
-    window: str = Field("30d", description="Over so long: 7d, 30d.", max_length=16)
+    window: str = Field("30d", description="Over so long: 1d to 366d, such as 7d or 30d.", max_length=16)
+    notification_channels: list[str] = Field(
+        [], max_length=20, description="Who is told when the error budget burns too fast."
+    )
+    cooldown_minutes: int = Field(60, ge=1, le=7200, description="Between two reminders of that.")
 
 
 class FeatureEdit(Schema):

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import orjson
 
-from ..errors import BadInput, OutOfRange, Problem
-from ..model import ENVIRONMENT, ENVIRONMENT_RULE
-from ..times import format_instant, parse_instant
+from .errors import BadInput, OutOfRange, Problem
+from .model import ENVIRONMENT, ENVIRONMENT_RULE
+from .times import format_instant, parse_instant
 
 LATEST_NS: Final = 2**63 - 1
 

@@ -1,0 +1,391 @@
+"""Notification channels as people write them: what each kind needs, checked, and shown again without secrets. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from ..alert_model import CHANNEL_KINDS, CHANNEL_NAME, CHANNEL_NAME_RULE, SEVERITIES, Channel, ChannelKind
+from ..errors import BadInput, Problem
+from ..fields import Fields, refuse, shown
+from ..times import format_instant
+
+__all__ = ["KINDS", "SET", "Draft", "Setting", "channel_name", "example", "read_channel", "show"]
+
+SET: Final = "set"
+"""What stands in an answer where a secret is. Sent back in its place, it means the secret that there is."""
+
+_LONGEST: Final = 2000
+_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+_ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+_CHAT: Final = re.compile(r"-?\d{1,18}")
+_BOT: Final = re.compile(r"\d+:[A-Za-z0-9_-]+")
+
+
+class Wrong(ValueError):
+    """A value is not what a setting takes; the text says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a kind.
+
+    Attributes:
+        read: makes the value that is kept from what came; raises Wrong.
+        aliases: other names that people know it by.
+        help: what it is, for the documentation and for messages about its absence.
+    """
+
+    name: str
+    help: str
+    read: Callable[[Any], Any]
+    required: bool = False
+    secret: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+class Kind(NamedTuple):
+    """What a kind of channel needs; `example` is a set of settings that works."""
+
+    settings: tuple[Setting, ...]
+    example: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A channel as it came, checked: `secrets` are texts to be kept, `kept` names those that stay as they are."""
+
+    channel: Channel
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kept: frozenset[str] = frozenset()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Wrong(f"expected text, got {shown(value)}")
+    if len(value) > _LONGEST:
+        raise Wrong(f"expected at most {_LONGEST} characters, got {len(value)}")
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value.strip()):
+        raise Wrong("expected text on one line")
+    return value.strip()
+
+
+def _plain(value: Any) -> str:
+    text = _text(value)
+    if "{{" in text:
+        raise Wrong("expected text without '{{', which Alertmanager would take for a template")
+    return text
+
+
+def _secret(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Wrong("expected text")
+    text = value.strip()
+    if len(text) > _LONGEST or any(ord(letter) < 32 or ord(letter) == 127 for letter in text) or "{{" in text:
+        raise Wrong(f"expected at most {_LONGEST} characters on one line, without '{{{{'")
+    return text
+
+
+def _url(value: Any) -> str:
+    text = _secret(value)
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0 and " " not in text
+    except ValueError:
+        valid = False
+    if not valid:
+        # What came is not repeated: it may be a secret.
+        raise Wrong("expected a URL such as https://example.com/hook")
+    if "@" in parts.netloc:
+        raise Wrong("expected a URL without user and password: they would show wherever the URL does")
+    return text
+
+
+def _addresses(value: Any) -> str:
+    listed = value if isinstance(value, list) else _plain(value).split(",")
+    found = [part.strip() if isinstance(part, str) else "" for part in listed]
+    if not found or len(found) > 50 or not all(map(_is_address, found)):
+        raise Wrong(f"expected mail addresses such as ops@example.com, separated by commas, got {shown(value)}")
+    return ", ".join(found)
+
+
+def _address(value: Any) -> str:
+    text = _plain(value)
+    if not _is_address(text):
+        raise Wrong(f"expected a mail address such as ops@example.com, got {shown(value)}")
+    return text
+
+
+def _is_address(text: str) -> bool:
+    bare = text[text.index("<") + 1 : -1] if "<" in text and text.endswith(">") else text
+    return _ADDRESS.fullmatch(bare) is not None and "{{" not in text and len(text) <= 320
+
+
+def _host_port(value: Any) -> str:
+    text = _text(value)
+    if _HOST_PORT.fullmatch(text) is None or not 0 < int(text.rpartition(":")[2]) < 65_536:
+        raise Wrong(f"expected host:port such as smtp.example.com:587, got {shown(value)}")
+    return text
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong(f"expected true or false, got {shown(value)}")
+    return value
+
+
+def _chat(value: Any) -> int:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if _CHAT.fullmatch(text.strip()) is None or int(text) == 0:
+        raise Wrong(
+            f"expected the number of a chat such as -1001234567890, got {shown(value)}: the bot's getUpdates tells it"
+        )
+    return int(text)
+
+
+def _bot_token(value: Any) -> str:
+    text = _secret(value)
+    if _BOT.fullmatch(text) is None:
+        raise Wrong("expected a bot's token as @BotFather gives it: digits, ':' and a key")
+    return text
+
+
+def _webhook(provider: str, sample: str) -> tuple[Setting, Mapping[str, Any]]:
+    setting = Setting(
+        "webhook_url", f"The address that {provider} made for this channel.", _url, required=True, secret=True,
+        aliases=("url", "api_url"),
+    )  # fmt: skip
+    return setting, {"webhook_url": sample}
+
+
+_SLACK, _SLACK_EXAMPLE = _webhook("Slack", "https://hooks.slack.com/services/T000/B000/XXXX")
+_TEAMS, _TEAMS_EXAMPLE = _webhook("Teams (Workflows)", "https://prod-00.westeurope.logic.azure.com/workflows/XXXX")
+_DISCORD, _DISCORD_EXAMPLE = _webhook("Discord", "https://discord.com/api/webhooks/000/XXXX")
+
+KINDS: Final[Mapping[ChannelKind, Kind]] = {
+    "webhook": Kind(
+        (
+            Setting("url", "Gets Alertmanager's webhook JSON by POST; what follows '?' is a secret.", _url, True),
+            Setting("bearer_token", "Shown as Authorization: Bearer.", _secret, secret=True, aliases=("token",)),
+            Setting("username", "For basic authentication, with `password`.", _plain),
+            Setting("password", "For basic authentication.", _secret, secret=True),
+        ),
+        {"url": "https://example.com/hook", "bearer_token": "XXXX"},
+    ),
+    "email": Kind(
+        (
+            Setting("to", "One or more addresses, separated by commas.", _addresses, True),
+            Setting("from", "The sender; by default `global.smtp_from` of your own configuration.", _address),
+            Setting(
+                "smarthost", "host:port of the mail server; by default `global.smtp_smarthost`.", _host_port,
+                aliases=("smtp_smarthost", "server"),
+            ),
+            Setting("username", "Who we are at the mail server.", _plain, aliases=("auth_username",)),
+            Setting("password", "Its password.", _secret, secret=True, aliases=("auth_password",)),
+            Setting("require_tls", "false: mail is sent unencrypted where the server knows no STARTTLS.", _flag),
+        ),
+        {"to": "ops@example.com", "from": "featurewatch@example.com", "smarthost": "smtp.example.com:587",
+         "username": "featurewatch", "password": "XXXX"},
+    ),
+    "slack": Kind(
+        (
+            _SLACK,
+            Setting("channel", "Another channel than the webhook's own.", _plain),
+            Setting("username", "Who it comes from.", _plain),
+        ),
+        {**_SLACK_EXAMPLE, "channel": "#ops"},
+    ),
+    "pagerduty": Kind(
+        (
+            Setting(
+                "routing_key", "The integration key of an Events API v2 integration.", _secret, True, secret=True,
+                aliases=("integration_key",),
+            ),
+            Setting("url", "By default https://events.pagerduty.com/v2/enqueue.", _url, aliases=("api_url",)),
+        ),
+        {"routing_key": "XXXX"},
+    ),
+    "opsgenie": Kind(
+        (
+            Setting("api_key", "The key of an API integration.", _secret, True, secret=True),
+            Setting("url", "By default https://api.opsgenie.com; in the EU https://api.eu.opsgenie.com.", _url,
+                    aliases=("api_url",)),
+            Setting("team", "The team that is told.", _plain),
+        ),
+        {"api_key": "XXXX", "team": "ops"},
+    ),
+    "msteams": Kind((_TEAMS,), _TEAMS_EXAMPLE),
+    "discord": Kind((_DISCORD,), _DISCORD_EXAMPLE),
+    "telegram": Kind(
+        (
+            Setting("bot_token", "The bot's token.", _bot_token, True, secret=True, aliases=("token",)),
+            Setting("chat_id", "The number of the chat.", _chat, True),
+            Setting("url", "By default https://api.telegram.org.", _url, aliases=("api_url",)),
+        ),
+        {"bot_token": "123456:XXXX", "chat_id": -1001234567890},
+    ),
+}  # fmt: skip
+
+
+def channel_name(text: str) -> str:
+    """Check the form of a channel's name."""
+    if CHANNEL_NAME.fullmatch(text) is None:
+        raise BadInput(f"channel: expected {CHANNEL_NAME_RULE}, got {shown(text)}")
+    return text
+
+
+def example(kind: ChannelKind) -> dict[str, Any]:
+    """Return a body that makes a channel of this kind."""
+    return {"kind": kind, "settings": dict(KINDS[kind].example), "send_resolved": True}
+
+
+def read_channel(name: str, body: Any, current: Channel | None = None) -> Draft:
+    """Check what came as a channel; a secret that came as answers show it is the one that `current` has.
+
+    Raises:
+        BadInput, OutOfRange: with every problem in `problems`; none repeats a secret.
+    """
+    channel_name(name)
+    problems: list[Problem] = []
+    fields = Fields(body, None, problems)
+    if problems:
+        refuse(problems, "channels", 1)
+    kind: ChannelKind = fields.choice("kind", CHANNEL_KINDS)
+    if problems:
+        refuse(problems, "channels", 1)
+    send_resolved = fields.boolean("send_resolved")
+    severities = _severities(fields)
+    given = fields.get("settings")
+    reading = _Reading(kind, {} if given is None else given, fields, current)
+    settings, secrets, kept = reading.settings()
+    refuse(problems, "channels", 1)
+    same = current.secrets if current is not None else {}
+    channel = Channel(
+        name=name,
+        kind=kind,
+        settings=settings,
+        secrets={secret: same[secret] for secret in sorted(kept)},
+        send_resolved=send_resolved is not False,
+        severities=severities,
+    )
+    return Draft(channel, secrets, frozenset(kept))
+
+
+def show(channel: Channel) -> dict[str, Any]:
+    """Render a channel for an answer: every secret is shown as "set"."""
+    settings = {setting.name: _shown(channel, setting) for setting in KINDS[channel.kind].settings}
+    return {
+        "name": channel.name,
+        "kind": channel.kind,
+        "settings": {name: value for name, value in settings.items() if value is not None},
+        "send_resolved": channel.send_resolved,
+        "severities": list(channel.severities) or list(SEVERITIES),
+        "revision": channel.revision,
+        "updated_at": format_instant(channel.updated_ns),
+        "updated_by": channel.updated_by,
+    }
+
+
+class _Reading:
+    """Reads the settings of one body."""
+
+    def __init__(self, kind: ChannelKind, given: Any, fields: Fields, current: Channel | None) -> None:
+        self._kind = kind
+        self._fields = fields
+        self._known = current if current is not None and current.kind == kind else None
+        if not isinstance(given, dict):
+            fields.wrong("settings", f"expected an object such as {dict(KINDS[kind].example)}, got {shown(given)}")
+        self._given: Mapping[str, Any] = given if isinstance(given, dict) else {}
+        self._whole = isinstance(given, dict)
+
+    def settings(self) -> tuple[dict[str, Any], dict[str, str], set[str]]:
+        """Return what is no secret, the secrets that came, and the names of those that stay."""
+        plain: dict[str, Any] = {}
+        secrets: dict[str, str] = {}
+        kept: set[str] = set()
+        if self._whole:
+            self._misspelt()
+            for setting in KINDS[self._kind].settings:
+                self._one(setting, plain, secrets, kept)
+            self._together(plain, {*secrets, *kept})
+        return plain, secrets, kept
+
+    def _one(self, setting: Setting, plain: dict[str, Any], secrets: dict[str, str], kept: set[str]) -> None:
+        name = next((name for name in (setting.name, *setting.aliases) if self._given.get(name) not in (None, "")), "")
+        if not name:
+            if setting.required:
+                self._fields.wrong(f"settings.{setting.name}", f"is missing; {self._kind} needs it: {setting.help}")
+            return
+        value = self._given[name]
+        if self._stays(setting, value):
+            kept.add(setting.name)
+            if not setting.secret:
+                plain[setting.name] = value
+            return
+        try:
+            if setting.secret and value == SET:
+                raise Wrong(f"expected the secret itself, got {SET!r}, which answers show in its place")
+            read = setting.read(value)
+        except Wrong as wrong:
+            self._fields.wrong(f"settings.{name}", str(wrong))
+            return
+        if setting.secret:
+            secrets[setting.name] = read
+        elif _hides(self._kind, setting, read):
+            secrets[setting.name] = read
+            plain[setting.name] = _without_query(read)
+        else:
+            plain[setting.name] = read
+
+    def _stays(self, setting: Setting, value: Any) -> bool:
+        """Whether what came is what an answer showed for a secret that there is."""
+        known = self._known
+        if known is None or setting.name not in known.secrets:
+            return False
+        return bool(value == (SET if setting.secret else known.settings.get(setting.name)))
+
+    def _together(self, plain: Mapping[str, Any], secret: set[str]) -> None:
+        if self._kind == "webhook" and {"bearer_token", "password"} <= secret:
+            self._fields.wrong("settings.bearer_token", "expected a bearer token or a password, got both")
+        if self._kind in ("webhook", "email") and ("username" in plain) != ("password" in secret):
+            lacks = "password" if "username" in plain else "username"
+            self._fields.wrong(f"settings.{lacks}", "is missing; username and password belong together")
+
+    def _misspelt(self) -> None:
+        """Refuse a setting that is nearly one of the kind's: ignored, it would leave its default in its place."""
+        known = [name for setting in KINDS[self._kind].settings for name in (setting.name, *setting.aliases)]
+        for name in self._given:
+            near = [] if name in known else difflib.get_close_matches(str(name), known, 1, 0.75)
+            if near:
+                self._fields.wrong(f"settings.{name}", f"is no setting of {self._kind}, did you mean {near[0]}?")
+
+
+def _severities(fields: Fields) -> tuple[Any, ...]:
+    value = fields.get("severities")
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value or any(each not in SEVERITIES for each in value):
+        fields.wrong("severities", f"expected a list of {', '.join(SEVERITIES)}, got {shown(value)}")
+        return ()
+    found = tuple(severity for severity in SEVERITIES if severity in value)
+    return () if len(found) == len(SEVERITIES) else found
+
+
+def _hides(kind: ChannelKind, setting: Setting, value: Any) -> bool:
+    """Whether a setting that is shown holds a secret this time: many services put a key behind the `?` of a webhook."""
+    return kind == "webhook" and setting.name == "url" and bool(urlsplit(value).query)
+
+
+def _without_query(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")) + "?…"
+
+
+def _shown(channel: Channel, setting: Setting) -> Any:
+    if setting.secret:
+        return SET if setting.name in channel.secrets else None
+    return channel.settings.get(setting.name)

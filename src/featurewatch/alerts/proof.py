@@ -1,0 +1,109 @@
+"""Whether what was published is what a server evaluates: read from `/api/v1/rules`, compared rule by rule. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import BadInput, UpstreamError
+from ..times import parse_instant
+from .rule_files import Rule
+from .rulers import RuleGroup, SeenGroup, SeenRule
+
+__all__ = ["PREFIX", "differs", "same_expression", "seen_groups"]
+
+PREFIX: Final = "featurewatch-"
+"""How the names of our groups begin."""
+
+_TOKEN: Final = re.compile(
+    r"""\s+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|.""", re.DOTALL
+)
+
+
+def seen_groups(answer: Any, place: str) -> dict[str, SeenGroup]:
+    """Read our groups from an answer of `/api/v1/rules`; its form is Prometheus's, and so is Mimir's and Loki's.
+
+    https://prometheus.io/docs/prometheus/latest/querying/api/#rules
+
+    Raises:
+        UpstreamError: it is something else.
+    """
+    try:
+        groups = answer["data"]["groups"]
+        return {
+            group["name"]: SeenGroup(group["name"], group["file"], tuple(map(_rule, group["rules"])))
+            for group in groups
+            if group["name"].startswith(PREFIX)
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise UpstreamError(f"{place} answered with something else than rules: is the address right?") from None
+
+
+def differs(group: RuleGroup, seen: SeenGroup | None, where: str) -> str:
+    """Say in what a group that a server shows is another than the one published, "" where it is the same.
+
+    Expressions are compared by `same_expression`; one that a server only writes differently is for the caller to ask
+    about, who finds `expr` in the answer.
+    """
+    if seen is None:
+        return f"{where} does not show it"
+    if len(seen.rules) != len(group.group.rules):
+        return f"{where} shows {len(seen.rules)} rules of it, expected {len(group.group.rules)}"
+    for rule, shown in zip(group.group.rules, seen.rules, strict=True):
+        if wrong := _differs(rule, shown):
+            return f"{where} shows another {wrong}"
+    return ""
+
+
+def same_expression(one: str, other: str) -> bool:
+    """Whether two expressions are the same but for white space, quotes and how numbers are written."""
+    return one == other or _canonical(one) == _canonical(other)
+
+
+def _differs(rule: Rule, shown: SeenRule) -> str:
+    if rule.alert != shown.alert:
+        return "name"
+    if dict(rule.labels) != dict(shown.labels):
+        return "set of labels"
+    if (rule.for_minutes * 60, rule.keep_firing_minutes * 60) != (shown.for_s, shown.keep_firing_s):
+        return "duration"
+    if dict(rule.annotations) != dict(shown.annotations):
+        return "set of annotations"
+    return "" if same_expression(rule.expr, shown.expr) else "expr"
+
+
+def _rule(told: Mapping[str, Any]) -> SeenRule:
+    return SeenRule(
+        alert=told["name"],
+        expr=told["query"],
+        labels=told.get("labels") or {},
+        annotations=told.get("annotations") or {},
+        for_s=told.get("duration", 0),
+        keep_firing_s=told.get("keepFiringFor", 0),
+        health=told.get("health", "unknown"),
+        error=told.get("lastError", ""),
+        evaluated_ns=_instant(told.get("lastEvaluation", "")),
+    )
+
+
+def _instant(text: str) -> int:
+    """Read when a rule was evaluated; the year 1 means never."""
+    if not text or text.startswith("0001"):
+        return 0
+    try:
+        return parse_instant(text)
+    except BadInput:
+        return 0
+
+
+def _canonical(expression: str) -> list[str]:
+    return [_written(token) for token in _TOKEN.findall(expression) if not token.isspace()]
+
+
+def _written(token: str) -> str:
+    if token[0].isdigit():
+        return f"{float(token):g}" if float(token) < 1e15 else token
+    if len(token) > 1 and token[0] in "'`" and '"' not in token and "\\" not in token:
+        return f'"{token[1:-1]}"'
+    return token
