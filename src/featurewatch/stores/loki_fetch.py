@@ -29,6 +29,7 @@ LINES: Final = 5_000
 """Lines of a page, which is Loki's default limit; a lower one is learned from its refusal."""
 RANGE_NS: Final = 30 * 86_400 * NS
 """The longest range of a query, by Loki's default; a lower one is learned."""
+SHORTEST_RANGE_NS: Final = 60 * NS
 PAGE_BYTES: Final = 8 * 1024**2
 """A larger answer is broken off and asked for with fewer lines."""
 
@@ -229,8 +230,8 @@ class Fetcher:
         return True
 
     def _excessive(self, error: FeaturewatchError, range_ns: int) -> Exception:
-        if _TOO_LONG in error.message:
-            self.range_ns = max(NS, min(self.range_ns, range_ns) // 2)
+        if _TOO_LONG in error.message and range_ns > SHORTEST_RANGE_NS:
+            self.range_ns = max(SHORTEST_RANGE_NS, min(self.range_ns, range_ns) // 2)
             return Excessive(error, learned=True)
         return Excessive(error) if isinstance(error, TimedOut) or _TOO_MUCH.search(error.message) else error
 

@@ -15,7 +15,7 @@ from . import logql
 from .base import LogPage, LogQuery
 from .loki_cursor import LokiCursor
 from .loki_fetch import LINES, Ask, Fetcher
-from .loki_walk import Walk
+from .loki_walk import FIRST_SLICE_NS, Walk
 from .matching import check_search, storable
 
 __all__ = ["LokiQueries"]
@@ -182,7 +182,9 @@ class LokiQueries:
                 patience_s=EXPORT_PATIENCE_S,
                 first_ns=EXPORT_FIRST_NS,
             )
-        return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit)
+        # Backward, the first slice is the last hour and what lies ahead of the clock.
+        first = FIRST_SLICE_NS + (max(0, end - now) if backward else 0)
+        return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit, first_ns=first)
 
     async def _find(self, entry_id: str, keys: Collection[FeatureKey] | None) -> LogEntry | None:
         features = set() if keys is None else {key.feature for key in keys}

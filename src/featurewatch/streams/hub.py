@@ -355,7 +355,7 @@ class Hub:
             for subscriber in group.members:
                 # Most follow one thing: nothing to merge, and nothing kept for each of 10,000.
                 if len(subscriber.following) == 1:
-                    subscriber.outbox.put_lines(alone)
+                    subscriber.outbox.put_lines(alone, commit)
                 else:
                     through[subscriber] = (*through.get(subscriber, ()), group)
         for subscriber, groups in through.items():
