@@ -23,8 +23,8 @@ ORDER: Final = {
 """Stations by how far down the data's way they are; a module imports from stations above or its own alone."""
 
 SHARED: Final = {
-    "model", "alert_model", "alert_wire", "errors", "times", "ids", "families", "formulas", "health", "access", "wire",
-    "settings", "settings_alerting", "levels", "confidential",
+    "model", "alert_model", "alert_wire", "episode_model", "errors", "times", "ids", "families", "formulas", "health",
+    "access", "wire", "settings", "settings_alerting", "levels", "confidential",
 }  # fmt: skip
 """What all stations share; these import nothing but each other."""
 

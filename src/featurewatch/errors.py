@@ -16,6 +16,7 @@
     ├── TooMany         429    a rate or a queue is full; `retry_after` says when to come back
     ├── UpstreamError   502    an upstream answered wrongly
     └── Unavailable     503    a store or an upstream cannot be reached
+        ├── TimedOut           it did not answer in time
         ├── StoreFull          the disk is full
         └── StoreLocked        another process holds the data
 
@@ -130,6 +131,10 @@ class UpstreamError(FeaturewatchError):
 class Unavailable(FeaturewatchError):
     code = "unavailable"
     status = 503
+
+
+class TimedOut(Unavailable):
+    code = "timed_out"
 
 
 class StoreFull(Unavailable):

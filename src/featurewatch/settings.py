@@ -44,7 +44,8 @@ SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
-    "otlp_forward_timeout", *ALERTING_DURATIONS,
+    "otlp_forward_timeout",
+    *ALERTING_DURATIONS,
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 

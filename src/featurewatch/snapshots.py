@@ -116,6 +116,14 @@ class Snapshots:
             unknown = [replace(snapshot, stale=True, reasons=(error.message,)) for snapshot in empty]
             return sorted([*unknown, *(replace(last[key], stale=True) for key in set(keys) & last.keys())], key=_by_key)
 
+    def last(self, key: FeatureKey) -> MetricsSnapshot | None:
+        """Return the last snapshot of a key over the usual window, at once, however old it is."""
+        return self._last.get((self.window_s, UPTIME_WINDOW_S), {}).get(key)
+
+    def show_alerts(self, alerts: OpenAlerts) -> None:
+        """Take the open alerts of a feature from here, from now on."""
+        self._alerts = alerts
+
     def expire(self) -> None:
         """Answer nobody from before now: called when this process wrote figures, so that whoever did sees them."""
         self._writes += 1

@@ -24,6 +24,8 @@ from ..stores.upstream import Upstream, target_of
 from ..streams.hub import Hub
 from ..streams.metric_poll import MetricPoll
 from . import errors, openapi
+from .alert_readings import alert_readings
+from .alerting import start as start_alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .context import Bridge
@@ -34,14 +36,31 @@ from .otlp_forward import Forwarder
 from .readings import readings, upstreams
 from .recent import Recent
 from .recorder import Recorder
-from .routes import console, export, features, figures, logs, operations, receivers, recorded, rules, sessions, streams
+from .routes import (
+    alerts,
+    console,
+    export,
+    features,
+    figures,
+    logs,
+    maintenance,
+    operations,
+    receivers,
+    recorded,
+    rules,
+    sessions,
+    streams,
+    webhooks,
+)  # fmt: skip
 from .security import Gate, LastResort, SecurityHeaders
 from .throttle import Rates
 
 __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
-PREFIXED: Final = (features, figures, export, logs, recorded, rules, sessions, streams)
+PREFIXED: Final = (
+    features, figures, export, logs, recorded, rules, alerts, maintenance, webhooks, sessions, streams,
+)  # fmt: skip
 PLAIN: Final = (operations, receivers)
 
 EXPOSED: Final = ("ETag", "Retry-After", "Content-Disposition", "X-Featurewatch-Environment")
@@ -120,6 +139,7 @@ async def _start(
         clock=clock,
         default_environment=settings.environment,
     )
+    book = RuleBook(stores.rules, stores.state, channels=stores.channels.channels, clock=clock)
     hub = Hub(
         stores.logs,
         stores.state,
@@ -141,11 +161,12 @@ async def _start(
         forwarder = Forwarder(Upstream(target_of(settings, "otlp_forward")))
         running.push_async_callback(forwarder.upstream.close)
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
-    book = RuleBook(stores.rules, stores.state, channels=stores.channels.channels, clock=clock)
+    alerting = await start_alerting(running, settings, stores, snapshots, book, clock=clock)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show_from_loop(lambda: families(authenticator.families()))
     meters.show_from_loop(lambda: upstreams(stores, forwarder))
+    meters.show_from_loop(lambda: families(alert_readings(alerting)))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,
@@ -166,6 +187,7 @@ async def _start(
             clock=clock,
             refused=lambda kind: meters.limited.labels(kind).inc(),
         ),
+        alerting=alerting,
     )
 
 

@@ -15,6 +15,7 @@ from ..settings import Settings
 from ..snapshots import Snapshots
 from ..stores import Stores
 from ..streams.hub import Hub
+from .alerting import Alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .flight import SingleFlight
@@ -46,6 +47,7 @@ class Bridge:
     flights: SingleFlight
     recent: Recent
     rates: Rates
+    alerting: Alerting
 
     async def admit(self, request: Request, action: Need, *, ticket: bool = False) -> Principal:
         """Find out who asks and whether they may.

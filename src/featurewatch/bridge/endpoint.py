@@ -30,6 +30,8 @@ OWN_FAILURE: Final = "Told in the form of the protocol."
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 _PATH_HELP: Final = {
     "feature_id": ("The feature.", {"type": "string", "pattern": f"^{FEATURE_ID.pattern}$"}, "summarize"),
+    "alert_id": ("The alert.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000001"),
+    "window_id": ("The maintenance window.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000002"),
     "rule_id": ("The rule.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
     "log_id": ("The id of a line.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
 }

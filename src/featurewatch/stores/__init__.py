@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from .alert_base import AuditLog, RuleStore
-from .base import LogStore, MetricStore, StateStore
+from .base import LogStore, MetricStore
 
 if TYPE_CHECKING:
     from ..settings import Settings
     from .call_totals import CallTotals
+    from .state import State
+    from .state_alerts import Alerts
     from .state_channels import ChannelStore
+    from .state_maintenance import Windows
 
 __all__ = ["Stores", "open_stores"]
 
@@ -30,10 +33,12 @@ class Stores:
 
     logs: LogStore
     metrics: MetricStore
-    state: StateStore
+    state: State
     rules: RuleStore
     channels: ChannelStore
     audit: AuditLog
+    alerts: Alerts
+    windows: Windows
     calls: CallTotals | None = None
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
 
@@ -61,8 +66,10 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
     from .embedded_logs import EmbeddedLogs
     from .lock import DirectoryLock
     from .state import State
+    from .state_alerts import Alerts
     from .state_audit import Audit
     from .state_channels import ChannelStore
+    from .state_maintenance import Windows
     from .state_rules import Rules
 
     folder = settings.data_dir
@@ -88,6 +95,8 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             Rules(state.database),
             ChannelStore(state.database),
             Audit(state.database, clock=clock),
+            Alerts(state, clock=clock),
+            Windows(state.database),
             calls,
             opened.pop_all(),
         )

@@ -90,11 +90,14 @@ class _Reader:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield events as they come, comments where none do."""
-        outbox, stats = self._subscriber.outbox, self._hub.stats
+        outbox, stats, turns = self._subscriber.outbox, self._hub.stats, self._hub.turns
         time = asyncio.get_running_loop().time
         while True:
+            if not turns.free:
+                await turns.wait()
             parcel = outbox.take()
             if parcel is not None:
+                turns.spend(parcel.size)
                 outbox.sending_since = time()
                 yield parcel.events
                 outbox.sending_since = None

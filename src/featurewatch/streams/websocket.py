@@ -317,7 +317,7 @@ class _Session:
     async def _write(self) -> None:
         try:
             pump = pump_batches if self._batch else pump_messages
-            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._going)
+            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._hub.turns, self._going)
         except (WebSocketDisconnect, RuntimeError, OSError):
             return
         except asyncio.CancelledError:

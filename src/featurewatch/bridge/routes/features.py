@@ -14,11 +14,12 @@ from ... import wire
 from ...alert_model import Deed
 from ...alerts.rules import read_channels
 from ...alerts.slo import check_window
-from ...errors import BadInput, NotFound, OutOfRange, Problem, StaleEdit
+from ...errors import BadInput, NotFound, Problem, StaleEdit
 from ...fields import Fields, refuse, shown
 from ...model import ENVIRONMENT, ENVIRONMENT_RULE, FeatureRecord, MetricsSnapshot, Slo, Thresholds
 from .. import parameters, schemas
 from ..bodies import read_json
+from ..edits import explained
 from ..endpoint import Call, endpoint
 from ..http import answer, expected_revision, plain
 
@@ -112,7 +113,7 @@ def read_edit(body: Any) -> tuple[schemas.FeatureEdit, frozenset[str]]:
     try:
         edit = schemas.FeatureEdit.model_validate(body)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explained(error) from None
     for environment in edit.environments or ():
         if ENVIRONMENT.fullmatch(environment) is None:
             raise BadInput(f"environments: expected {ENVIRONMENT_RULE}, got {shown(environment)}")
@@ -188,15 +189,3 @@ def _shown(
             "last_error": last_error,
         },
     }
-
-
-def _explain(error: ValidationError) -> BadInput:
-    problems = []
-    limits = 0
-    for problem in error.errors():
-        field = ".".join(map(str, problem["loc"]))
-        text = str(problem["msg"])
-        limits += problem["type"].startswith(("greater_than", "less_than", "too_long", "string_too_long"))
-        problems.append(Problem(field, f"{text[0].lower()}{text[1:]}, got {shown(problem['input'])}"))
-    kind = OutOfRange if limits == len(problems) else BadInput
-    return kind(f"{problems[0].field}: {problems[0].message}", problems=problems)

@@ -50,6 +50,11 @@ async def ready(call: Call) -> Response:
     if authenticator.verifier is not None and authenticator.verifier.keys is not None:
         said = authenticator.failure
         checks["jwt_keys"] = {"ok": not said, **({"error": said} if said else {})}
+    api = call.bridge.alerting.api
+    if api is not None:
+        said = await _state(api.ping)
+        # Told and not required: figures, lines and alerts are served without it.
+        checks["alertmanager"] = {"ok": not said, "required": False, **({"error": said} if said else {})}
     good = not any(states) and not authenticator.shut
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
