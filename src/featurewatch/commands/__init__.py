@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from .alerts import register as alerts
 from .apply import register as apply
 from .demo import register as demo
 from .logs import register as logs
@@ -14,5 +15,5 @@ from .serve import register as serve
 from .tail import register as tail
 from .token import register as token
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (serve, demo, apply, rules, tail, logs, token)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (serve, demo, apply, rules, alerts, tail, logs, token)
 """In the order of the help."""
