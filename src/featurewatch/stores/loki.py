@@ -111,6 +111,11 @@ class LokiStore:
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         return await self._queries.around(entry_id, keys, count)
 
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        return await self._queries.counts(key, filter, start_ns, end_ns, step_s)
+
     def export(self, query: LogQuery) -> AsyncGenerator[Sequence[LogEntry], None]:
         return self._queries.export(query)
 
