@@ -159,6 +159,12 @@ class Settings(Alerting):
         return self
 
     @model_validator(mode="after")
+    def _ruler_is_known(self) -> Settings:
+        if self.loki_ruler and not self.loki_url:
+            raise ValueError(f"{PREFIX}LOKI_RULER is set without {PREFIX}LOKI_URL: say where Loki is")
+        return self
+
+    @model_validator(mode="after")
     def _alertmanager_knows_us(self) -> Settings:
         if (self.alertmanager_config is not None or self.mimir_url) and not self.webhook_address:
             raise ValueError(

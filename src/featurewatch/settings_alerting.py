@@ -60,6 +60,9 @@ class Alerting(BaseModel):
     alertmanager_webhook_token_file: Path | None = Field(
         None, description="Path of WEBHOOK_TOKEN_FILE as Alertmanager sees it, where that is another."
     )
+    loki_ruler: bool = Field(
+        False, description="1: Loki's ruler evaluates rules on lines (its API must be on), in place of the bridge."
+    )
     secrets_dir: Path | None = Field(
         None, description="Folder for the secrets of channels, a file each, mode 0600; default: DATA_DIR/secrets."
     )

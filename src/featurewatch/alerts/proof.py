@@ -66,7 +66,7 @@ def _differs(rule: Rule, shown: SeenRule) -> str:
         return "name"
     if dict(rule.labels) != dict(shown.labels):
         return "set of labels"
-    if (rule.for_minutes * 60, rule.keep_firing_minutes * 60) != (shown.for_s, shown.keep_firing_s):
+    if rule.for_minutes * 60 != shown.for_s or shown.keep_firing_s not in (None, rule.keep_firing_minutes * 60):
         return "duration"
     if dict(rule.annotations) != dict(shown.annotations):
         return "set of annotations"
@@ -80,7 +80,7 @@ def _rule(told: Mapping[str, Any]) -> SeenRule:
         labels=told.get("labels") or {},
         annotations=told.get("annotations") or {},
         for_s=told.get("duration", 0),
-        keep_firing_s=told.get("keepFiringFor", 0),
+        keep_firing_s=told.get("keepFiringFor"),
         health=told.get("health", "unknown"),
         error=told.get("lastError", ""),
         evaluated_ns=_instant(told.get("lastEvaluation", "")),
