@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 LINE = "processed document %07d of the batch in time, its summary is stored and the reader was told about it, all well"
 PEERS = {"python-logging-loki": "logging_loki", "loki-logger-handler": "loki_logger_handler"}
-NS = 10**9
+DRAIN_S = 900
+"""How long the delivery of what an outage left may take."""
 
 
 def logger_with(handler: logging.Handler) -> logging.Logger:
@@ -208,22 +210,32 @@ def burst(loki: Any, lines: int) -> None:
         print(f"  {way:24} written in {took['written']:6.2f} s   arrived {different:,}, {count - different:,} twice")
 
 
-def outage(loki: Any, seconds: float, rate: int) -> None:
+def outage(loki: Any, seconds: float, rate: int, spooled: Sequence[bool]) -> None:
     print(f"{rate:,} lines/s while the destination is away for {seconds:g} s")
-    for spooled in (False, True):
+    for with_spool in spooled:
         with tempfile.TemporaryDirectory() as folder:
             job = f"bench-{uuid.uuid4().hex[:10]}"
             ran = subprocess.run(
                 [sys.executable, __file__, "--away", str(seconds), "--rate", str(rate), "--url", loki.url, "--job", job,
-                 "--spool", folder if spooled else ""],
-                capture_output=True, text=True, timeout=900,
+                 "--spool", folder if with_spool else ""],
+                stdout=subprocess.PIPE, text=True, timeout=seconds + DRAIN_S + 120,
             )  # fmt: skip
             told = json.loads(ran.stdout.splitlines()[-1])
-            count, different = arrived(loki, job, told["lines"])
-            print(f"  {'with' if spooled else 'without'} a spool: {told['lines']:,} lines written at "
+            count, different = numbered(loki, job, told["lines"])
+            print(f"  {'with' if with_spool else 'without'} a spool: {told['lines']:,} lines written at "
                   f"{told['rate']:,.0f}/s, resident memory from {told['before']:.0f} to at most {told['most']:.0f} MiB "
-                  f"(log_queue_bytes {told['bound']:.0f} MiB), spool at most {told['spool']:.0f} MiB; dropped "
-                  f"{told['dropped']:,}, arrived {different:,}, {count - different:,} twice")  # fmt: skip
+                  f"(log_queue_bytes {told['bound']:.0f} MiB), spool at most {told['spool']:.0f} MiB, delivered in "
+                  f"{told['drained']:.0f} s; dropped {told['dropped']:,}, arrived {different:,}, "
+                  f"{count - different:,} twice", flush=True)  # fmt: skip
+
+
+def numbered(loki: Any, job: str, lines: int) -> tuple[int, int]:
+    """Count what is stored by the numbers in the lines, of any number of lines: all, and the different ones."""
+    times = bytearray(lines)
+    for one in loki.each(f'{{feature="{job}"}}', since_s=4 * 3600):
+        number = int(one.line.split()[2])
+        times[number] = min(255, times[number] + 1)
+    return sum(times), lines - times.count(0)
 
 
 def away(url: str, job: str, spool: str, seconds: float, rate: int) -> None:
@@ -254,13 +266,20 @@ def away(url: str, job: str, spool: str, seconds: float, rate: int) -> None:
             time.sleep(0.01)
         took = time.perf_counter() - started
         threading.Thread(target=forward, args=(port, url), daemon=True).start()
-        featurewatch.flush(300)
-        most = max(most, process.memory_info().rss)
+        back = time.perf_counter()
+        drained: list[bool] = []
+        waiting = threading.Thread(target=lambda: drained.append(featurewatch.flush(DRAIN_S)))
+        waiting.start()
+        while waiting.is_alive():
+            waiting.join(0.05)
+            most = max(most, process.memory_info().rss)
+        drained_in = time.perf_counter() - back if drained == [True] else float("inf")
     dropped = sum(count for (signal, _, _), count in RUNTIME.drops.snapshot().items() if signal == "logs")
     mib = 1024**2
     print(json.dumps({
         "lines": written, "rate": written / took, "before": before / mib, "most": most / mib, "spool": size / mib,
         "bound": RUNTIME.config.log_queue_bytes / mib, "dropped": dropped,
+        "drained": drained_in,
     }))  # fmt: skip
 
 
@@ -287,6 +306,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=50_000)
     parser.add_argument("--outage", type=float, help="seconds; the outage alone")
     parser.add_argument("--rate", type=int, default=20_000, help="lines a second during the outage")
+    parser.add_argument("--only-spooled", action="store_true", help="the outage with a spool alone")
     for internal in ("--way", "--url", "--job", "--away", "--spool"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -310,7 +330,7 @@ def main() -> None:
             if options.outage is None:
                 throughput(loki, options.lines, options.rounds)
                 burst(loki, options.burst)
-            outage(loki, options.outage or 60, options.rate)
+            outage(loki, options.outage or 60, options.rate, (True,) if options.only_spooled else (False, True))
         finally:
             loki.stop()
     return None

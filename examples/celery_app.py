@@ -2,14 +2,19 @@
 
     pip install featurewatch celery
     FEATUREWATCH_ENDPOINT=http://127.0.0.1:8400 celery -A examples.celery_app worker
+    python -c 'from examples.celery_app import *; print(summarize_text.delay("a long text").get(timeout=60))'
 
-A prefork worker's children are processes of their own: each pushes its own figures, and the bridge adds them up. Run by
-itself, this file executes its tasks in its own process, without a broker:
+A prefork worker's children are processes of their own: each pushes its own figures, and the bridge adds them up. Two
+folders stand in for a broker and its results; yours has an address, `CELERY_BROKER_URL=redis://…`. Run by itself, this
+file executes its tasks in its own process:
 
     python examples/celery_app.py
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from celery import Celery
 from celery.signals import worker_process_shutdown
@@ -18,7 +23,13 @@ import featurewatch
 
 summarize = featurewatch.Feature("summarize", name="Summaries", owner="docs", models=["gpt-5-mini"])
 
-app = Celery("shop", broker="memory://", backend="cache+memory://")
+queue = Path(os.environ.get("SHOP_QUEUE", ".celery")).absolute()
+app = Celery("shop", broker="filesystem://", backend=f"file://{queue}/results")
+app.conf.broker_transport_options = {
+    "data_folder_in": queue / "messages",
+    "data_folder_out": queue / "messages",
+    "control_folder": queue / "control",
+}
 
 
 class Overloaded(Exception):
@@ -44,6 +55,9 @@ def summarize_text(self, text: str) -> str:  # type: ignore[no-untyped-def]  # s
         raise Overloaded
     return text[:60]
 
+
+for folder in ("messages", "control", "results"):
+    (queue / folder).mkdir(parents=True, exist_ok=True)
 
 if __name__ == "__main__":
     app.conf.task_always_eager = True

@@ -51,6 +51,11 @@ class Alertmanager(Server):
         found: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts", timeout=30).json()
         return found
 
+    def silences(self) -> list[dict[str, Any]]:
+        """Return the silences that are active."""
+        told = httpx.get(f"{self.url}/api/v2/silences", timeout=30).json()
+        return [silence for silence in told if silence["status"]["state"] == "active"]
+
     def metric(self, name: str) -> float:
         """Return a metric of its own, given with its labels as it is written."""
         lines = httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
@@ -97,6 +102,17 @@ class Sink:
         return wait_for(
             lambda: found if len(found := self.at(path)) >= count else [], within_s=within_s, what=f"a post to {path}"
         )
+
+    def told(self, path: str = "/hook") -> list[str]:
+        """Return the status of every alert of every webhook that came to a path."""
+        return [alert["status"] for post in self.at(path) for alert in post["body"]["alerts"]]
+
+    def wait_told(self, count: int, path: str = "/hook", *, within_s: float = 60) -> list[str]:
+        """Wait until so many alerts were told, and return the status of each."""
+        wait_for(
+            lambda: len(self.told(path)) >= count, within_s=within_s, what=f"{count} alerts, got {self.told(path)}"
+        )
+        return self.told(path)
 
     def close(self) -> None:
         self._server.shutdown()

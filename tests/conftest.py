@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from prometheus import own_prometheus as own_prometheus
+from prometheus import prometheus as prometheus
+from prometheus import victoriametrics as victoriametrics
+
 # How long one example takes says more of the machine than of the code.
 settings.register_profile("featurewatch", deadline=None)
 settings.load_profile("featurewatch")

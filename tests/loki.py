@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,38 +89,45 @@ class Loki:
             self.process = None
 
     def stored(self, selector: str, *, since_s: float = 3600, tenant: str = "") -> list[Stored]:
-        """Read all lines of a selector, paged by overlap: the next page starts at the last timestamp seen."""
-        found: dict[tuple[int, str, str], int] = {}
-        result: list[Stored] = []
+        """Read all lines of a selector."""
+        return list(self.each(selector, since_s=since_s, tenant=tenant))
+
+    def each(self, selector: str, *, since_s: float = 3600, tenant: str = "") -> Iterator[Stored]:
+        """Read the lines of a selector one by one, paged by overlap: a page starts at the last timestamp seen, and
+        what was seen of that is left out. Any number of them; a line that is stored twice comes twice.
+        """
+        seen: Counter[tuple[str, str]] = Counter()
         start, end = time.time_ns() - int(since_s * 1e9), time.time_ns() + 60 * 10**9
         headers = {"X-Scope-OrgID": tenant} if tenant else {}
-        while True:
-            answer = httpx.get(
-                f"{self.url}/loki/api/v1/query_range",
-                params={"query": selector, "start": start, "end": end, "limit": 5000, "direction": "forward"},
-                headers=headers,
-                timeout=60,
-            )
-            answer.raise_for_status()
-            page = sorted(
-                (
-                    Stored(int(moment), line, stream["stream"])
-                    for stream in answer.json()["data"]["result"]
-                    for moment, line in stream["values"]
-                ),
-                key=lambda one: one.timestamp,
-            )
-            here: dict[tuple[int, str, str], int] = {}
-            for one in page:
-                key = (one.timestamp, one.line, one.fields.get("id", ""))
-                here[key] = here.get(key, 0) + 1
-                if here[key] > found.get(key, 0):
-                    found[key] = here[key]
-                    result.append(one)
-            if len(page) < 5000:
-                return result
-            assert page[-1].timestamp > start, "a page holds one timestamp alone"
-            start = page[-1].timestamp
+        with httpx.Client(timeout=120, headers=headers) as client:
+            while True:
+                answer = client.get(
+                    f"{self.url}/loki/api/v1/query_range",
+                    params={"query": selector, "start": start, "end": end, "limit": 5000, "direction": "forward"},
+                )
+                answer.raise_for_status()
+                page = sorted(
+                    (
+                        Stored(int(moment), line, stream["stream"])
+                        for stream in answer.json()["data"]["result"]
+                        for moment, line in stream["values"]
+                    ),
+                    key=lambda one: one.timestamp,
+                )
+                left, last = seen, page[-1].timestamp if page else start
+                seen = Counter()
+                for one in page:
+                    key = one.line, one.fields.get("id", "")
+                    if one.timestamp == last:
+                        seen[key] += 1
+                    if one.timestamp == start and left[key] > 0:
+                        left[key] -= 1
+                    else:
+                        yield one
+                if len(page) < 5000:
+                    return
+                assert last > start, "a page holds one timestamp alone"
+                start = last
 
 
 def binary() -> str:

@@ -23,14 +23,15 @@ ORDER: Final = {
 """Stations by how far down the data's way they are; a module imports from stations above or its own alone."""
 
 SHARED: Final = {
-    "model", "alert_model", "alert_wire", "errors", "times", "ids", "families", "formulas", "health", "access", "wire",
-    "settings", "settings_alerting", "levels",
+    "model", "alert_model", "episode_model", "errors", "times", "ids", "families", "formulas", "health", "access",
+    "wire", "settings", "settings_alerting", "levels", "confidential",
 }  # fmt: skip
 """What all stations share; these import nothing but each other."""
 
 HEAVY: Final = {
     "pydantic", "orjson", "fastapi", "starlette", "uvicorn", "sqlalchemy", "opentelemetry", "prometheus_client",
-    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google",
+    "httpx", "genai_prices", "websockets", "loguru", "asyncio", "rich", "cramjam", "google", "jwt",
+    "cryptography",
 }  # fmt: skip
 
 

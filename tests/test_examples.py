@@ -117,12 +117,56 @@ def figures(bridge: running.Running, feature: str, what: str = "metrics") -> dic
     return found
 
 
-def test_celery_app(bridge: running.Running) -> None:
-    assert run("examples/celery_app.py", FEATUREWATCH_ENDPOINT=bridge.url) == (
-        "featurewatch makes the feature the unit\nbusy at first\n"
-    )
+def test_celery_app_by_itself(bridge: running.Running, tmp_path: Path) -> None:
+    said = run("examples/celery_app.py", FEATUREWATCH_ENDPOINT=bridge.url, SHOP_QUEUE=str(tmp_path))
+    assert said == "featurewatch makes the feature the unit\nbusy at first\n"
     assert figures(bridge, "summarize")["total_requests"] == 3
     assert figures(bridge, "summarize", "performance")["error_rate"] == pytest.approx(100 / 3)
+
+
+SEND = """
+from examples.celery_app import summarize_text
+waiting = [summarize_text.delay(text) for text in ("one text", "two texts", "busy at first", "three of them")]
+print([one.get(timeout=60) for one in waiting])
+"""
+
+
+def test_celery_worker(bridge: running.Running, tmp_path: Path) -> None:
+    """A real worker with two children: what each counted has arrived once the worker has ended."""
+    env = running.environment({
+        "FEATUREWATCH_ENDPOINT": bridge.url, "FEATUREWATCH_ENVIRONMENT": "celery", "SHOP_QUEUE": str(tmp_path),
+        # So rarely that what arrives is what was sent at the end.
+        "FEATUREWATCH_PUSH_INTERVAL": "3600",
+    })  # fmt: skip
+    with (tmp_path / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "examples.celery_app", "worker", "--concurrency", "2",
+             "--without-gossip", "--without-mingle", "--without-heartbeat"],
+            cwd=ROOT, env=env, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", SEND], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+        )
+        assert said.stdout == "['one text', 'two texts', 'busy at first', 'three of them']\n", (
+            said.stderr + (tmp_path / "worker.log").read_text()
+        )
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    assert worker.returncode == 0, (tmp_path / "worker.log").read_text()
+    answer = httpx.get(
+        f"{bridge.url}/api/v1/features/summarize/performance",
+        params={"time_range": "1h", "environment": "celery"},
+        trust_env=False,
+    ).json()
+    assert answer["error_rate"] == pytest.approx(100 / 5)
+    metrics = httpx.get(
+        f"{bridge.url}/api/v1/features/summarize/metrics",
+        params={"time_range": "1h", "environment": "celery"},
+        trust_env=False,
+    ).json()
+    assert metrics["total_requests"] == 5
 
 
 @pytest.mark.parametrize("mode", ["metrics", "events"])

@@ -32,12 +32,12 @@ def test_durations_and_lists_are_read_from_text() -> None:
         {
             "FEATUREWATCH_LOG_RETENTION": "3d",
             "FEATUREWATCH_METRICS_INTERVAL": "2.5",
-            "FEATUREWATCH_ALLOWED_ORIGINS": "a, b,",
+            "FEATUREWATCH_ALLOWED_HOSTS": "a, b,",
         }
     )
     assert settings.log_retention == 3 * 86_400
     assert settings.metrics_interval == 2.5
-    assert settings.allowed_origins == ("a", "b")
+    assert settings.allowed_hosts == ("a", "b")
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
@@ -46,6 +46,93 @@ def test_all_wrong_settings_are_named_at_once() -> None:
         assert name in message
     assert "'abc'" in message
     assert "expected a duration such as 30s" in message
+
+
+def test_origins_are_brought_into_the_form_that_browsers_send() -> None:
+    given = "HTTPS://App.Example.com:443/, http://localhost:3000,capacitor://localhost, https://app.example.com,"
+    origins = load({"FEATUREWATCH_ALLOWED_ORIGINS": given}).allowed_origins
+    assert origins == ("https://app.example.com", "http://localhost:3000", "capacitor://localhost")
+
+
+@pytest.mark.parametrize(
+    "value", ["*", "null", "app.example.com", "https://*.example.com", "https://a/x", "https://a:b"]
+)
+def test_what_is_no_single_origin_is_refused(value: str) -> None:
+    assert "FEATUREWATCH_ALLOWED_ORIGINS: expected origins such as" in refused(ALLOWED_ORIGINS=value)
+
+
+@pytest.mark.parametrize("value", ["proxy.local", "10.0.0.1/8", "*"])
+def test_a_trusted_proxy_is_an_address_or_a_network(value: str) -> None:
+    assert "FEATUREWATCH_TRUSTED_PROXIES: expected addresses or networks" in refused(TRUSTED_PROXIES=value)
+    assert load({"FEATUREWATCH_TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8"}).trusted_proxies[1] == "10.0.0.0/8"
+
+
+SECRET = "kP3v8mZq5tYw9xBc2nRd7gHj4sLf6aEu"
+JWT = {"JWT_SECRET": SECRET, "JWT_AUDIENCE": "authenticated", "JWT_ISSUER": "https://x.supabase.co/auth/v1"}
+
+
+def test_jwts_are_authentication_so_another_host_is_accepted() -> None:
+    settings = load({f"FEATUREWATCH_{name}": value for name, value in {**JWT, "HOST": "0.0.0.0"}.items()})
+    assert settings.jwt
+    assert settings.jwt_audience == ("authenticated",)
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"JWT_AUDIENCE": ""}, "expected FEATUREWATCH_JWT_AUDIENCE beside"),
+        ({"JWT_ISSUER": " "}, "expected FEATUREWATCH_JWT_ISSUER beside"),
+        ({"JWT_ISSUER": "", "JWT_AUDIENCE": ","}, "FEATUREWATCH_JWT_AUDIENCE and FEATUREWATCH_JWT_ISSUER beside"),
+        ({"JWT_SECRET_FILE": "/x"}, "expected FEATUREWATCH_JWT_SECRET or FEATUREWATCH_JWT_SECRET_FILE, got both"),
+        ({"JWT_SECRET": SECRET[:31]}, "JWT_SECRET: expected at least 32 bytes, got 31"),
+        ({"JWT_SECRET": "abcd" * 20}, "JWT_SECRET: expected random text"),
+        ({"JWT_SECRET": f"-----BEGIN PUBLIC KEY-----\\n{SECRET}"}, "JWT_SECRET: a public or private key is no shared"),
+        ({"JWT_SECRET": ""}, "JWT_AUDIENCE is set, but nothing to verify JWTs with"),
+        ({"JWT_JWKS_URL": "ftp://issuer/keys"}, "JWT_JWKS_URL: expected a URL that starts with http"),
+        ({"JWT_JWKS_URL": f"https://user:{SECRET}@issuer/keys"}, "JWT_JWKS_URL: expected a URL without credentials"),
+        ({"AUTH_COOKIE": "two words"}, "FEATUREWATCH_AUTH_COOKIE"),
+    ],
+)
+def test_what_is_set_of_jwts_is_checked_together_and_never_shown(given: dict[str, str], expected: str) -> None:
+    message = refused(**{**JWT, **given})
+    assert expected in message
+    assert SECRET[:20] not in message
+
+
+def test_a_secret_from_public_documentation_is_for_this_machine_alone() -> None:
+    known = {**JWT, "JWT_SECRET": "super-secret-jwt-token-with-at-least-32-characters-long"}
+    assert load({f"FEATUREWATCH_{name}": value for name, value in known.items()}).jwt
+    assert "stands in public documentation" in refused(**known, HOST="0.0.0.0")
+
+
+@pytest.mark.parametrize("name", ["AUTH_COOKIE", "JWT_AUDIENCE", "JWT_ISSUER"])
+def test_what_belongs_to_jwts_means_nothing_without_them(name: str) -> None:
+    assert f"FEATUREWATCH_{name} is set, but nothing to verify JWTs with" in refused(**{name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("PROMETHEUS_URL", "prom:9090", "'prom:9090'"),
+        ("PROMETHEUS_URL", "user:hunter2@prom:9090", "'…@prom:9090'"),
+        ("LOKI_URL", "loki://user:hun@ter2/x@loki:3100/?password=hunter2", "'loki://…@loki:3100/?…'"),
+        ("GRAFANA_URL", "grafana?token=hunter2", "'grafana?…'"),
+        ("PORT", "postgresql://me:hunter2@db/state", "'postgresql://…@db/state'"),
+    ],
+)
+def test_credentials_in_a_wrong_value_are_not_shown(name: str, value: str, shown: str) -> None:
+    message = refused(**{name: value})
+    assert f"FEATUREWATCH_{name}" in message
+    assert message.endswith(f"got {shown}")
+    assert "hun" not in message
+
+
+def test_a_setting_that_may_hold_credentials_is_left_out_of_what_a_log_may_show() -> None:
+    urls = dict.fromkeys(
+        ("DATABASE_URL", "PROMETHEUS_URL", "LOKI_URL", "GRAFANA_URL", "OTLP_FORWARD_URL"), "https://u:hunter2@host/"
+    )
+    assert "hunter2" not in repr(load({f"FEATUREWATCH_{name}": value for name, value in urls.items()}))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.test"])

@@ -116,6 +116,22 @@ async def test_without_the_store_the_last_snapshots_are_shown_as_stale(failure: 
     assert not again.stale
 
 
+async def test_a_list_shows_what_is_known_beside_what_never_was() -> None:
+    parts = Parts()
+    parts.metrics.set(KEY, total_requests=10)
+    await parts.snapshots.current(None)
+    parts.metrics.failure = Unavailable("Prometheus cannot be reached")
+    parts.clock.advance(60)
+    chat, known = await parts.snapshots.known([KEY, CHAT])
+    assert (known.key, known.stale, known.metrics["total_requests"]) == (KEY, True, 10)
+    assert (chat.key, chat.stale, chat.health) == (CHAT, True, "unknown")
+    assert set(chat.metrics.values()) == {None}
+    assert chat.reasons == ("Prometheus cannot be reached",)
+    with pytest.raises(Unavailable):
+        await parts.snapshots.known([CHAT])
+    assert [one.key for one in await parts.snapshots.known([CHAT], blank=True)] == [CHAT]
+
+
 async def test_a_failure_is_not_kept() -> None:
     parts = Parts()
     parts.metrics.set(KEY, total_requests=10)

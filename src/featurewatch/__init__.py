@@ -113,7 +113,8 @@ def configure(
             neither `loki_url` nor `endpoint` is given.
         logs: where lines go: "auto" (`loki_url`, else `endpoint`, else `otlp_endpoint`), "loki", "otlp" or "none".
         loki_url: Loki's base URL for lines instead, with `loki_tenant` as X-Scope-OrgID, and `loki_user` and
-            `loki_password`, or `loki_token`, to authenticate. `tls_ca_file` names whom to trust.
+            `loki_password`, or `loki_token`, to authenticate.
+        tls_ca_file: a PEM file of the authorities to trust instead of the system's, for all that is sent.
         push_interval: seconds between two pushes of metrics.
         log_level: the least level that a LogHandler made without one takes.
         log_queue_bytes: how much may wait in memory to be shipped; above it new lines are dropped and counted.

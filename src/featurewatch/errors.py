@@ -5,6 +5,7 @@
     ├── BadInput        400    malformed or missing
     │   ├── OutOfRange  422    well-formed, but outside what is allowed
     │   ├── TooLarge    413    over a size limit
+    │   ├── SlowBody    408    a body that does not come; the connection is closed
     │   └── Unsupported 415    a content type or encoding that is not understood
     ├── Unauthenticated 401
     ├── Forbidden       403
@@ -15,6 +16,7 @@
     ├── TooMany         429    a rate or a queue is full; `retry_after` says when to come back
     ├── UpstreamError   502    an upstream answered wrongly
     └── Unavailable     503    a store or an upstream cannot be reached
+        ├── TimedOut           it did not answer in time
         ├── StoreFull          the disk is full
         └── StoreLocked        another process holds the data
 
@@ -72,6 +74,11 @@ class TooLarge(BadInput):
     status = 413
 
 
+class SlowBody(BadInput):
+    code = "timeout"
+    status = 408
+
+
 class Unsupported(BadInput):
     code = "unsupported_media_type"
     status = 415
@@ -124,6 +131,10 @@ class UpstreamError(FeaturewatchError):
 class Unavailable(FeaturewatchError):
     code = "unavailable"
     status = 503
+
+
+class TimedOut(Unavailable):
+    code = "timed_out"
 
 
 class StoreFull(Unavailable):

@@ -74,6 +74,26 @@ class StoredLog(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LogGap:
+    """Lines that exist and that nobody is told of, since they could not be had.
+
+    Attributes:
+        position: its place in the order of arrival: that of the last line before it.
+        feature: None: of any. So `environment`.
+        count: how many lines; None: nobody knows.
+        from_ns: the timestamps lie between this and `to_ns`.
+    """
+
+    position: int
+    feature: str | None
+    environment: str | None
+    reason: str
+    count: int | None
+    from_ns: int
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """What a feature must keep to be healthy; one missed is a warning. Units as in `formulas.METRICS`."""
 

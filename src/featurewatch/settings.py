@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .confidential import redacted, weakness
 from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
 from .settings_alerting import DURATIONS as ALERTING_DURATIONS
@@ -36,8 +39,12 @@ COMMAND_NAMES = {
 }
 """Names that the command line reads."""
 
+SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
+"""Settings of whose value nothing is shown: the path of a secret's file too, since it may be the secret by mistake."""
+
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
+    "otlp_forward_timeout",
     *ALERTING_DURATIONS,
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
@@ -56,6 +63,35 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Bring origins into the form in which browsers write them; they are then compared as text."""
+    normal = []
+    for text in value:
+        try:
+            parts = urlsplit(text.strip().lower())
+            port = parts.port
+        except ValueError:
+            port, parts = None, urlsplit("")
+        if not (parts.scheme and parts.hostname) or "*" in text or parts.username is not None or parts.path.strip("/"):
+            raise ValueError("expected origins such as https://app.example.com (no *, no path), separated by commas")
+        default = {"http": 80, "https": 443}.get(parts.scheme)
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        normal.append(f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}"))
+    return tuple(dict.fromkeys(normal))
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        try:
+            ip_network(text)
+        except ValueError:
+            raise ValueError("expected addresses or networks such as 127.0.0.1 or 10.0.0.0/8") from None
+    return value
+
+
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
 def _environment(value: str) -> str:
     if ENVIRONMENT.fullmatch(value) is None:
         raise ValueError(f"expected {ENVIRONMENT_RULE}")
@@ -70,16 +106,21 @@ class Settings(Alerting):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Another than loopback needs API_TOKENS_FILE.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. Another than loopback needs API_TOKENS_FILE, JWT_SECRET or JWT_JWKS_URL.",
+    )
     port: int = Field(8400, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     api_prefix: str = Field("/api/v1", description="Where the API lives; the whole API moves with it.")
     environment: Annotated[str, AfterValidator(_environment)] = Field(
         "development", description="The bridge's own environment: what lines and calls without one get."
     )
     data_dir: Path = Field(Path(".featurewatch"), description="Where the embedded stores keep their files.")
-    database_url: str = Field("", description="SQLAlchemy URL of the state; empty: SQLite in DATA_DIR.")
+    database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in DATA_DIR.")
     prometheus_url: str = Field(
-        "", description="Prometheus, VictoriaMetrics, Mimir or Thanos for queries; empty: the embedded store."
+        "",
+        repr=False,
+        description="Prometheus, VictoriaMetrics, Mimir or Thanos for queries; empty: the embedded store.",
     )
     prometheus_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Prometheus.")
     prometheus_user: str = Field("", description="User of basic authentication at Prometheus.")
@@ -90,7 +131,16 @@ class Settings(Alerting):
     )
     prometheus_tls_verify: bool = Field(True, description="0: Prometheus's certificate is not checked.")
     prometheus_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Prometheus may take.")
-    loki_url: str = Field("", description="Loki for logs; empty: the embedded store.")
+    prometheus_matchers: tuple[str, ...] = Field(
+        (),
+        description="Labels of the series at Prometheus, such as cluster=eu, where others keep features there too.",
+    )
+    prometheus_recorded: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether figures are read as the recording rules of prometheus/rules left them: where these run, "
+        "always, never.",
+    )
+    loki_url: str = Field("", repr=False, description="Loki for logs; empty: the embedded store.")
     loki_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at Loki.")
     loki_user: str = Field("", description="User of basic authentication at Loki.")
     loki_password_file: Path | None = Field(None, description="File that holds the password of LOKI_USER.")
@@ -98,12 +148,63 @@ class Settings(Alerting):
     loki_ca_file: Path | None = Field(None, description="Certificate authorities (PEM) that vouch for Loki.")
     loki_tls_verify: bool = Field(True, description="0: Loki's certificate is not checked.")
     loki_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Loki may take.")
-    otlp_forward_url: str = Field("", description="Where OTLP metrics go when PROMETHEUS_URL is set.")
-    grafana_url: str = Field("", description="Grafana, for links from the console.")
+    otlp_forward_url: str = Field(
+        "",
+        repr=False,
+        description="Where OTLP metrics go when PROMETHEUS_URL is set, such as http://prometheus:9090/api/v1/otlp/v1/metrics.",
+    )
+    otlp_forward_tenant: str = Field("", description="Tenant (X-Scope-OrgID) at OTLP_FORWARD_URL.")
+    otlp_forward_user: str = Field("", description="User of basic authentication at OTLP_FORWARD_URL.")
+    otlp_forward_password_file: Path | None = Field(
+        None, description="File that holds the password of OTLP_FORWARD_USER."
+    )
+    otlp_forward_token_file: Path | None = Field(
+        None, description="File that holds a bearer token for OTLP_FORWARD_URL."
+    )
+    otlp_forward_ca_file: Path | None = Field(
+        None, description="Certificate authorities (PEM) that vouch for OTLP_FORWARD_URL."
+    )
+    otlp_forward_tls_verify: bool = Field(True, description="0: the certificate of OTLP_FORWARD_URL is not checked.")
+    otlp_forward_timeout: float = Field(10.0, gt=0, le=300, description="How long passing OTLP metrics on may take.")
+    grafana_url: str = Field("", repr=False, description="Grafana, for links from the console.")
+    public_url: str = Field(
+        "", description="The bridge as people reach it, such as https://featurewatch.example.com, for links in alerts."
+    )
     api_tokens_file: Path | None = Field(None, description="File of hashed API tokens; turns authentication on.")
+    jwt_secret: str = Field(
+        "",
+        repr=False,
+        description="Secret of JWTs signed by HS256: 32 bytes or more, used as it is written; turns authentication on.",
+    )
+    jwt_secret_file: Path | None = Field(None, repr=False, description="File that holds JWT_SECRET instead.")
+    jwt_jwks_url: str = Field(
+        "",
+        repr=False,
+        description="Where the public keys of JWTs signed by RS256, ES256 or EdDSA are; turns authentication on.",
+    )
+    jwt_audience: tuple[str, ...] = Field(
+        (), description="Audiences (`aud`), of which a JWT must name one; required with JWTs."
+    )
+    jwt_issuer: tuple[str, ...] = Field(
+        (), description="Issuers (`iss`), of which a JWT must name one, letter by letter; required with JWTs."
+    )
+    auth_cookie: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{0,200}$",
+        description="Name of the cookie in which another app of this site keeps its JWT, such as sb-<ref>-auth-token.",
+    )
     allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites' UIs that may call the API.")
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Host names, besides loopback and HOST, that requests may name."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+    ingest_rate: float = Field(
+        1000.0, ge=0, description="Requests a second that one caller may write, ten seconds' worth at once; 0: any."
+    )
+    query_rate: float = Field(
+        200.0, ge=0, description="Other requests a second of one caller, ten seconds' worth at once; 0: any."
     )
     metrics_interval: float = Field(5.0, ge=0.5, le=3600, description="Seconds between two metrics updates.")
     metrics_window: float = Field(300.0, ge=10, le=86_400, description="Window of a snapshot, default 5m.")
@@ -132,7 +233,27 @@ class Settings(Alerting):
     max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 429.")
 
     _as_seconds = field_validator(*DURATIONS, mode="before")(_seconds)
-    _as_names = field_validator("allowed_origins", "allowed_hosts", *ALERTING_LISTS, mode="before")(_split)
+    _as_names = field_validator(
+        "allowed_origins",
+        "allowed_hosts",
+        "trusted_proxies",
+        "jwt_audience",
+        "jwt_issuer",
+        "prometheus_matchers",
+        *ALERTING_LISTS,
+        mode="before",
+    )(_split)
+    _as_origins = field_validator("allowed_origins")(_origins)
+    _as_networks = field_validator("trusted_proxies")(_networks)
+
+    @field_validator("prometheus_matchers")
+    @classmethod
+    def _matchers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            name, equals, wanted = pair.partition("=")
+            if not equals or not wanted or _LABEL.fullmatch(name) is None or name.startswith("__"):
+                raise ValueError("expected labels such as cluster=eu, separated by commas")
+        return value
 
     @field_validator("api_prefix")
     @classmethod
@@ -142,7 +263,7 @@ class Settings(Alerting):
             raise ValueError("expected a path such as /api/v1")
         return trimmed
 
-    @field_validator("prometheus_url", "loki_url", "grafana_url", "otlp_forward_url")
+    @field_validator("prometheus_url", "loki_url", "grafana_url", "public_url", "otlp_forward_url", "jwt_jwks_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -175,13 +296,42 @@ class Settings(Alerting):
 
     @model_validator(mode="after")
     def _closed(self) -> Settings:
-        if not self.loopback and self.api_tokens_file is None:
+        if not self.loopback and self.api_tokens_file is None and not self.jwt:
             raise ValueError(
                 f"HOST is {self.host}, which others can reach, and no authentication is set: set "
                 f"{PREFIX}API_TOKENS_FILE (make a token with 'featurewatch token create --role admin'), "
-                f"or {PREFIX}HOST=127.0.0.1"
+                f"or {PREFIX}JWT_SECRET or {PREFIX}JWT_JWKS_URL, or {PREFIX}HOST=127.0.0.1"
             )
         return self
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Settings:
+        """Check that what is set of JWTs is enough to tell a good one from another's."""
+        if self.jwt_secret and self.jwt_secret_file is not None:
+            raise ValueError(f"expected {PREFIX}JWT_SECRET or {PREFIX}JWT_SECRET_FILE, got both")
+        if self.jwt_secret and (weak := weakness(self.jwt_secret, public=not self.loopback)):
+            raise ValueError(f"{PREFIX}JWT_SECRET: {weak}")
+        if urlsplit(self.jwt_jwks_url).username is not None:
+            raise ValueError(f"{PREFIX}JWT_JWKS_URL: expected a URL without credentials: public keys need none")
+        named = {"JWT_AUDIENCE": self.jwt_audience, "JWT_ISSUER": self.jwt_issuer}
+        missing = [PREFIX + name for name, value in named.items() if not value]
+        if self.jwt and missing:
+            raise ValueError(
+                f"expected {' and '.join(missing)} beside JWT_SECRET or JWT_JWKS_URL: JWTs that the same keys sign for "
+                "others would be let in too"
+            )
+        if not self.jwt and (self.jwt_audience or self.jwt_issuer or self.auth_cookie):
+            alone = next(name for name in ("jwt_audience", "jwt_issuer", "auth_cookie") if getattr(self, name))
+            raise ValueError(
+                f"{PREFIX}{alone.upper()} is set, but nothing to verify JWTs with: set {PREFIX}JWT_SECRET, "
+                f"{PREFIX}JWT_SECRET_FILE or {PREFIX}JWT_JWKS_URL"
+            )
+        return self
+
+    @property
+    def jwt(self) -> bool:
+        """Whether JWTs are taken."""
+        return bool(self.jwt_secret or self.jwt_secret_file or self.jwt_jwks_url)
 
     @property
     def webhook_address(self) -> str:
@@ -241,9 +391,12 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
 
 
 def _explain(problem: Any) -> str:
-    text = str(problem["msg"]).removeprefix("Value error, ").partition(", got ")[0]
+    said = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
-        return text
-    shown = str(problem["input"])
-    shown = repr(shown if len(shown) <= 60 else shown[:60] + "…")
-    return f"{PREFIX}{str(problem['loc'][0]).upper()}: {text[0].lower()}{text[1:]}, got {shown}"
+        return said
+    name, text = str(problem["loc"][0]), said.partition(", got ")[0]
+    told = f"{PREFIX}{name.upper()}: {text[0].lower()}{text[1:]}"
+    if name in SECRETS:
+        return f"{told}, got {len(str(problem['input']))} characters, which are not shown"
+    shown = redacted(str(problem["input"]))
+    return f"{told}, got {shown if len(shown) <= 60 else shown[:60] + '…'!r}"

@@ -10,7 +10,13 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 __all__ = ["DURATIONS", "LISTS", "Alerting"]
 
-DURATIONS: Final = ("alertmanager_timeout", "mimir_timeout")
+DURATIONS: Final = (
+    "alertmanager_timeout",
+    "mimir_timeout",
+    "alert_poll_interval",
+    "alert_retention",
+    "evaluation_interval",
+)
 LISTS: Final = ("prometheus_ruler_urls", "alertmanager_urls")
 
 
@@ -42,6 +48,15 @@ class Alerting(BaseModel):
     )
     alertmanager_tls_verify: bool = Field(True, description="0: Alertmanager's certificate is not checked.")
     alertmanager_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Alertmanager may take.")
+    alert_poll_interval: float = Field(
+        10.0, ge=1, le=300, description="How often Alertmanager is asked what fires, besides its webhooks."
+    )
+    evaluation_interval: float = Field(
+        15.0, ge=1, le=300, description="How often the bridge evaluates the rules that no other system is given."
+    )
+    alert_retention: float = Field(
+        400 * 86_400.0, ge=86_400, description="How long alerts that ended and maintenance windows are kept."
+    )
     alertmanager_config: Path | None = Field(
         None, description="The file that is written for Alertmanager: what its --config.file names."
     )

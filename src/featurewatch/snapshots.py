@@ -90,6 +90,40 @@ class Snapshots:
             running.add_done_callback(lambda task: self._done(query, task))
         return await asyncio.shield(running)
 
+    async def known(
+        self,
+        keys: Collection[FeatureKey],
+        *,
+        window_s: float | None = None,
+        uptime_window_s: float = UPTIME_WINDOW_S,
+        blank: bool = False,
+    ) -> list[MetricsSnapshot]:
+        """Return snapshots as `current` does; where the store cannot answer and some were never known, these are empty.
+
+        Args:
+            blank: whether all of them may be; a list of features is one without any figure, too.
+
+        Raises:
+            Unavailable, UpstreamError: as `current`, unless `blank`, where all would be empty.
+        """
+        try:
+            return await self.current(keys, window_s=window_s, uptime_window_s=uptime_window_s)
+        except (Unavailable, UpstreamError) as error:
+            last = self._last.get((window_s or self.window_s, uptime_window_s), {})
+            if not blank and last.keys().isdisjoint(keys):
+                raise
+            empty = self._judged(set(keys) - last.keys(), {}, await self._state.features())
+            unknown = [replace(snapshot, stale=True, reasons=(error.message,)) for snapshot in empty]
+            return sorted([*unknown, *(replace(last[key], stale=True) for key in set(keys) & last.keys())], key=_by_key)
+
+    def last(self, key: FeatureKey) -> MetricsSnapshot | None:
+        """Return the last snapshot of a key over the usual window, at once, however old it is."""
+        return self._last.get((self.window_s, UPTIME_WINDOW_S), {}).get(key)
+
+    def show_alerts(self, alerts: OpenAlerts) -> None:
+        """Take the open alerts of a feature from here, from now on."""
+        self._alerts = alerts
+
     def expire(self) -> None:
         """Answer nobody from before now: called when this process wrote figures, so that whoever did sees them."""
         self._writes += 1
@@ -187,6 +221,10 @@ class Snapshots:
         if not wanted or not wanted <= last.keys():
             return None
         return [replace(last[key], stale=True) for key in sorted(wanted)]
+
+
+def _by_key(snapshot: MetricsSnapshot) -> FeatureKey:
+    return snapshot.key
 
 
 def sends(metrics: Mapping[str, float | None]) -> bool:

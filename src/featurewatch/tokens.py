@@ -24,17 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .access import ALLOWED, Principal
+from .access import ALLOWED, PATTERN, PATTERN_RULE, Principal
 from .errors import BadInput, NotFound, SettingsError
 from .model import Role
 from .times import NS, format_instant, parse_instant
 
-__all__ = ["PATTERN_RULE", "Token", "create", "find", "load", "revoke"]
+__all__ = ["Token", "create", "find", "load", "revoke"]
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _SECRET_LENGTH: Final = 43  # 62^43 > 2^256
-_PATTERN: Final = re.compile(r"[A-Za-z0-9._*?-]{1,64}")
-PATTERN_RULE: Final = "a feature id, in which * stands for any characters and ? for one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +226,7 @@ def _check(token: Token) -> None:
     if not token.features:
         raise BadInput(f"features: expected at least one pattern: {PATTERN_RULE}")
     for pattern in token.features:
-        if not (isinstance(pattern, str) and _PATTERN.fullmatch(pattern)):
+        if not (isinstance(pattern, str) and PATTERN.fullmatch(pattern)):
             raise BadInput(f"features: expected {PATTERN_RULE}, got {str(pattern)[:40]!r}")
     if not (isinstance(token.sha256, str) and re.fullmatch(r"[0-9a-f]{64}", token.sha256)):
         raise BadInput("sha256: expected 64 hexadecimal digits")

@@ -31,8 +31,8 @@ STORY: Final = {
     "every-field.yml": [
         replace(
             ERRORS, name='Slow "{{ $labels.x }}" \\ ü', metric="response_time_p95", condition="less_than",
-            threshold=0.5, severity="low", cooldown_minutes=5, channels=(), window_minutes=90, for_minutes=0, keep_firing_minutes=10,
-            on_no_data="alert", environment="staging",
+            threshold=0.5, severity="low", cooldown_minutes=5, channels=(), window_minutes=90, for_minutes=0,
+            keep_firing_minutes=10, on_no_data="alert", environment="staging",
         )
     ],
     "equals.yml": [
@@ -74,8 +74,8 @@ def test_rules_are_written_to_the_letter(name: str) -> None:
 @needs_promtool
 def test_promtool_takes_every_metric_condition_and_name(tmp_path: Path) -> None:
     names = [
-        "Errors", "{{ $value }}", "{{", "}} {{ x", 'a"b', "a'b", "a\\b", "ü\U0001f600", "%d %s", "- x: y", "#", "\u2028",
-        "\x7f",
+        "Errors", "{{ $value }}", "{{", "}} {{ x", 'a"b', "a'b", "a\\b", "ü\U0001f600", "%d %s", "- x: y", "#",
+        "\u2028", "\x7f",
     ]  # fmt: skip
     rules = [
         replace(ERRORS, id=f"{metric}-{condition}", metric=metric, condition=condition, on_no_data="alert", name=name)
@@ -87,6 +87,21 @@ def test_promtool_takes_every_metric_condition_and_name(tmp_path: Path) -> None:
     files = prometheus.render(rules, RENDERING)
     write(tmp_path, files)
     assert f"SUCCESS: {2 * (len(rules) - 4) + 4} rules found" in promtool(tmp_path, "check", "rules", *files)
+
+
+@needs_promtool
+def test_recorded_figures_are_read_where_there_are_some(tmp_path: Path) -> None:
+    rules = [replace(ERRORS, id=metric, metric=metric, threshold=1.0) for metric in METRICS]
+    rules.append(replace(ERRORS, id="day", metric="uptime", window_minutes=1440, environment="staging"))
+    recorded = {rule.id: prometheus.group(rule, Rendering(recorded=True)).rules[0].expr for rule in rules}
+    assert recorded["error_rate"] == '(feature:error_rate:over5m{feature="chat"}) > 1'
+    assert recorded["day"] == '(feature:uptime:over24h{feature="chat",environment="staging"}) > 20'
+    assert all("feature:" in expr for expr in recorded.values())
+    hour = replace(ERRORS, window_minutes=60)
+    assert prometheus.group(hour, Rendering(recorded=True)) == prometheus.group(hour, Rendering())
+    files = prometheus.render(rules, Rendering(recorded=True))
+    write(tmp_path, files)
+    promtool(tmp_path, "check", "rules", *files)
 
 
 def test_disabled_rules_and_those_of_others_are_left_out() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from featurewatch.bridge.app import create_app
+from featurewatch.bridge.server import options
 from featurewatch.settings import Settings, load
 
 API = "/api/v1"
@@ -39,12 +41,12 @@ def client_of(app: FastAPI, **headers: str) -> httpx.AsyncClient:
 
 
 @contextmanager
-def serving(folder: Path, **given: Any) -> Iterator[str]:
-    """Serve a bridge over HTTP on a free port of loopback and give its address."""
-    app = create_app(settings_in(folder, **given))
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
-    )
+def serving(folder: Path, *, clock: Callable[[], int] = time.time_ns, **given: Any) -> Iterator[str]:
+    """Serve a bridge over HTTP as `featurewatch serve` does, on a free port of loopback, and give its address."""
+    settings = settings_in(folder, **given)
+    app = create_app(settings, clock=clock)
+    how = {**options(settings.trusted_proxies), "timeout_graceful_shutdown": 2}
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="on", **how))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     try:

@@ -159,8 +159,8 @@ def test_other_labels_and_metadata_join_the_metadata() -> None:
     ("text", "joined"),
     [
         (' {"b":1.50, "job":"mine"} ', '{"pod":"p1","b":1.50, "job":"mine"}'), ("{}", '{"job":"web","pod":"p1"}'),
-        ("{ }", '{"job":"web","pod":"p1"}'), ("[1]", '{"job":"web","pod":"p1","metadata":"[1]"}'),
-        ("not json", '{"job":"web","pod":"p1","metadata":"not json"}'),
+        ("{ }", '{"job":"web","pod":"p1"}'), ("[1]", '{"job":"web","metadata":"[1]","pod":"p1"}'),
+        ("not json", '{"job":"web","metadata":"not json","pod":"p1"}'),
     ],
 )  # fmt: skip
 def test_extra_fields_stand_before_the_metadata_text(text: str, joined: str) -> None:

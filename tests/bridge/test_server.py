@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from featurewatch.bridge.server import address, listen
+from featurewatch.bridge.server import address, listen, without_secrets
 from featurewatch.errors import SettingsError, Unavailable
 from running import environment
 
@@ -198,6 +199,21 @@ def test_the_address_of_ipv6_is_in_brackets() -> None:
         pytest.skip("this machine has no IPv6")
     with listen("[::1]", 0) as listener:
         assert address(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/api/v1/me", "/api/v1/me"),
+        ("/x?featureId=a&ticket=abc-_1&b=2", "/x?featureId=a&ticket=…&b=2"),
+        ("/x?token=fw_a_b", "/x?token=…"),
+        ("/x?ACCESS_TOKEN=a.b.c", "/x?ACCESS_TOKEN=…"),
+    ],
+)
+def test_a_credential_in_an_address_is_not_logged(path: str, logged: str) -> None:
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '"%s" %d', (path, 200), None)
+    assert without_secrets(record)
+    assert record.getMessage() == f'"{logged}" 200'
 
 
 @pytest.mark.parametrize(("wanted", "limit", "warned"), [(10, 100, False), (60, 124, False), (1000, 200, True)])

@@ -114,6 +114,43 @@ def test_lines_are_streamed_filtered_and_live(address: str) -> None:
         assert next(told)["data"]["message"] == "needle missed"
 
 
+def test_one_event_stream_carries_what_a_websocket_does(address: str) -> None:
+    url = f"{address}{API}/stream"
+    asked = {"featureId": ["chat", "nowhere"], "logs": "true", "search": "haystack", "unknown": "zero"}
+    with httpx.stream("GET", url, params=asked, timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        told = events(answer)
+        assert next(told)["featureIds"] == ["chat"]
+        assert next(told)["data"]["metrics"]["error_rate"] == 0
+        assert next(told)["data"]["code"] == "not_found"
+        assert next(told)["type"] == "log_history"
+        httpx.post(f"{address}{API}/logs", json={**LINE, "message": "a haystack"}).raise_for_status()
+        event = next(told)
+        while event["type"] != "log_entry":
+            event = next(told)
+        assert event["data"]["message"] == "a haystack"
+    with connect(socket_url(address, f"featureId=chat&after={event['id']}")) as opened:
+        assert json.loads(opened.recv(10))["data"]["recovered"] is True
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("", "featureId: expected one or more"),
+        ("featureId=", "featureId: expected one or more"),
+        ("featureId=no%20such", "feature_id: expected 1 to 64"),
+        ("featureId=chat&logs=yes", "logs: expected true or false"),
+        ("featureId=chat&levels=loud", "levels: expected debug"),
+        ("featureId=chat&filter=x", "'filter' is not a parameter here"),
+        ("featureId=chat&after=" + "x" * 300, "Last-Event-ID"),
+    ],
+)
+def test_what_is_wrong_with_an_event_streams_address_is_400(address: str, query: str, says: str) -> None:
+    answer = httpx.get(f"{address}{API}/stream?{query}")
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]
+
+
 def test_a_published_test_result_is_broadcast(address: str) -> None:
     with connect(socket_url(address, "featureId=chat")) as opened:
         assert json.loads(opened.recv(10))["type"] == "connection_confirmed"

@@ -63,8 +63,8 @@ async def test_a_rule_comes_back_as_it_was_kept(store: RuleStore, audit: AuditLo
     assert await store.rules("chat") == [RULE, LINES]
     assert await store.rule("chat", "r2") == LINES
     assert await store.rules_by_id(["r3", "gone", "r1"]) == [RULE, OTHER]
-    assert await store.revisions("metric") == {"r1": 1, "r3": 1}
-    assert await store.revisions("logs") == {}, "it is disabled"
+    assert await store.versions("metric") == {"r1": ("chat", 1), "r3": ("search", 1)}
+    assert await store.versions("logs") == {}, "it is disabled"
     assert await deeds(audit) == [("rule.create", "r3"), ("rule.create", "r1"), ("rule.create", "r2")]
 
 

@@ -211,7 +211,9 @@ def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCapt
     assert time.monotonic() - started < 10
     for thread in threading.enumerate():
         if thread.name.startswith(THREAD_PREFIX):
-            thread.join(15)  # what it gives up later would be counted in the next test
+            # What it gives up later would be counted in the next test; a thread that stays would be waited for here.
+            thread.join(30)
+            assert not thread.is_alive(), f"{thread.name} goes on after its runtime is gone"
 
 
 URL = "http://collector/v1/metrics"

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ from featurewatch.exporter.drops import Drops
 from featurewatch.exporter.ledger import Ledger, Slot, rows
 from featurewatch.exporter.records import LABEL_LIMIT, Layout, Record, bounded, decode, encode, merge
 from featurewatch.exporter.runtime import RUNTIME
-from featurewatch.exporter.shared import SharedFolder
+from featurewatch.exporter.shared import SharedFolder, Totals, added
 from featurewatch.exporter.snapshot import OTHER, Snapshot
 from featurewatch.model import FeatureKey
 from running import environment
@@ -163,6 +165,11 @@ def worker(folder: Path, calls: int, more: str = "", version: str = "1", code: i
     return done.stdout + done.stderr
 
 
+def others_of(folder: Path) -> list[Record]:
+    """What another process sees of this one and all others."""
+    return added(SharedFolder(str(folder), Drops()).others()).records
+
+
 def errors() -> float:
     (snapshot,) = RUNTIME.exposed()[0]
     return snapshot.numbers["feature_requests_total"]["error",]
@@ -209,36 +216,122 @@ def test_what_is_added_up_while_it_is_read_is_not_missed(tmp_path: Path, monkeyp
         return names()
 
     monkeypatch.setattr(reader, "_names", names_after_another_added_up)
-    (record,) = reader.others().records
+    (record,) = added(reader.others()).records
     assert record.snapshot().numbers["feature_requests_total"]["error",] == 10
     assert not list(tmp_path.glob("worker-*"))
 
 
+@pytest.mark.parametrize("how", ["write", "note"])
 def test_a_call_that_ends_while_another_is_written_is_written_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     featurewatch.configure(environment="production", multiprocess_dir=tmp_path)
     feature = Feature("chat")
-    write, ended = Slot.write, []
+    original: Callable[..., bool] = getattr(Slot, how)
+    ended = []
 
     def call() -> None:
-        with feature.call():
-            pass
+        with feature.call() as call:
+            call.fail("of a type that needs a new row" if how == "write" and not ended else "")
 
-    def write_while_another_ends(self: Slot, layout: Layout, values: list[float], running: int) -> bool:
+    def while_another_ends(*args: Any) -> bool:
         if not ended:
             ended.append(True)
             thread = threading.Thread(target=call)
             thread.start()
             thread.join(30)
             assert not thread.is_alive(), "a call does not wait for another thread"
-        return write(self, layout, values, running)
+        return original(*args)
 
-    monkeypatch.setattr(Slot, "write", write_while_another_ends)
+    monkeypatch.setattr(Slot, how, while_another_ends)
     call()
-    (record,) = SharedFolder(str(tmp_path), Drops()).others().records
-    assert record.snapshot().numbers["feature_requests_total"]["success",] == 2
+    if how == "note":
+        call()
+    (record,) = others_of(tmp_path)
+    assert ended
+    assert record.snapshot().numbers["feature_requests_total"]["error",] == (3 if how == "note" else 2)
     assert record.running == 0
+
+
+AMOUNTS = st.floats(0, 1e6, allow_nan=False) | st.sampled_from((0.1, 0.2, 0.3, 1e-9, 1e15))
+
+
+@given(parts=st.lists(AMOUNTS, min_size=2, max_size=6), more=AMOUNTS, data=st.data())
+def test_sums_never_go_back_whoever_adds_them_up(parts: list[float], more: float, data: st.DataObject) -> None:
+    """To Prometheus a counter that is less by its last digit has begun anew, and all of it counts once more."""
+
+    def totals(usd: float) -> Totals:
+        row = [1, 0.0, -1] + [0] * 18 + [usd] + [0] * 15 + [usd] + [0] * 5 + [usd, usd, 0]
+        return Totals([Record(Layout(KEY, models=("m",)), row)], {})
+
+    def seen(folder: Sequence[Totals]) -> float:
+        (record,) = added(data.draw(st.permutations(folder))).records
+        snapshot = record.snapshot()
+        assert snapshot.numbers["feature_cost_usd_total"]["m", "reported"] == record.values[21]
+        assert snapshot.distributions["feature_request_duration_seconds"].sum == record.values[21]
+        return record.values[21]
+
+    folder = [totals(part) for part in parts]
+    shown = [seen(folder), seen(folder)]
+    assert shown[0] == shown[1]
+    while len(folder) > 1:
+        retired = added([folder.pop(), folder.pop()], up=True)
+        folder.append(retired)
+        shown.append(seen(folder))
+        folder[0] = added([folder[0], totals(more)])
+        shown.append(seen(folder))
+    assert shown == sorted(shown)
+
+
+def test_a_sum_too_large_for_a_number_is_infinite_not_an_error() -> None:
+    row = [1, 0.0, -1] + [0] * 18 + [1e308] + [0] * 15 + [0.0]
+    record = Record(Layout(KEY), row)
+    assert merge([record] * 3, up=True).values[21] == float("inf")
+
+
+@settings(deadline=None)
+@given(
+    calls=st.lists(
+        st.tuples(
+            st.sampled_from(("ok", "fail", "cancel")),
+            st.sampled_from((None, "m", "n", "x")),
+            st.sampled_from((None, "refused", "late")),
+            AMOUNTS,
+            st.booleans(),
+        ),
+        max_size=80,
+    )
+)
+def test_what_others_read_is_what_the_process_counts(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[str, str | None, str | None, float, bool]]
+) -> None:
+    """Notes behind a row, rows that are written anew: another process reads the same numbers at every moment."""
+    RUNTIME.forget()
+    folder = tmp_path_factory.mktemp("shared")
+    featurewatch.configure(environment="production", multiprocess_dir=folder)
+    feature = Feature("chat", models=["m", "n"])
+    before = 0.0
+    for place, (how, model, error, usd, streams) in enumerate(calls):
+        with feature.call(model=model) as call:
+            if streams:
+                call.first_token()
+            if usd > 1:
+                call.tokens(input=place, output=1, cache_read=place % 3)
+                call.cost(usd)
+            if how == "fail":
+                call.fail(error or "error")
+            elif how == "cancel":
+                call.cancel()
+        if place % 7 == 0:
+            (read,) = others_of(folder)
+            assert read.running == 0
+            assert read.values[21] >= before
+            before = read.values[21]
+    (read,) = others_of(folder)
+    aggregate = feature._aggregate
+    assert aggregate is not None
+    own = aggregate.record()
+    assert read.snapshot() == own.snapshot()
 
 
 def test_many_ended_processes_are_added_up_without_a_scrape(tmp_path: Path) -> None:
@@ -289,7 +382,7 @@ def test_a_folder_that_cannot_be_used_is_told_once_and_each_counts_for_itself(
 def test_a_full_disk_is_told_and_breaks_nothing(tmp_path: Path) -> None:
     full = """
         import resource
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, 64 * 1024))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, 256 * 1024))
         for number in range(200):
             with featurewatch.Feature(f"f{number}").call():
                 pass
@@ -328,8 +421,7 @@ def test_replacing_the_environment_leaves_no_empty_series_to_others(tmp_path: Pa
     featurewatch.configure(multiprocess_dir=tmp_path)
     Feature("chat")
     featurewatch.configure(multiprocess_dir=tmp_path, environment="production")
-    others = SharedFolder(str(tmp_path), Drops()).others()
-    assert [record.layout.key for record in others.records] == [KEY]
+    assert [record.layout.key for record in others_of(tmp_path)] == [KEY]
 
 
 def test_leaving_a_folder_and_coming_back_counts_once(tmp_path: Path) -> None:
@@ -338,7 +430,7 @@ def test_leaving_a_folder_and_coming_back_counts_once(tmp_path: Path) -> None:
         with Feature("chat").call() as call:
             call.fail()
     assert errors() == 4
-    (record,) = SharedFolder(str(tmp_path / "a"), Drops()).others().records
+    (record,) = others_of(tmp_path / "a")
     assert record.snapshot().numbers["feature_requests_total"]["error",] == 4
 
 
@@ -356,7 +448,7 @@ def test_threads_that_end_calls_at_once_leave_nothing_unwritten(tmp_path: Path) 
         thread.start()
     for thread in threads:
         thread.join()
-    (record,) = SharedFolder(str(tmp_path), Drops()).others().records
+    (record,) = others_of(tmp_path)
     snapshot = record.snapshot()
     assert snapshot.numbers["feature_requests_total"]["success",] == 4000
     assert snapshot.numbers["feature_cost_usd_total"]["m", "reported"] == 4000

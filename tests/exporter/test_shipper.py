@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
-import ssl
-import subprocess
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,7 +17,7 @@ import featurewatch.errors
 from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch.exporter import sender
-from featurewatch.exporter.answers import seconds_of
+from featurewatch.exporter.answers import Verdict, seconds_of
 from featurewatch.exporter.config import Config
 from featurewatch.exporter.lines import Line
 from featurewatch.exporter.runtime import RUNTIME
@@ -54,6 +50,13 @@ def shipped(receiver: Receiver) -> list[str]:
     ]
 
 
+def bodies(receiver: Receiver, status: int) -> list[list[Any]]:
+    """The values of each push that was answered so, of one stream."""
+    return [
+        json.loads(request.body)["streams"][0]["values"] for request in receiver.of(PUSH) if request.status == status
+    ]
+
+
 def soon(seconds: float = 20) -> float:
     return time.monotonic() + seconds
 
@@ -73,7 +76,7 @@ def test_batches_are_bounded_in_bytes(receiver: Receiver) -> None:
     sizes = [len(request.body) for request in receiver.of(PUSH)]
     assert len(sizes) >= 3
     assert max(sizes) <= BATCH_BYTES * 1.1
-    assert [text[:4] for text in shipped(receiver)] == [f"{number:04d}" for number in range(300)]
+    assert sorted(text[:4] for text in shipped(receiver)) == [f"{number:04d}" for number in range(300)]
     assert to.stop(soon())
 
 
@@ -271,13 +274,8 @@ def test_an_outage_loses_nothing_that_fits(receiver: Receiver) -> None:
     for number in range(50):
         put(to, *(f"{number} {index}" for index in range(1000)))
     assert to.flush(soon(60))
-    lines = [
-        value[1]
-        for request in receiver.of(PUSH)[3:]
-        for stream in json.loads(request.body)["streams"]
-        for value in stream["values"]
-    ]
-    assert lines == [f"{number} {index}" for number in range(50) for index in range(1000)]
+    stored = [value[1] for body in bodies(receiver, 204) for value in body]
+    assert sorted(stored) == sorted(f"{number} {index}" for number in range(50) for index in range(1000))
     assert to.stop(soon())
 
 
@@ -296,6 +294,82 @@ def test_a_client_of_ones_own_may_be_given() -> None:
     put(to, "a")
     assert to.stop(soon())
     assert b'"a"' in seen[0]
+
+
+def answering(answer: Callable[[], None], **settings: str) -> Shipper:
+    """Make a shipper whose pushes are answered on the thread that sends them."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer()
+        return httpx.Response(204)
+
+    return Shipper(
+        Config(**settings),  # type: ignore[arg-type]  # text alone is given
+        RUNTIME.drops,
+        new_client=lambda: httpx.Client(transport=httpx.MockTransport(handle)),
+    )
+
+
+def test_two_batches_are_on_their_way_into_loki_at_a_time() -> None:
+    together = threading.Barrier(2)
+    first_two = iter(range(2))
+
+    def answer() -> None:
+        if next(first_two, None) is not None:
+            together.wait(20)
+
+    to = answering(answer, loki_url="http://loki")
+    put(to, *["x" * 1000] * 2 * (BATCH_BYTES // 1000))
+    assert to.flush(soon(60))
+    assert not together.broken
+    assert to.stop(soon())
+
+
+def test_a_bridge_gets_one_batch_after_another(caplog: pytest.LogCaptureFixture) -> None:
+    free = threading.Lock()
+    collisions: list[bool] = []
+
+    def answer() -> None:
+        collisions.append(not free.acquire(blocking=False))
+        time.sleep(0.02)
+        free.release()
+
+    to = answering(answer, endpoint="http://bridge")
+    put(to, *["x" * 1000] * 5 * (BATCH_BYTES // 1000))
+    assert to.flush(soon(60))
+    assert len(collisions) >= 4
+    assert not any(collisions)
+    assert to.stop(soon())
+
+
+def test_a_line_that_cannot_be_written_costs_no_other(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    to = shipper(receiver.url)
+    put(to, "a")
+    to.put((time.time(), KEY, "no number", "b", "app", None, 0), 1)  # type: ignore[arg-type]  # what is tested
+    to.put((time.time(), KEY, 20, 7, "app", None, 0), 1)  # type: ignore[arg-type]  # what is tested
+    put(to, "c")
+    assert to.flush(soon())
+    assert shipped(receiver) == ["a", "c"]
+    assert dropped("logs", "unreadable") == 2
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert "could not be read" in told
+    assert to.stop(soon())
+
+
+def test_failures_at_the_same_time_make_the_pause_grow_once() -> None:
+    pace = sender.Pace(lambda: 1.0)
+    started = time.monotonic()
+    pace.failed(Verdict("later"), started)
+    pace.failed(Verdict("later"), started)
+    assert 0.3 < pace.rest(hurried=False) <= 0.5
+    pace.failed(Verdict("later"), time.monotonic())
+    assert 0.7 < pace.rest(hurried=False) <= 1.0
+    pace.failed(Verdict("later", wait=7), time.monotonic())
+    assert pace.rest(hurried=False) > 6
+    assert pace.rest(hurried=True) <= 1, "the end of a process waits less"
+    assert pace.went_well()
+    assert not pace.away
+    assert pace.rest(hurried=False) <= 0
 
 
 @pytest.mark.parametrize(
@@ -333,52 +407,6 @@ def test_credentials_in_the_url_are_used_and_never_shown(receiver: Receiver, cap
     assert "p%40ss" not in shown
     assert "p@ss" not in shown
     assert "bWU6" not in shown
-
-
-def test_a_ca_file_that_is_not_there_is_told_and_the_app_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    to = shipper("https://127.0.0.1:9", tls_ca_file="/no/such/file.pem")
-    put(to, "a")
-    assert not to.flush(soon(0.5))
-    assert "No such file" in caplog.records[0].getMessage()
-    to.stop(soon(0))
-
-
-def test_a_server_of_an_own_authority_is_trusted_by_its_ca_file_alone(tmp_path: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    came: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            came.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    url = f"https://127.0.0.1:{server.server_port}"
-    try:
-        for settings, count in (({}, 0), ({"tls_ca_file": str(certificate)}, 1), ({"tls_verify": False}, 2)):
-            to = shipper(url, **settings)
-            put(to, "a")
-            assert to.flush(soon(20 if count else 1)) is bool(count)
-            to.stop(soon(0.1))
-            assert len(came) == count
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -40,11 +41,19 @@ def frame(number: int, size: int = 20) -> Frame:
     return Frame(LOKI_JSON, number, f"{number}".encode().ljust(size, b"."))
 
 
+def deliver(of: Spool) -> Frame:
+    """Take one frame, and be done with it."""
+    taken = of.take()
+    assert taken is not None
+    of.done(taken)
+    return taken.frame
+
+
 def drain(of: Spool) -> list[int]:
     found = []
-    while (next := of.first()) is not None:
-        found.append(next.lines)
-        of.done()
+    while (taken := of.take()) is not None:
+        found.append(taken.frame.lines)
+        of.done(taken)
     return found
 
 
@@ -53,8 +62,7 @@ def test_frames_come_back_in_order_and_leave_nothing(tmp_path: Path) -> None:
     for number in range(2000):
         assert made.append(frame(number, 500 if number % 2 else 50))
         if number % 3 == 0:
-            assert made.first() is not None
-            made.done()
+            deliver(made)
     delivered = -(-2000 // 3)
     assert drain(made) == list(range(delivered, 2000))
     assert made.append(frame(7))
@@ -68,11 +76,10 @@ def test_the_next_process_takes_over_from_where_the_last_one_was(tmp_path: Path)
     for number in range(10):
         first.append(frame(number))
     for _ in range(4):
-        first.first()
-        first.done()
+        deliver(first)
     clock = Clock()
     second = spool(tmp_path, clock=clock)
-    assert second.first() is None, "its owner lives"
+    assert second.take() is None, "its owner lives"
     first.close()
     second.append(frame(99))
     clock.now += 60
@@ -86,10 +93,66 @@ def test_one_of_several_takes_over_not_all(tmp_path: Path) -> None:
     first.append(frame(1))
     first.close()
     one, other = spool(tmp_path), spool(tmp_path)
-    assert one.first() == frame(1)
-    assert other.first() is None
-    one.done()
+    assert deliver(one) == frame(1)
+    assert other.take() is None
     one.close()
+
+
+def test_frames_may_be_delivered_in_any_order_and_what_is_not_stays(tmp_path: Path) -> None:
+    first = spool(tmp_path)
+    for number in range(6):
+        first.append(frame(number))
+    out = [first.take() for _ in range(4)]
+    for place in (1, 2):
+        taken = out[place]
+        assert taken is not None
+        first.done(taken)
+    # As after a kill: the first is not delivered, so what came after it is sent again, by the same ids.
+    copy = tmp_path.with_name("copy")
+    shutil.copytree(tmp_path, copy)
+    assert drain(spool(copy)) == [0, 1, 2, 3, 4, 5]
+    for place in (0, 3):
+        taken = out[place]
+        assert taken is not None
+        first.done(taken)
+    assert drain(first) == [4, 5]
+    first.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_segments_go_once_all_of_theirs_is_delivered(tmp_path: Path) -> None:
+    made = spool(tmp_path, 2**20)
+    for number in range(400):
+        assert made.append(frame(number, 1000))
+    assert len(segments(tmp_path)) > 3
+    out = [made.take() for _ in range(400)]
+    assert made.take() is None
+    assert len(segments(tmp_path)) > 3, "nothing of it is delivered"
+    for taken in reversed(out):
+        assert taken is not None
+        made.done(taken)
+    assert len(segments(tmp_path)) == 1, "the one that is written to"
+    made.append(frame(7))
+    assert drain(made) == [7]
+    made.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_whose_folder_was_let_go_of_is_left_to_who_has_it_now(tmp_path: Path) -> None:
+    first = spool(tmp_path)
+    first.append(frame(1))
+    taken = first.take()
+    assert taken is not None
+    first.close()
+    other = spool(tmp_path)
+    again = other.take()
+    assert again is not None
+    first.done(taken)
+    assert len(segments(tmp_path)) == 1
+    other.done(again)
+    assert drain(other) == []
+    other.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def segments(folder: Path) -> list[Path]:

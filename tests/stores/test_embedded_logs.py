@@ -588,3 +588,66 @@ async def test_a_disk_that_is_really_full_is_recovered_from(small_disk: Path) ->
         acknowledged += [entry.id for entry in batch]
     async with opened(small_disk / "logs.db") as store:
         assert await ids(store) == acknowledged
+
+
+# What a memory of arrivals asks of it
+
+
+async def test_what_was_removed_is_told_by_position_across_a_restart(path: Path) -> None:
+    clock = Clock()
+    async with opened(path, retention_s=DAY_S, clock=clock) as store:
+        await store.append([line(at=0) for _ in range(3)])
+        assert store.lost(0, None) is None
+        assert store.lost(0, {"chat"}) is None
+        clock.now += 2 * DAY_NS
+        await store.append([line(at=2 * DAY_NS)])
+        await until(lambda: store.removed["age"] == 3)
+        assert [store.lost(position, None) for position in (0, 2, 3, 4)] == ["expired", "expired", None, None]
+    async with opened(path, retention_s=DAY_S, clock=clock) as store:
+        assert [store.lost(position, None) for position in (0, 2, 3, 4)] == ["expired", "expired", None, None]
+
+
+async def test_by_arrival_alone_an_old_line_that_comes_late_is_kept(path: Path) -> None:
+    clock = Clock()
+    clock.now += 10 * DAY_NS
+    async with opened(path, retention_s=DAY_S, clock=clock, by_arrival=True) as store:
+        await store.append([line("late", at=0)])
+        await store.append([line("news")])
+        for _ in range(2):  # sweeps, each of which is noted
+            clock.now += 2 * MINUTE_NS
+            deadline, noted = time.monotonic() + 20, len(await store.reached())
+            while len(await store.reached()) == noted:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+        assert [stored.entry.message for stored in await store.since(0, None, 10)] == ["late", "news"]
+        clock.now += 2 * DAY_NS
+        await until(lambda: store.removed["age"] == 2)
+
+
+async def test_a_new_file_begins_where_it_is_told_to(path: Path) -> None:
+    async with opened(path, first_position=1_000_000, durable=False) as store:
+        assert await store.last_position() == 999_999
+        assert store.lost(999_998, None) == "expired"
+        await store.append([line()])
+        assert await store.last_position() == 1_000_000
+    async with opened(path, first_position=5_000_000) as store:
+        assert await store.last_position() == 1_000_000
+
+
+async def test_positions_by_id_and_counts_by_bucket(path: Path) -> None:
+    async with opened(path) as store:
+        mine = [line(at=at) for at in (1, 10, 11, 20, 21)]
+        await store.append([*mine, line(key=SEARCH, at=10)])
+        ids = [entry.id for entry in mine]
+        assert await store.positions(CHAT, [*ids[:2], "absent"]) == {ids[0]: 1, ids[1]: 2}
+        assert await store.positions(SEARCH, ids) == {}
+        assert await store.positions(CHAT._replace(feature="never"), ids) == {}
+        # BASE_NS is a multiple of 10, and a bucket ends with its last nanosecond.
+        first = BASE_NS // 10 + 1
+        assert await store.tally(10, BASE_NS) == {
+            (CHAT, first): 2,
+            (CHAT, first + 1): 2,
+            (CHAT, first + 2): 1,
+            (SEARCH, first): 1,
+        }
+        assert await store.tally(10, BASE_NS + 11) == {(CHAT, first + 1): 2, (CHAT, first + 2): 1}

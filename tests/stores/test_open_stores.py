@@ -12,6 +12,7 @@ from featurewatch.errors import SettingsError, StoreLocked, Unavailable
 from featurewatch.model import FeatureKey
 from featurewatch.settings import Settings
 from featurewatch.stores import open_stores
+from featurewatch.stores.prometheus import PrometheusStore
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +56,21 @@ async def test_a_damaged_store_is_named_and_the_others_are_let_go(tmp_path: Path
     await (await open_stores(settings)).close()
 
 
-@pytest.mark.parametrize("name", ["prometheus_url", "loki_url"])
+async def test_over_prometheus_calls_alone_are_kept_here(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, prometheus_url="http://127.0.0.1:9", prometheus_matchers=("cluster=eu",))
+    stores = await open_stores(settings)
+    assert isinstance(stores.metrics, PrometheusStore)
+    assert stores.calls is not None
+    await stores.calls.ping()
+    with pytest.raises(Unavailable, match=r"Prometheus at http://127.0.0.1:9 cannot be reached"):
+        await stores.metrics.ping()
+    await stores.close()
+    await stores.close()
+    assert (tmp_path / "calls.db").exists()
+    assert not (tmp_path / "metrics.db").exists()
+
+
+@pytest.mark.parametrize("name", ["loki_url"])
 async def test_a_store_that_this_version_lacks_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=f"FEATUREWATCH_{name.upper()} .*embedded stores only"):
         await open_stores(Settings(data_dir=tmp_path, **{name: "http://127.0.0.1:9"}))

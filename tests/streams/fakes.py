@@ -20,11 +20,12 @@ from featurewatch.model import (
     FeatureRecord,
     Level,
     LogEntry,
+    LogGap,
     Measurement,
     ModelCost,
     StoredLog,
 )
-from featurewatch.stores.base import EventListener, EventPage, LogFilter, LogListener, LogPage, LogQuery
+from featurewatch.stores.base import EventListener, EventPage, GapListener, LogFilter, LogListener, LogPage, LogQuery
 from featurewatch.stores.matching import compile_filter
 from featurewatch.times import NS
 
@@ -59,14 +60,21 @@ def entry(
 
 
 class FakeLogs:
-    """A LogStore: a list. `failure` is what every reading raises, `gate` what a reading waits for."""
+    """A LogStore: a list. `failure` is what every reading raises, `gate` what a reading waits for.
+
+    `missing` is what `lost` answers, `told_gaps` what `gaps` does, `wanted` what was last wanted.
+    """
 
     def __init__(self, lines: Sequence[StoredLog] = ()) -> None:
         self.lines = list(lines)
         self.failure: FeaturewatchError | None = None
         self.gate: asyncio.Event | None = None
         self.reads = 0
+        self.missing: str | None = None
+        self.told_gaps: list[LogGap] = []
+        self.wanted: list[Collection[str] | None] = []
         self._listeners: list[LogListener] = []
+        self._gap_listeners: list[GapListener] = []
         self._positions = itertools.count(len(self.lines) + 1)
 
     def commit(self, entries: Sequence[LogEntry]) -> list[StoredLog]:
@@ -87,9 +95,19 @@ class FakeLogs:
     async def append(self, entries: Sequence[LogEntry]) -> int:
         return len(self.publish(*entries))
 
-    def listen(self, listener: LogListener) -> Callable[[], None]:
+    def tell_gap(self, gap: LogGap) -> None:
+        self.told_gaps.append(gap)
+        for listener in self._gap_listeners:
+            listener(gap)
+
+    def listen(self, listener: LogListener, gaps: GapListener | None = None) -> Callable[[], None]:
         self._listeners.append(listener)
+        if gaps is not None:
+            self._gap_listeners.append(gaps)
         return lambda: self._listeners.remove(listener)
+
+    def want(self, features: Collection[str] | None) -> None:
+        self.wanted.append(features if features is None else frozenset(features))
 
     async def query(self, query: LogQuery) -> LogPage:
         await self._ask()
@@ -102,6 +120,15 @@ class FakeLogs:
         await self._ask()
         found = [line for line in self.lines if line.position > position and (keys is None or line.entry.key in keys)]
         return found[:limit]
+
+    async def newest(self, key: FeatureKey, filter: LogFilter, limit: int) -> Sequence[StoredLog]:
+        return (await self.query(LogQuery(key, filter, limit=limit))).entries
+
+    def lost(self, position: int, features: Collection[str] | None) -> str | None:
+        return self.missing
+
+    def gaps(self, position: int, keys: Collection[FeatureKey] | None) -> Sequence[LogGap]:
+        return [gap for gap in self.told_gaps if gap.position >= position]
 
     async def last_position(self) -> int:
         return self.lines[-1].position if self.lines else 0

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurewatch.directory import Directory
-from featurewatch.model import FeatureKey
+from featurewatch.model import FeatureKey, LogGap
 from featurewatch.streams import hub as hub_module
 from featurewatch.streams.routes import Routes, Selector
-from streams.fakes import KEY, entry
+from featurewatch.times import NS
+from streams.fakes import KEY, START_NS, entry
 from streams.rig import running
 
 
@@ -110,3 +111,71 @@ def test_a_selector_without_environment_means_the_feature_s_own_choice() -> None
     assert selector.matches(KEY, "production")
     assert not selector.matches(KEY, "staging")
     assert not selector.matches(KEY, None)
+
+
+@pytest.mark.anyio
+async def test_a_large_commit_reaches_everybody_in_order_and_a_client_that_comes_meanwhile_misses_nothing() -> None:
+    async with running() as rig:
+        early = rig.connect("summarize")
+        early.say("subscribe_logs")
+        await early.until("log_history")
+        rig.logs.publish(*(entry(number) for number in range(3_000)))
+        await rig.settle()
+        late = rig.connect("summarize")
+        late.say("subscribe_logs")
+        found = [line["id"] for line in (await late.until("log_history"))["data"]]
+        rig.logs.publish(entry(3_000))
+        while not found or found[-1] != "line-3000":
+            found.append((await late.until("log_entry"))["data"]["id"])
+        assert len(found) == len(set(found))
+        assert found == [f"line-{number}" for number in range(3_001 - len(found), 3_001)]
+        assert len(found) >= 51
+        got = [(await early.until("log_entry"))["data"]["id"] for _ in range(3_001)]
+        assert got == [f"line-{number}" for number in range(3_001)]
+
+
+@pytest.mark.anyio
+async def test_lines_that_cannot_be_had_are_told_to_those_who_follow_the_feature() -> None:
+    async with running(features=("summarize", "chat")) as rig:
+        one, every, other, staged = (
+            rig.connect("summarize"),
+            rig.connect("*"),
+            rig.connect("chat"),
+            rig.connect("summarize", environment="staging"),
+        )
+        for socket in (one, every, other, staged):
+            socket.say("subscribe_logs")
+            await socket.until("log_history")
+        one.say("subscribe_logs", featureId="summarize", filters={"levels": ["error"]})
+        await one.until("log_history")
+        rig.logs.tell_gap(LogGap(7, "summarize", "production", "late", 12, START_NS, START_NS + NS))
+        for socket in (one, every):
+            told = await socket.until("gap")
+            assert told["featureId"] == "summarize"
+            assert told["data"]["reason"] == "late"
+            assert told["data"]["count"] == 12
+            assert told["data"]["from"] < told["data"]["to"]
+        rig.logs.tell_gap(LogGap(7, "summarize", None, "unavailable", None, START_NS, START_NS + NS))
+        assert (await staged.until("gap"))["data"]["reason"] == "unavailable", "not the one of production"
+        rig.logs.tell_gap(LogGap(7, None, None, "lost", None, START_NS, START_NS + NS))
+        assert (await other.until("gap"))["data"]["reason"] == "lost", "none of another feature before it"
+        stats = rig.hub.stats
+        assert stats.gaps == {"late": 2, "unavailable": 3, "lost": 4}
+        assert stats.dropped["late"] == 24
+
+
+@pytest.mark.anyio
+async def test_the_store_hears_whose_lines_are_followed() -> None:
+    async with running(features=("summarize", "chat")) as rig:
+        one = rig.connect("summarize")
+        one.say("subscribe_logs")
+        await one.until("log_history")
+        assert rig.logs.wanted == [{"summarize"}]
+        two = rig.connect("summarize")
+        two.say("subscribe_logs")
+        await two.until("log_history")
+        assert rig.logs.wanted == [{"summarize"}], "who follows alike is no news"
+        every = rig.connect("*")
+        every.say("subscribe_logs")
+        await every.until("log_history")
+        assert rig.logs.wanted == [{"summarize"}, None]

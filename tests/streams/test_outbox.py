@@ -172,3 +172,16 @@ async def test_waiting_ends_when_something_comes_or_the_stream_ends(outbox: Outb
     await asyncio.sleep(0)
     outbox.close()
     await asyncio.wait_for(waiting, 5)
+
+
+def test_the_slices_of_one_commit_are_taken_whole_by_a_client_that_had_taken_all(outbox: Outbox) -> None:
+    for first in range(0, 60, 10):
+        outbox.put_lines(pack([line(number) for number in range(first, first + 10)]), commit=59)
+    assert outbox.line_bytes > 2_000
+    assert len(drain(outbox)) == 60
+    outbox.put_lines(pack([line(60)]), commit=60)
+    for first in range(61, 121, 10):
+        outbox.put_lines(pack([line(number) for number in range(first, first + 10)]), commit=120)
+    found = shown(drain(outbox))
+    assert "gap" in found, "a client that had not taken the commit before is bounded"
+    assert found[-1] == "line-120"

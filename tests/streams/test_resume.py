@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurewatch.errors import Unavailable
-from featurewatch.model import LEVELS, FeatureKey, Level, StoredLog
+from featurewatch.model import LEVELS, FeatureKey, Level, LogGap, StoredLog
 from featurewatch.streams import catchup
 from featurewatch.streams.positions import Position, parse
-from streams.fakes import KEY, FakeWebSocket, entry
+from featurewatch.times import NS
+from streams.fakes import KEY, START_NS, FakeWebSocket, entry
 from streams.rig import Rig, running
 
 CHAT = FeatureKey("chat", "production")
@@ -333,6 +334,33 @@ async def test_a_store_that_fails_while_resuming_leaves_a_gap() -> None:
         gap, error = await socket.until("gap"), await socket.next()
         assert gap["data"]["reason"] == "unavailable"
         assert error["data"]["code"] == "unavailable"
+
+
+async def test_a_store_that_does_not_have_all_lines_since_says_so_and_the_newest_follow() -> None:
+    async with running() as rig:
+        before = rig.hub.position
+        rig.logs.publish(entry(1))
+        rig.logs.missing = "not_followed"
+        socket = rig.connect("summarize")
+        socket.say("subscribe_logs", after=before.encode())
+        gap = await socket.until("gap")
+        assert (gap["data"]["reason"], gap["data"]["count"]) == ("not_followed", None)
+        assert [line["id"] for line in (await socket.next())["data"]] == ["line-1"]
+        assert rig.hub.stats.gaps["not_followed"] == 1
+
+
+async def test_gaps_that_were_told_while_a_client_was_away_are_told_to_it_too() -> None:
+    async with running(features=FEATURES) as rig:
+        rig.logs.tell_gap(LogGap(0, "summarize", "production", "late", 1, 0, 1))
+        rig.logs.publish(entry(1))
+        before = rig.hub.position
+        rig.logs.publish(entry(2))
+        rig.logs.tell_gap(LogGap(2, "summarize", "production", "late", 7, START_NS, START_NS + NS))
+        socket = rig.connect("summarize", after=before.encode())
+        socket.say("subscribe_logs")
+        told = await socket.until("gap")
+        assert (told["data"]["reason"], told["data"]["count"]) == ("late", 7), "the one of before was told before"
+        assert [line["id"] for line in (await socket.next())["data"]] == ["line-2"]
 
 
 async def test_what_a_client_has_yet_to_ask_for_is_not_promised_by_an_id() -> None:

@@ -14,11 +14,13 @@ from featurewatch.errors import TooMany
 from featurewatch.stores.base import LogFilter
 from featurewatch.streams import sse
 from featurewatch.streams.positions import parse
-from featurewatch.streams.sse import SSE_HEADERS, EventStream, logs_stream, metrics_stream
+from featurewatch.streams.sse import SSE_HEADERS, EventStream, features_stream, logs_stream, metrics_stream
 from streams.fakes import KEY, entry
 from streams.rig import Rig, running
 
 pytestmark = pytest.mark.anyio
+
+CHAT = KEY._replace(feature="chat")
 
 
 class Events:
@@ -154,6 +156,86 @@ async def test_a_last_event_id_that_is_none_of_ours_says_so_and_begins_anew() ->
         await events.close()
 
 
+def everything(rig: Rig, *features: str, **options: Any) -> Events:
+    options = {"principal": ANYONE, "environment": None, "filter": LogFilter(), **options}
+    return Events(features_stream(rig.hub, rig.snapshots, features=features, **options))
+
+
+async def test_one_stream_carries_many_features_under_the_positions_of_a_websocket() -> None:
+    async with running(features=("summarize", "chat")) as rig:
+        rig.logs.publish(entry(1), entry(2, CHAT))
+        events = everything(rig, "*")
+        place, connected = await events.next()
+        assert connected == {
+            "type": "connected",
+            "recovered": False,
+            "featureIds": ["chat", "summarize"],
+            "environments": {"chat": "production", "summarize": "production"},
+            "id": place,
+        }
+        got = [(await events.next())[1] for _ in range(4)]
+        assert [message["type"] for message in got] == ["metrics_update"] * 2 + ["log_history"] * 2
+        assert [message["featureId"] for message in got] == ["chat", "summarize"] * 2
+        rig.logs.publish(entry(3))
+        await rig.state.record_event(CHAT, "test_result", rig.clock(), {"name": "smoke"})
+        assert (await events.next())[1]["data"]["id"] == "line-3"
+        last, told = await events.next()
+        assert told["data"]["name"] == "smoke"
+        await events.close()
+        # From events to a WebSocket and back: the same position.
+        rig.logs.publish(entry(4, CHAT))
+        socket = rig.connect("*", after=last)
+        assert (await socket.next())["data"]["recovered"] is True
+        socket.say("subscribe_logs")
+        history = await socket.until("log_history")
+        while not history["data"]:
+            history = await socket.until("log_history")
+        assert [line["id"] for line in history["data"]] == ["line-4"]
+        rig.logs.publish(entry(5))
+        last = (await socket.until("log_entry"))["id"]
+        rig.logs.publish(entry(6))
+        events = everything(rig, "summarize", "chat", after=last)
+        assert (await events.next())[1]["recovered"] is True
+        heard = [(await events.next())[1] for _ in range(4)]
+        assert [line["id"] for message in heard if message["type"] == "log_history" for line in message["data"]] == [
+            "line-6"
+        ]
+        await events.close()
+        assert rig.hub.stats.open["sse"] == 0
+
+
+async def test_a_stream_of_features_filters_their_lines_or_has_none() -> None:
+    async with running() as rig:
+        rig.logs.publish(entry(1, level="error"), entry(2))
+        events = everything(rig, "summarize", filter=LogFilter(levels=frozenset({"error"})))
+        kinds = [(await events.next())[1] for _ in range(3)]
+        assert (kinds[0]["featureId"], kinds[0]["environment"]) == ("summarize", "production")
+        assert [line["id"] for line in kinds[2]["data"]] == ["line-1"]
+        await events.close()
+        events = everything(rig, "summarize", filter=None)
+        await events.next()
+        await events.next()
+        rig.logs.publish(entry(3))
+        await rig.tick()
+        assert (await events.next())[1]["type"] == "metrics_update"
+        await events.close()
+        assert rig.hub.routes == 0
+
+
+async def test_an_unknown_feature_of_a_stream_is_told_and_sent_once_it_appears() -> None:
+    async with running() as rig:
+        events = everything(rig, "chat", "summarize")
+        assert (await events.next())[1]["featureIds"] == ["summarize"]
+        await events.next()
+        error = (await events.next())[1]
+        assert (error["type"], error["featureId"], error["data"]["code"]) == ("error", "chat", "not_found")
+        await events.next()
+        rig.logs.publish(entry(1, CHAT))
+        await rig.tick()
+        assert "chat" in [(await events.next())[1].get("featureId") for _ in range(2)]
+        await events.close()
+
+
 async def test_an_idle_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "COMMENT_S", 0.01)
     async with running() as rig:
@@ -178,6 +260,8 @@ async def test_a_stream_ends_with_its_credential_and_with_the_bridge() -> None:
         rig.clock.advance(2)
         rig.check()
         for events in (ending, revoked):
+            _, told = await events.next()
+            assert (told["type"], told["data"]["code"]) == ("error", "unauthenticated")
             with pytest.raises(StopAsyncIteration):
                 await events.next()
         stopping = asyncio.create_task(rig.hub.stop())

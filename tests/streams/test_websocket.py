@@ -92,6 +92,69 @@ async def test_filters_hold_for_history_and_live_and_change_without_reconnecting
         assert (await socket.next())["data"]["id"] == "line-7"
 
 
+async def test_a_filter_changes_for_what_comes_without_history_and_each_line_counts_once() -> None:
+    async with running() as rig:
+        rig.logs.publish(entry(1, level="error"), entry(2))
+        socket = rig.connect("summarize")
+        socket.say("subscribe_logs", filters={"levels": ["error"]})
+        await socket.until("log_history")
+        rig.logs.publish(entry(3, level="error"))
+        socket.say("subscribe_logs", filters={"levels": ["info"]}, history=False)
+        assert (await socket.until("log_entry"))["data"]["id"] == "line-3"
+        assert (await socket.until("log_history"))["data"] == [], "where the new filter takes over"
+        rig.logs.publish(entry(4, level="error"), entry(5))
+        assert (await socket.next())["data"]["id"] == "line-5"
+
+
+async def test_what_was_missed_comes_though_the_filter_changes_while_it_is_read() -> None:
+    async with running() as rig:
+        rig.logs.publish(entry(1))
+        socket = rig.connect("summarize")
+        socket.say("subscribe_logs")
+        last = (await socket.until("log_history"))["id"]
+        rig.logs.publish(entry(2), entry(3))
+        rig.logs.gate = asyncio.Event()
+        socket = rig.connect("summarize", after=last)
+        socket.say("subscribe_logs")
+        await rig.settle()
+        socket.say("subscribe_logs", filters={"levels": "error"}, history=False)
+        await rig.settle()
+        rig.logs.publish(entry(4), entry(5, level="error"))
+        rig.logs.gate.set()
+        assert [line["id"] for line in (await socket.until("log_history"))["data"]] == ["line-2", "line-3"]
+        assert (await socket.until("log_history"))["data"] == []
+        assert (await socket.next())["data"]["id"] == "line-5"
+
+
+async def test_the_last_fifty_are_sent_instead_of_what_was_missed_where_that_is_wished() -> None:
+    async with running() as rig:
+        rig.logs.publish(entry(1), entry(2))
+        socket = rig.connect("summarize")
+        place = (await socket.until("connection_confirmed"))["id"]
+        rig.logs.publish(entry(3))
+        socket = rig.connect("summarize", after=place)
+        socket.say("subscribe_logs", history=True)
+        assert [line["id"] for line in (await socket.until("log_history"))["data"]] == ["line-1", "line-2", "line-3"]
+        socket = rig.connect("summarize")
+        socket.say("subscribe_logs", history=False)
+        assert (await socket.until("log_history"))["data"] == []
+
+
+async def test_who_becomes_another_gets_no_history_of_what_that_one_may_not_see() -> None:
+    async with running(features=("summarize", "chat")) as rig:
+        rig.tokens["narrow"] = Principal("narrow", "viewer", ("chat",))
+        rig.logs.publish(entry(1), entry(2, CHAT))
+        rig.logs.gate = asyncio.Event()
+        socket = rig.connect("summarize", "chat")
+        socket.say("subscribe_logs")
+        await rig.settle()
+        socket.say("auth", token="narrow")
+        await rig.settle()
+        rig.logs.gate.set()
+        history = await socket.until("log_history")
+        assert (history["featureId"], [line["id"] for line in history["data"]]) == ("chat", ["line-2"])
+
+
 async def test_a_filter_may_name_another_environment() -> None:
     async with running() as rig:
         staging = KEY._replace(environment="staging")

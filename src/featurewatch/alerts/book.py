@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -78,6 +78,14 @@ class RuleBook:
         records = await self._state.features()
         kept = await self._store.rules()
         return [*kept, *await self._of_objectives(records.values())]
+
+    async def find(self, ids: Collection[str]) -> Mapping[str, AlertRule]:
+        """Return the rules of these ids, those of objectives included; what is gone is left out."""
+        found = {rule.id: rule for rule in await self._store.rules_by_id(ids)}
+        if missing := set(ids).difference(found):
+            records = (await self._state.features()).values()
+            found |= {rule.id: rule for rule in await self._of_objectives(records) if rule.id in missing}
+        return found
 
     async def of(self, record: FeatureRecord) -> Sequence[AlertRule]:
         """Return the rules of a feature, those of its objective last."""

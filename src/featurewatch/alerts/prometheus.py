@@ -14,9 +14,9 @@ from typing import Final
 from ..alert_model import AlertRule
 from ..families import FAMILIES, REQUESTS
 from ..formulas import METRICS, families_of
-from ..stores import promql
+from ..stores import promql, recording
 from . import texts
-from .conditions import band, readings
+from .conditions import Reading, band, readings
 from .routes import ROUTE_LABEL, route_label
 from .rule_files import Group, Rule, dump, file_name, fingerprint, minutes
 
@@ -41,12 +41,15 @@ class Rendering:
 
     Attributes:
         uptime_threshold: percent of failed calls from which on a minute is down.
+        recorded: read figures as the recording rules left them, where they record such a window. Cheap, also for
+            thousands of rules; where the recording rules stop, these fall silent.
         environments: where each feature was seen or declared: where absent series are missed.
         default_environment: where a feature stands that was seen nowhere.
         console_url: the console as people reach it, for links; "" where there is no such address.
     """
 
     uptime_threshold: float = 50.0
+    recorded: bool = False
     environments: Mapping[str, Collection[str]] = field(default_factory=dict)
     default_environment: str = "production"
     console_url: str = ""
@@ -71,16 +74,7 @@ def group_name(rule_id: str) -> str:
 
 def group(rule: AlertRule, rendering: Rendering) -> Group:
     """Translate one rule on a figure."""
-    matchers = {"feature": rule.feature, **({"environment": rule.environment} if rule.environment else {})}
-    wholes = [
-        compared(
-            promql.expression(
-                reading.metric, reading.window_minutes * 60, matchers, threshold=rendering.uptime_threshold
-            ),
-            rule,
-        )
-        for reading in readings(rule)
-    ]
+    wholes = [compared(_figure(rule, reading, rendering), rule) for reading in readings(rule)]
     expr = wholes[0] if len(wholes) == 1 else " and ".join(f"({whole})" for whole in wholes)
     rules = [_rule(rule, expr, rendering, labels_of(rule), texts.message(rule, FIGURE), VALUE)]
     if rule.on_no_data == "alert":
@@ -161,6 +155,13 @@ def _rule(rule: AlertRule, expr: str, rendering: Rendering, named: dict[str, str
     digest = fingerprint(expr, rule.for_minutes, rule.keep_firing_minutes, named, said)
     said[REVISION] = f"{rule.revision}.{digest}"
     return Rule(rule.name, expr, rule.for_minutes, rule.keep_firing_minutes, named, said)
+
+
+def _figure(rule: AlertRule, reading: Reading, rendering: Rendering) -> str:
+    matchers = {"feature": rule.feature, **({"environment": rule.environment} if rule.environment else {})}
+    window_s = reading.window_minutes * 60
+    recorded = recording.expression(reading.metric, window_s, matchers) if rendering.recorded else None
+    return recorded or promql.expression(reading.metric, window_s, matchers, threshold=rendering.uptime_threshold)
 
 
 def _absent(rule: AlertRule, rendering: Rendering) -> str:

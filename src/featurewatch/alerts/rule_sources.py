@@ -1,92 +1,68 @@
-"""The rules of the state as groups for whoever evaluates them: on figures and of objectives, or on lines."""
+"""Where the publisher gets its groups: the enabled rules, translated for who evaluates them."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Literal
 
-from ..alert_model import AlertRule, RuleKind
+from ..alert_model import AlertRule
 from ..model import FeatureRecord
 from ..stores.alert_base import RuleStore
 from ..stores.base import StateStore
 from . import loki, prometheus
 from .prometheus import Rendering
 from .routes import route_of
-from .rule_files import Group, file_name
+from .rule_files import file_name, fingerprint
 from .rulers import RuleGroup
 from .slo import slo_rules
 
-__all__ = ["RuleGroups"]
-
-_MANY: Final = 200
-"""Rules whose translation would hold up the event loop."""
+__all__ = ["Translated"]
 
 
-class RuleGroups:
-    """The RuleSource of one language: PromQL for rules on figures and of objectives, LogQL for rules on lines.
+class Translated:
+    """A RuleSource: rules on figures and those of objectives for Prometheus or Mimir, or rules on lines for Loki.
 
     Args:
-        lines: rules on lines in place of those on figures.
-        default_environment: where a feature stands that was seen nowhere.
+        rendering: how they are translated; the environments are those that features are known in at the time.
     """
 
     def __init__(
         self,
-        rules: RuleStore,
+        store: RuleStore,
         state: StateStore,
+        kind: Literal["metric", "logs"],
         *,
-        lines: bool,
-        uptime_threshold: float = 50.0,
-        default_environment: str = "production",
+        rendering: Callable[[], Rendering],
     ) -> None:
-        self._rules = rules
+        self._store = store
         self._state = state
-        self._kind: RuleKind = "logs" if lines else "metric"
-        self._translate: Callable[[AlertRule, Rendering], Group] = loki.group if lines else prometheus.group
-        self._uptime_threshold = uptime_threshold
-        self._default_environment = default_environment
-        self._environments: dict[str, frozenset[str]] = {}
-        self._generation = 0
+        self._kind = kind
+        self._rendering = rendering
 
     async def versions(self) -> Mapping[str, str]:
-        """Return a word for each enabled rule that changes with its revision, and with where features are seen.
-
-        Where series are absent can be said of known environments alone, so a new one is a new translation.
-        """
-        records = await self._state.features()
-        environments = {record.id: record.environments for record in records.values()}
-        if environments != self._environments:
-            self._environments = environments
-            self._generation += 1
-        revisions = {**await self._rules.revisions(self._kind), **self._objectives(records)}
-        return {rule: f"{revision}.{self._generation}" for rule, revision in revisions.items()}
+        """Return a word for each rule, by id, that changes with the rule and with where its feature is."""
+        records, kept = await self._state.features(), await self._store.versions(self._kind)
+        places = {feature: fingerprint(sorted(record.environments)) for feature, record in records.items()}
+        told = {id_: f"{one.revision}.{places.get(one.feature, '')}" for id_, one in kept.items()}
+        for rule in self._of_objectives(records.values()):
+            told[rule.id] = f"{rule.revision}.{places[rule.feature]}"
+        return told
 
     async def groups(self, ids: Collection[str]) -> Sequence[RuleGroup]:
-        kept = await self._rules.rules_by_id(ids)
-        records = await self._state.features()
-        of_objectives = [rule for rule in self._of_objectives(records) if rule.id in ids]
-        rules = [rule for rule in (*kept, *of_objectives) if rule.enabled and rule.id in ids]
-        rendering = Rendering(self._uptime_threshold, self._environments, self._default_environment)
-
-        def translate() -> list[RuleGroup]:
-            return [self._group(rule, rendering) for rule in rules]
-
-        return translate() if len(rules) < _MANY else await asyncio.to_thread(translate)
-
-    def _group(self, rule: AlertRule, rendering: Rendering) -> RuleGroup:
-        return RuleGroup(
-            rule.id,
-            rule.revision,
-            file_name(rule.feature),
-            self._translate(rule, rendering),
-            route_of(rule.channels, rule.cooldown_minutes),
+        """Translate rules; one that is gone or disabled by now is left out."""
+        records, wanted = await self._state.features(), frozenset(ids)
+        rendering = replace(
+            self._rendering(), environments={feature: record.environments for feature, record in records.items()}
         )
+        kept = [rule for rule in await self._store.rules_by_id(wanted) if rule.enabled and rule.kind == self._kind]
+        rules = [*kept, *(rule for rule in self._of_objectives(records.values()) if rule.id in wanted)]
+        return [self._translated(rule, rendering) for rule in rules]
 
-    def _objectives(self, records: Mapping[str, FeatureRecord]) -> dict[str, int]:
-        return {rule.id: rule.revision for rule in self._of_objectives(records) if rule.enabled}
+    def _of_objectives(self, records: Collection[FeatureRecord]) -> list[AlertRule]:
+        return [rule for record in records for rule in slo_rules(record)] if self._kind == "metric" else []
 
-    def _of_objectives(self, records: Mapping[str, FeatureRecord]) -> list[AlertRule]:
-        if self._kind == "logs":
-            return []
-        return [rule for record in records.values() for rule in slo_rules(record)]
+    def _translated(self, rule: AlertRule, rendering: Rendering) -> RuleGroup:
+        group = loki.group(rule, rendering) if rule.kind == "logs" else prometheus.group(rule, rendering)
+        route = route_of(rule.channels, rule.cooldown_minutes)
+        return RuleGroup(rule.id, rule.revision, file_name(rule.feature), group, route)

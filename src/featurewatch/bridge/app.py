@@ -20,25 +20,47 @@ from ..exporter.prometheus import render
 from ..settings import Settings
 from ..snapshots import Snapshots
 from ..stores import Stores, open_stores
+from ..stores.upstream import Upstream, target_of
 from ..streams.hub import Hub
 from ..streams.metric_poll import MetricPoll
 from . import errors, openapi
+from .alert_readings import alert_readings
+from .alerting import start as start_alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .context import Bridge
 from .flight import SingleFlight
 from .intake import Intake
 from .meters import MeterRequests, Meters, families
-from .readings import readings
+from .otlp_forward import Forwarder
+from .readings import readings, upstreams
 from .recent import Recent
 from .recorder import Recorder
-from .routes import console, export, features, figures, logs, operations, receivers, recorded, rules, sessions, streams
-from .security import Gate, SecurityHeaders
+from .routes import (
+    alerts,
+    console,
+    export,
+    features,
+    figures,
+    logs,
+    maintenance,
+    operations,
+    receivers,
+    recorded,
+    rules,
+    sessions,
+    streams,
+    webhooks,
+)  # fmt: skip
+from .security import Gate, LastResort, SecurityHeaders
+from .throttle import Rates
 
 __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
-PREFIXED: Final = (features, figures, export, logs, recorded, rules, sessions, streams)
+PREFIXED: Final = (
+    features, figures, export, logs, recorded, rules, alerts, maintenance, webhooks, sessions, streams,
+)  # fmt: skip
 PLAIN: Final = (operations, receivers)
 
 EXPOSED: Final = ("ETag", "Retry-After", "Content-Disposition", "X-Featurewatch-Environment")
@@ -60,6 +82,8 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
+            authenticator.start()
+            running.push_async_callback(authenticator.close)
             opened = stores or await open_stores(settings, clock=clock)
             if stores is None:
                 running.push_async_callback(opened.close)
@@ -81,6 +105,7 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
             Middleware(SecurityHeaders),
             Middleware(Gate, settings=settings),
             *_cors(settings),
+            Middleware(LastResort),
         ],
         exception_handlers={
             FeaturewatchError: errors.answer,
@@ -93,7 +118,7 @@ def create_app(settings: Settings, *, stores: Stores | None = None, clock: Calla
         app.include_router(module.router, prefix=settings.api_prefix)
     for module in PLAIN:
         app.include_router(module.router)
-    app.router.routes.extend(console.routes(settings))
+    app.router.routes.extend([*streams.sockets(settings), *console.routes(settings)])
     openapi.install(app)
     return app
 
@@ -114,6 +139,7 @@ async def _start(
         clock=clock,
         default_environment=settings.environment,
     )
+    book = RuleBook(stores.rules, stores.state, channels=stores.channels.channels, clock=clock)
     hub = Hub(
         stores.logs,
         stores.state,
@@ -129,11 +155,18 @@ async def _start(
     running.push_async_callback(poll.stop)
     recent = Recent(stores.logs)
     running.callback(recent.close)
-    recorder = Recorder(stores.metrics, _price, clock=clock)
+    recorder = stores.calls or Recorder(stores.metrics, _price, clock=clock)
+    forwarder = None
+    if stores.calls is not None and settings.otlp_forward_url:
+        forwarder = Forwarder(Upstream(target_of(settings, "otlp_forward")))
+        running.push_async_callback(forwarder.upstream.close)
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
-    book = RuleBook(stores.rules, stores.state, channels=stores.channels.channels, clock=clock)
+    alerting = await start_alerting(running, settings, stores, snapshots, book, clock=clock)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
+    meters.show_from_loop(lambda: families(authenticator.families()))
+    meters.show_from_loop(lambda: upstreams(stores, forwarder))
+    meters.show_from_loop(lambda: families(alert_readings(alerting)))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,
@@ -144,10 +177,17 @@ async def _start(
         rules=book,
         hub=hub,
         snapshots=snapshots,
-        intake=Intake(stores, catalog, recorder, snapshots, recent, meters),
+        intake=Intake(stores, catalog, recorder, snapshots, recent, meters, forwarder),
         meters=meters,
         flights=SingleFlight(),
         recent=recent,
+        rates=Rates(
+            ingest=settings.ingest_rate,
+            query=settings.query_rate,
+            clock=clock,
+            refused=lambda kind: meters.limited.labels(kind).inc(),
+        ),
+        alerting=alerting,
     )
 
 

@@ -12,7 +12,11 @@ from typing import Any, Final, TypeVar
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from ..errors import BadInput, TooLarge, Unsupported
+from ..errors import BadInput, SlowBody, TooLarge, Unsupported
+
+PATIENCE_S: Final = 30.0
+SLOWEST: Final = 8 * 1024
+"""A body has so long to come, and a second more for every 8 KB of it that came: below that someone dawdles."""
 
 LARGE: Final = 64 * 1024
 """Bytes whose parsing takes some milliseconds."""
@@ -32,6 +36,7 @@ async def read_raw(request: Request, limit: int) -> bytes:
 
     Raises:
         TooLarge: it is larger than `limit` bytes; reading stops there.
+        SlowBody: it comes so slowly that the connection is better used by others.
         BadInput: the caller went away before its end.
     """
     length = request.headers.get("content-length", "0")
@@ -40,13 +45,18 @@ async def read_raw(request: Request, limit: int) -> bytes:
     if int(length[:19]) > limit:
         raise too_large(limit)
     received = bytearray()
+    began = asyncio.get_running_loop().time()
     try:
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > limit:
-                raise too_large(limit)
+        async with asyncio.timeout_at(began + PATIENCE_S) as deadline:
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > limit:
+                    raise too_large(limit)
+                deadline.reschedule(began + PATIENCE_S + len(received) / SLOWEST)
     except ClientDisconnect:
         raise BadInput("the caller went away before its body was complete") from None
+    except TimeoutError:
+        raise SlowBody(f"the body comes too slowly: {len(received)} bytes so far; send it in smaller parts") from None
     return bytes(received)
 
 

@@ -15,12 +15,14 @@ from ..settings import Settings
 from ..snapshots import Snapshots
 from ..stores import Stores
 from ..streams.hub import Hub
+from .alerting import Alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .flight import SingleFlight
 from .intake import Intake
 from .meters import Meters
 from .recent import Recent
+from .throttle import Rates
 
 Need: TypeAlias = Action | Literal["any"] | None
 
@@ -44,6 +46,8 @@ class Bridge:
     meters: Meters
     flights: SingleFlight
     recent: Recent
+    rates: Rates
+    alerting: Alerting
 
     async def admit(self, request: Request, action: Need, *, ticket: bool = False) -> Principal:
         """Find out who asks and whether they may.
@@ -58,21 +62,30 @@ class Bridge:
         if action is None:
             return NOBODY
         caller = await self.identify(request, ticket=ticket)
+        self.rates.spend(caller, _address(request), writes=action == "ingest")
         if action != "any" and not caller.may(action):
             raise Forbidden(f"role {caller.role} of {caller.name!r} does not include {action!r}, which this needs")
         return caller
 
     async def identify(self, request: Request, *, ticket: bool = False) -> Principal:
-        """Find out who asks.
+        """Find out who asks. Those who cannot say it are bounded by their address.
 
         Raises:
-            Unauthenticated, TooMany.
+            Unauthenticated, Forbidden, TooMany, Unavailable.
         """
-        client = request.client.host if request.client else ""
         shown = request.query_params.get("ticket", "") if ticket else ""
-        caller = await self.authenticator.from_headers(request.headers, ticket=shown, client=client)
-        if caller is None:
-            raise Unauthenticated(
-                "a credential is missing: send 'Authorization: Bearer <token>'; 'featurewatch token create' makes one"
+        try:
+            caller = await self.authenticator.from_headers(
+                request.headers, method=request.method, ticket=shown, client=_address(request)
             )
+        except Unauthenticated:
+            self.rates.spend(None, _address(request))
+            raise
+        if caller is None:
+            self.rates.spend(None, _address(request))
+            raise Unauthenticated(f"a credential is missing, or over: send {self.authenticator.wanted}")
         return caller
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -8,17 +8,15 @@ shippers put on every stream, does not.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from ..errors import BadInput, Problem, Unsupported
 from ..fields import shown
 from ..levels import parse_level
-from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, Level, LogEntry
+from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE, LogEntry
+from ..stores.loki_entries import OWN_FIELDS, STREAM_FIELDS, joined, make_id, said_level
 from ..times import NS, format_instant
 from .bodies import decompress, parse_json, too_large
 from .ingest import cut
@@ -31,10 +29,6 @@ _FUTURE_NS: Final = 10 * 60 * NS
 
 _OLDEST_NS: Final = 10**17
 """March 1973. What lies before it is seconds, milliseconds or microseconds taken for nanoseconds."""
-
-_LEVEL_NAMES: Final = ("level", "detected_level", "severity")
-_OWN_FIELDS: Final = frozenset({"id", "source", "trace_id", "user_id", "metadata", *_LEVEL_NAMES})
-_STREAM_FIELDS: Final = frozenset({"feature", "feature_id", "environment", "source", "service_name", *_LEVEL_NAMES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +132,7 @@ class _Stream:
             raise BadInput(f"environment: expected {ENVIRONMENT_RULE}, got {shown(self._environment)}")
         self._labels: Mapping[str, str] = labels
         self._source = labels.get("source") or "app"
-        self._extra = {name: text for name, text in labels.items() if name not in _STREAM_FIELDS}
-        self._hash = hashlib.blake2b(orjson.dumps(labels, option=orjson.OPT_SORT_KEYS), digest_size=8)
+        self._extra = {name: text for name, text in labels.items() if name not in STREAM_FIELDS}
         self._latest_ns = latest_ns
         self._max_line_bytes = max_line_bytes
 
@@ -159,16 +152,16 @@ class _Stream:
         timestamp_ns = self._timestamp(moment)
         message = text if len(text) * 4 <= self._max_line_bytes else cut(text, self._max_line_bytes)
         return LogEntry(
-            _bounded(own, "id", 128) or self._make_id(timestamp_ns, text, own),
+            _bounded(own, "id", 128) or make_id(self._labels, timestamp_ns, text, own),
             self._feature,
             self._environment,
             timestamp_ns,
-            self._level(own),
+            parse_level(said_level(own, self._labels) or "info"),
             message,
             _bounded(own, "source", 128) or self._source,
             self._metadata(own),
-            _bounded(own, "trace_id", 128),
-            _bounded(own, "user_id", 256),
+            _bounded(own, "trace_id", 128) or _bounded(self._labels, "trace_id", 128),
+            _bounded(own, "user_id", 256) or _bounded(self._labels, "user_id", 256),
         )
 
     def _timestamp(self, moment: Any) -> int:
@@ -185,47 +178,12 @@ class _Stream:
             )
         return moment
 
-    def _level(self, own: Mapping[str, str]) -> Level:
-        labels = self._labels
-        text = own.get("level") or labels.get("level")
-        if not text:
-            for name in ("detected_level", "severity"):
-                text = own.get(name) or labels.get(name)
-                if text and text != "unknown":  # Loki's own word where it detected none
-                    break
-            else:
-                return "info"
-        return parse_level(text)
-
-    def _make_id(self, timestamp_ns: int, text: str, own: Mapping[str, str]) -> str:
-        """Make the same id of the same line; it begins with the time, as `ids.new_id` does, and for the same reason."""
-        hash = self._hash.copy()
-        hash.update(text.encode())
-        if own:
-            hash.update(orjson.dumps(own, option=orjson.OPT_SORT_KEYS))
-        return f"{timestamp_ns:016x}{hash.hexdigest()}"
-
     def _metadata(self, own: Mapping[str, str]) -> str | None:
         extra = self._extra
         if own:
-            extra = extra | {name: text for name, text in own.items() if name not in _OWN_FIELDS}
-            if own.get("metadata"):
-                return _joined(own["metadata"], extra)
-        return orjson.dumps(extra).decode() if extra else None
-
-
-def _joined(text: str, extra: Mapping[str, str]) -> str:
-    """Put the extra fields before those of a JSON object's text, which otherwise stays as it is and wins."""
-    try:
-        fields = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        return orjson.dumps({**extra, "metadata": text}).decode()
-    missing = {name: value for name, value in extra.items() if name not in fields}
-    if not missing:
-        return text
-    return f"{orjson.dumps(missing).decode()[:-1]}{',' if fields else ''}{text.strip()[1:].lstrip()}"
+            extra = extra | {name: text for name, text in own.items() if name not in OWN_FIELDS}
+        metadata = own.get("metadata") or self._labels.get("metadata")
+        return joined(metadata, extra) if metadata or extra else None
 
 
 def _bounded(own: Mapping[str, str], name: str, longest: int) -> str | None:

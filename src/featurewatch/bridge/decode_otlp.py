@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isclose, isfinite
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -33,7 +33,10 @@ from .decode_otlp_logs import LogBatch, decode_logs
 from .otlp_keys import KEY_NAMES, Refusals, check_time, key_of
 from .otlp_wire import failure, media_type, parse, success, text_of
 
-__all__ = ["LogBatch", "MetricBatch", "decode_logs", "decode_metrics", "failure", "media_type", "success"]
+__all__ = [
+    "AcceptedPoint", "LogBatch", "MetricBatch", "decode_logs", "decode_metrics", "failure", "media_type", "read_points",
+    "success",
+]  # fmt: skip
 
 LARGEST: Final = 2.0**53
 """Up to here floating point counts by ones."""
@@ -61,6 +64,15 @@ class MetricBatch:
     message: str = ""
 
 
+class AcceptedPoint(NamedTuple):
+    """A point that is taken: where its metric stands in the request (resource, scope, metric), and what it says."""
+
+    place: tuple[int, int, int]
+    metric: Metric
+    point: NumberDataPoint | HistogramDataPoint
+    samples: list[Sample]
+
+
 def decode_metrics(
     body: bytes, content_type: str, content_encoding: str, *, environment: str, now_ns: int, max_bytes: int
 ) -> MetricBatch:
@@ -76,12 +88,19 @@ def decode_metrics(
         BadInput: the body as a whole cannot be read; TooLarge, Unsupported.
     """
     request = parse(body, content_type, content_encoding, ExportMetricsServiceRequest(), max_bytes=max_bytes)
-    samples: list[Sample] = []
     refused = Refusals()
-    for of_resource in request.resource_metrics:
+    samples = [one for point in read_points(request, refused, environment, now_ns) for one in point.samples]
+    return MetricBatch(samples, refused.count, refused.message("points"))
+
+
+def read_points(
+    request: ExportMetricsServiceRequest, refused: Refusals, environment: str, now_ns: int
+) -> Iterator[AcceptedPoint]:
+    """Yield the points that are taken, in order; what is refused is counted in `refused`."""
+    for resource_at, of_resource in enumerate(request.resource_metrics):
         resource = _Resource({pair.key: text_of(pair.value) for pair in of_resource.resource.attributes})
-        for of_scope in of_resource.scope_metrics:
-            for metric in of_scope.metrics:
+        for scope_at, of_scope in enumerate(of_resource.scope_metrics):
+            for metric_at, metric in enumerate(of_scope.metrics):
                 family = FAMILIES.get(metric.name)
                 points = _points(metric)
                 if family is None:
@@ -95,10 +114,12 @@ def decode_metrics(
                     continue
                 for point in points:
                     try:
-                        samples += _samples(family, point, resource, environment, now_ns)
+                        samples = list(_samples(family, point, resource, environment, now_ns))
                     except BadInput as error:
                         refused.add(error.message)
-    return MetricBatch(samples, refused.count, refused.message("points"))
+                    else:
+                        if samples:
+                            yield AcceptedPoint((resource_at, scope_at, metric_at), metric, point, samples)
 
 
 class _Resource:

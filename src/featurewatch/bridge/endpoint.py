@@ -30,6 +30,8 @@ OWN_FAILURE: Final = "Told in the form of the protocol."
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 _PATH_HELP: Final = {
     "feature_id": ("The feature.", {"type": "string", "pattern": f"^{FEATURE_ID.pattern}$"}, "summarize"),
+    "alert_id": ("The alert.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000001"),
+    "window_id": ("The maintenance window.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000002"),
     "rule_id": ("The rule.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
     "log_id": ("The id of a line.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
 }
@@ -166,6 +168,7 @@ def _operation(
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
             for status, name in _failures(path, action, parameters, body is not None, conflicts)
+            if not (own and status == 408)  # told as 503, which shippers try again
         },
     }
     if action is None:
@@ -194,9 +197,11 @@ def _failures(
     if action == "edit":
         found.append((412, "StaleEdit"))
     if writes:
-        found += [(413, "TooLarge"), (415, "Unsupported"), (429, "TooMany")]
+        found += [(408, "SlowBody"), (413, "TooLarge"), (415, "Unsupported")]
     if parameters or writes:
         found.append((422, "OutOfRange"))
+    if writes or action is not None:
+        found.append((429, "TooMany"))
     return [*found, (503, "Unavailable")]
 
 

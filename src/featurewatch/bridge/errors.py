@@ -17,6 +17,7 @@ from .. import wire
 from ..errors import (
     FeaturewatchError,
     Problem,
+    SlowBody,
     StoreFull,
     TooMany,
     Unauthenticated,
@@ -114,6 +115,8 @@ def _headers(error: FeaturewatchError) -> dict[str, str]:
             return {"Retry-After": str(RETRY_FULL_SECONDS)}
         case Unavailable():
             return {"Retry-After": str(RETRY_SECONDS)}
+        case SlowBody():
+            return {"Connection": "close"}
         case Unauthenticated():
             return {"WWW-Authenticate": 'Bearer realm="featurewatch"'}
         case _:

@@ -14,8 +14,9 @@ from ..stores import Stores
 from .catalog import Catalog
 from .ingest import TestResult, allow_features
 from .meters import Meters
+from .otlp_forward import ForwardBatch, Forwarder
 from .recent import Recent
-from .recorder import Recorder, ledger
+from .recorder import CallCounter, ledger
 
 
 class Left(NamedTuple):
@@ -31,10 +32,11 @@ class Intake:
 
     stores: Stores
     catalog: Catalog
-    recorder: Recorder
+    recorder: CallCounter
     snapshots: Snapshots
     recent: Recent
     meters: Meters
+    forwarder: Forwarder | None = None
 
     async def lines(self, entries: Sequence[LogEntry], caller: Principal, protocol: str) -> None:
         """Keep lines, all or none.
@@ -66,6 +68,24 @@ class Intake:
             await self._figures_changed(keys - excess)
             self.meters.ingested.labels("metrics", "otlp").inc(len(fitting))
             return self._left(len(samples) - len(fitting), excess)
+
+    async def forwarded(self, batch: ForwardBatch, caller: Principal) -> Left:
+        """Pass cumulative points on to where metrics are kept. Else as `fitting_samples`.
+
+        Raises:
+            UpstreamError: they were refused there.
+        """
+        if self.forwarder is None:
+            ledger(self.stores.metrics)
+            return Left()
+        allow_features(batch.keys, caller.sees)
+        with self.catalog.room(batch.keys) as excess:
+            fitting = batch.without(excess) if excess else batch.points
+            refused, why = await self.forwarder.send(batch.request, fitting)
+            await self.catalog.see(batch.keys - excess)
+            self.meters.ingested.labels("metrics", "otlp").inc(len(fitting) - refused)
+            left = self._left(len(batch.points) - len(fitting), excess)
+            return Left(left.items + refused, left.message or why)
 
     async def calls(self, calls: Mapping[FeatureKey, Sequence[CallReport]], caller: Principal) -> int:
         """Count finished calls, all or none, each id once, and return how many were new. Raises as `lines`."""

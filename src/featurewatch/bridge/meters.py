@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias
 
@@ -55,6 +55,14 @@ class Meters:
             ("signal", "protocol", "code"),
             registry=self.registry,
         )
+        self.limited = Counter(
+            "featurewatch_rate_limited",
+            "Requests refused since their caller asks too often, by the limit: ingest or query.",
+            ("limit",),
+            registry=self.registry,
+        )
+        for limit in ("ingest", "query"):
+            self.limited.labels(limit)
         ProcessCollector(registry=self.registry)
 
     @contextmanager
@@ -110,10 +118,11 @@ class MeterRequests:
         self._meters = meters
         self._clock = clock
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # A coroutine that only waits for another would cost each open WebSocket its memory.
+        return self._timed(scope, receive, send) if scope["type"] == "http" else self.app(scope, receive, send)
+
+    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._clock()
         status, streamed = 500, False
 

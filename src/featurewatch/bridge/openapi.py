@@ -17,6 +17,9 @@ else staging, else what there is; it names which. Times are ISO 8601, in `points
 parameter equals an absent one; a parameter that an endpoint does not know is refused with the nearest that it does.
 Unknown fields of bodies are ignored; fields are only ever added to answers.
 
+A feature that a caller may not see answers exactly as one that does not exist. `x-action` of an operation says what the
+caller's role has to include.
+
 Answers carry an ETag. Errors are `{"error", "code", "details"}`: one line, a stable word, and what is wrong with which
 item of a list.
 """
@@ -49,6 +52,11 @@ FAILURES: Final = {
         "If-Match names an older revision.",
         "precondition_failed",
         "feature summarize: expected revision 1, it is 2: read it again first",
+    ),
+    "SlowBody": (
+        "The body does not come; the connection is closed.",
+        "timeout",
+        "the body comes too slowly: 12 bytes so far; send it in smaller parts",
     ),
     "TooLarge": ("The body is larger than is taken.", "too_large", "the body is larger than 16777216 bytes"),
     "Unsupported": (
@@ -95,8 +103,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         "schemas": schemas.components(),
         "responses": {name: _failure(*told) for name, told in FAILURES.items()},
         "securitySchemes": {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "An API token."},
-            "basic": {"type": "http", "scheme": "basic", "description": "The token as password; any user name."},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "An API token or a JWT."},
+            "basic": {"type": "http", "scheme": "basic", "description": "The same as password; any user name."},
             "session": {
                 "type": "apiKey",
                 "in": "cookie",

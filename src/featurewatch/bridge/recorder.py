@@ -11,7 +11,8 @@ from ..errors import Unavailable
 from ..exporter.snapshot import Snapshot
 from ..model import CallReport, FeatureKey, Sample
 from ..stores.base import MetricStore
-from .tally import Price, Tally
+from ..stores.metric_calls import Price
+from ..stores.tally import Tally
 
 MOST_FEATURES: Final = 5_000
 """Features and environments whose calls /metrics shows; the calls of others are counted in the store alone."""
@@ -30,6 +31,14 @@ class Ledger(Protocol):
     async def record(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> int:
         """Count calls, all or none, each id of a feature once; returns how many were new."""
         ...
+
+
+class CallCounter(Protocol):
+    """What counts finished calls, and shows what it counted since its start."""
+
+    async def record(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> int: ...
+
+    def snapshots(self) -> Sequence[Snapshot]: ...
 
 
 def ledger(metrics: MetricStore) -> Ledger:

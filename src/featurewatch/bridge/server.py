@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from starlette.applications import Starlette
 from ..errors import SettingsError, Unavailable
 from ..streams.server import uvicorn_options
 from ..streams.websocket import MAX_MESSAGE_BYTES
+from .connections import PatientProtocol
+from .garbage import calm
 
-__all__ = ["address", "allow_files", "listen", "run"]
+__all__ = ["address", "allow_files", "listen", "options", "run", "without_secrets"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +33,24 @@ GRACE_S: Final = 5
 """How long requests under way may take to end."""
 
 
-def run(app: Starlette, host: str, port: int, *, on_ready: Callable[[str], None], access_log: bool = False) -> int:
+_SECRET: Final = re.compile(r"((?:ticket|token|access_token|jwt|apikey)=)[^&\s\"]+", re.IGNORECASE)
+
+
+def run(
+    app: Starlette,
+    host: str,
+    port: int,
+    *,
+    on_ready: Callable[[str], None],
+    access_log: bool = False,
+    trusted_proxies: Sequence[str] = (),
+) -> int:
     """Serve `app` until SIGTERM or SIGINT; return 0, or 130 after SIGINT. A second signal does not wait for anyone.
 
     `app.state.bridge.hub.stop()`, where there is one, ends the streams (1012) before requests are waited for.
+
+    Args:
+        trusted_proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
 
     Raises:
         Unavailable: the port is taken. SettingsError: the host is no address of this machine.
@@ -42,22 +59,41 @@ def run(app: Starlette, host: str, port: int, *, on_ready: Callable[[str], None]
     config = uvicorn.Config(
         app,
         lifespan="off",  # run below, so that what fails in it arrives here as it was raised
-        log_config=None,
         access_log=access_log,
-        proxy_headers=False,  # anyone could claim to be another address
-        server_header=False,
-        timeout_keep_alive=75,  # above the pauses of log shippers and scrapers
-        timeout_graceful_shutdown=GRACE_S,
-        **uvicorn_options(MAX_MESSAGE_BYTES),
+        **options(trusted_proxies),
     )
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).addFilter(without_secrets)
     server = _Server(config, app, lambda: on_ready(address(listener)))
     with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(app, server, listener))
     return 130 if server.stopped_by == signal.SIGINT else 0
 
 
+def options(trusted_proxies: Sequence[str] = ()) -> Mapping[str, Any]:
+    """Return what `uvicorn.Config` needs to serve a bridge, besides the app and where it listens."""
+    return {
+        "log_config": None,
+        # From elsewhere than a trusted proxy anyone could claim to be another address.
+        "proxy_headers": bool(trusted_proxies),
+        "forwarded_allow_ips": list(trusted_proxies),
+        "server_header": False,
+        "timeout_keep_alive": 75,  # above the pauses of log shippers and scrapers
+        "timeout_graceful_shutdown": GRACE_S,
+        "http": PatientProtocol,
+        **uvicorn_options(MAX_MESSAGE_BYTES),
+    }
+
+
+def without_secrets(record: logging.LogRecord) -> bool:
+    """Take credentials out of the addresses that uvicorn logs: a ticket, or what somebody put there by mistake."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_SECRET.sub(r"\1…", item) if isinstance(item, str) else item for item in record.args)
+    return True
+
+
 async def _serve(app: Starlette, server: _Server, listener: socket.socket) -> None:
-    async with app.router.lifespan_context(app):
+    async with app.router.lifespan_context(app), calm():
         await server.serve(sockets=[listener])
 
 

@@ -1,30 +1,63 @@
-"""How often one address may fail to authenticate."""
+"""How often something may happen: buckets of tokens, by whoever does it."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from ..access import ANYONE, Principal
 from ..errors import TooMany
 from ..times import NS
 
-__all__ = ["Throttle"]
+__all__ = ["Buckets", "Rates", "Throttle"]
+
+BURST_S = 10.0
+"""A caller that was quiet may ask at once what it may ask in so many seconds."""
 
 
-class Throttle:
-    """Counts failures by client address: `failures` at once, refilled over `period_s`; beyond that TooMany.
+class Buckets:
+    """A bucket for each name: `size` at once, refilled at `rate` a second. Of a bucket one number is kept.
 
-    It holds up those who guess, not those who know: a valid credential is never refused for its address, which
-    many share behind a proxy. With secrets of 256 bits nothing is lost by that. The table keeps `limit` addresses;
-    the one that failed longest ago makes room.
+    The table keeps `limit` names; the one that took longest ago makes room, mostly one whose bucket is full again.
     """
 
-    def __init__(self, *, failures: int, period_s: float, limit: int, clock: Callable[[], int]) -> None:
-        self._failures = failures
-        self._each_ns = int(period_s * NS / failures)
+    def __init__(self, *, rate: float, size: float, limit: int, clock: Callable[[], int]) -> None:
+        self._each_ns = int(NS / rate)
+        self._size_ns = int(self._each_ns * size)
         self._limit = limit
         self._clock = clock
         self._full_at: OrderedDict[str, int] = OrderedDict()
+
+    def take(self, name: str) -> int:
+        """Take one and return 0, or where the bucket is empty the seconds until one is in it, taking none."""
+        now = self._clock()
+        full_at = max(self._full_at.get(name, 0), now)
+        if full_at > now + self._size_ns:
+            # The clock was put back: nobody is shut out for as long as that.
+            full_at = self._full_at[name] = now + self._size_ns
+        full_at += self._each_ns
+        if (over := full_at - now - self._size_ns) > 0:
+            return math.ceil(over / NS)
+        self._full_at[name] = full_at
+        self._full_at.move_to_end(name)
+        if len(self._full_at) > self._limit:
+            self._full_at.popitem(last=False)
+        return 0
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+
+class Throttle:
+    """Counts failures to authenticate by client address: `failures` at once, refilled over `period_s`.
+
+    It holds up those who guess, not those who know: a valid credential is never refused for its address, which
+    many share behind a proxy. With secrets of 256 bits nothing is lost by that.
+    """
+
+    def __init__(self, *, failures: int, period_s: float, limit: int, clock: Callable[[], int]) -> None:
+        self._buckets = Buckets(rate=failures / period_s, size=failures, limit=limit, clock=clock)
 
     def failed(self, address: str) -> None:
         """Count a failure.
@@ -32,15 +65,46 @@ class Throttle:
         Raises:
             TooMany: the address failed too often; `retry_after` says in how many seconds it may fail again.
         """
-        now = self._clock()
-        spent = max(self._full_at.get(address, 0), now) + self._each_ns
-        over = spent - now - self._failures * self._each_ns
-        if over > 0:
+        if wait_s := self._buckets.take(address):
             raise TooMany(
                 f"too many failed attempts from {address or 'this address'}: check the token, then wait",
-                retry_after=-(-over // NS),
+                retry_after=wait_s,
             )
-        self._full_at[address] = spent
-        self._full_at.move_to_end(address)
-        if len(self._full_at) > self._limit:
-            self._full_at.popitem(last=False)
+
+
+class Rates:
+    """Bounds the requests of each caller: by its credential, or by its address where it has none.
+
+    Args:
+        ingest, query: requests a second, ten seconds' worth at once; 0: any number.
+        refused: told of each refusal, which of the two it was.
+    """
+
+    def __init__(
+        self, *, ingest: float, query: float, clock: Callable[[], int], refused: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._buckets = {
+            name: Buckets(rate=rate, size=max(1.0, rate * BURST_S), limit=10_000, clock=clock)
+            for name, rate in (("ingest", ingest), ("query", query))
+            if rate > 0
+        }
+        self._refused = refused
+
+    def spend(self, caller: Principal | None, address: str, *, writes: bool = False) -> None:
+        """Count a request; `writes`: it brings metrics, lines, calls or test results.
+
+        Raises:
+            TooMany: the caller asks more often than it may; `retry_after` says when it may ask again.
+        """
+        kind = "ingest" if writes else "query"
+        buckets = self._buckets.get(kind)
+        if buckets is None:
+            return
+        known = caller is not None and caller is not ANYONE
+        if wait_s := buckets.take(f"caller {caller.credential}" if caller and known else f"address {address}"):
+            self._refused(kind)
+            who = repr(caller.name) if caller and known else address or "this address"
+            raise TooMany(
+                f"{who} asks more often than it may (FEATUREWATCH_{kind.upper()}_RATE): come back in {wait_s} s",
+                retry_after=wait_s,
+            )

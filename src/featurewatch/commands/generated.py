@@ -11,6 +11,7 @@ from typing import Final
 
 from ..bridge.app import create_app
 from ..settings import load
+from ..stores import recording
 from . import settings_page
 
 COMMAND: Final = "python -m featurewatch.commands.generated"
@@ -24,6 +25,7 @@ def openapi_document() -> str:
 FILES: Final[dict[str, Callable[[], str]]] = {
     "docs/openapi.json": openapi_document,
     "docs/settings.md": settings_page.page,
+    "prometheus/rules/featurewatch.yml": recording.document,
 }
 
 

@@ -8,13 +8,14 @@ from typing import Final
 
 from loguru import logger
 
-__all__ = ["log_to_stderr"]
+__all__ = ["QUIET", "log_to_stderr"]
 
 _FORMAT: Final = (
     "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> <cyan>{extra[logger]}</cyan> {message}"
 )
-_QUIET: Final = ("uvicorn.error", "websockets", "httpx", "httpcore", "asyncio", "multipart")
-"""Libraries that tell of each connection: only their warnings matter."""
+QUIET: Final = ("uvicorn.error", "websockets", "httpx", "httpcore", "asyncio", "multipart")
+"""Libraries that tell of each connection, their debugging of each frame and header, credentials among them: only their
+warnings are logged."""
 
 
 class _ToLoguru(logging.Handler):
@@ -35,5 +36,5 @@ def log_to_stderr(*, verbose: bool = False) -> None:
     # Without diagnose: it would write the values of variables, secrets among them, into tracebacks.
     logger.add(sys.stderr, level=level, format=_FORMAT, diagnose=False, backtrace=False)
     logging.basicConfig(handlers=[_ToLoguru()], level=level, force=True)
-    for name in _QUIET:
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -73,7 +73,14 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = None, 
         logger.warning(sentence)
     app = create_app(settings)
     allow_files(settings.max_streams)
-    return run(app, settings.host, settings.port, on_ready=on_ready or _announce, access_log=verbose)
+    return run(
+        app,
+        settings.host,
+        settings.port,
+        on_ready=on_ready or _announce,
+        access_log=verbose,
+        trusted_proxies=settings.trusted_proxies,
+    )
 
 
 def _announce(url: str) -> None:

@@ -135,7 +135,7 @@ async def _followed(client: AsyncClient, arguments: argparse.Namespace) -> Async
                             yield entry
                 # What the stream brought and is not shown was left out on purpose: a reconnect must not bring it.
                 fresh(message.data)
-            elif message.type in ("gap", "disconnected", "connection_confirmed", "error"):
+            elif message.type in ("gap", "disconnected", "transport_changed", "connection_confirmed", "error"):
                 yield message
 
 
@@ -174,10 +174,15 @@ def _note(printer: Any, message: Message) -> None:
         case "gap":
             count = "some lines" if data.get("count") is None else f"{data['count']:,} lines"
             printer.note(f"{count} between {data.get('from')} and {data.get('to')} are missing ({data.get('reason')})")
-        case "disconnected":
+        case "disconnected" if data["retry_in_s"]:
             printer.note(f"disconnected: {data['reason']}; trying again in {data['retry_in_s']:g} s")
+        case "transport_changed" if data["transport"] == "sse":
+            printer.note(f"{data['reason']}; going on by server-sent events")
+        case "transport_changed":
+            printer.note(f"going on by WebSocket: {data['reason']}")
         case "error":
             printer.note(str(data.get("message", json.dumps(data))))
         case "connection_confirmed" if printer.interrupted:
             printer.note("connected again" if data.get("recovered") else "connected again; some lines may be missing")
-    printer.interrupted = message.type == "disconnected"
+    if message.type in ("disconnected", "connection_confirmed"):
+        printer.interrupted = message.type == "disconnected"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ..families import BUCKETS, TOKEN_KINDS
 from ..model import FeatureKey, Outcome
 from .drops import Drops
-from .records import LABEL_LIMIT, Layout, Record, one
+from .records import LABEL_LIMIT, OUTCOMES, Layout, Record, one
 from .snapshot import OTHER, Exemplar, Snapshot
 from .traces import tracer
 
@@ -31,6 +31,9 @@ QUEUE_LIMIT: Final = 50_000
 """Ended calls that wait at most; above it the threads that end calls wait for each other."""
 
 UNKNOWN_MODEL: Final = "unknown"
+
+_OUTCOME_PLACES: Final[dict[Outcome, int]] = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+_NO_TOKENS: Final = (0,) * len(TOKEN_KINDS)
 
 Classifier = Callable[[BaseException], "str | None"]
 
@@ -80,9 +83,10 @@ class Aggregate:
     """
 
     __slots__ = (
-        "_duration_sum", "_durations", "_errors", "_exemplars", "_first_sum", "_firsts", "_folding", "_layout", "_lock",
-        "_models", "_probe", "_probed_at", "_requests", "_slot", "_stale", "_start_ns", "_unwritten", "declaration",
-        "drops", "ended", "estimate", "fold_at", "key", "observe", "on_begin", "running", "tracer", "traces",
+        "_duration_sum", "_durations", "_error_places", "_errors", "_exemplars", "_first_sum", "_firsts", "_folded",
+        "_folding", "_layout", "_lock", "_model_places", "_models", "_noted", "_probe", "_probed_at", "_requests",
+        "_slot", "_stale", "_start_ns", "_unwritten", "declaration", "drops", "ended", "estimate", "key", "observe",
+        "on_begin", "on_end", "running", "tracer", "traces",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +101,7 @@ class Aggregate:
         self.drops = drops
         self.estimate = estimate
         self.on_begin: Callable[[], None] | None = None
+        self.on_end: Callable[[], None] | None = None
         self.observe: Callable[[Call], None] | None = None
         self.tracer: Callable[[], tuple[str, str] | None] | None = None
         self.reset()
@@ -108,7 +113,7 @@ class Aggregate:
         self.running: set[Call] = set()
         self.ended: deque[Call] = deque()
         self._start_ns = time.time_ns()
-        self._requests: dict[Outcome, int] = {"success": 0, "error": 0, "cancelled": 0}
+        self._requests: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self._errors: dict[str, int] = {}
         self._durations = [0] * (len(BUCKETS) + 1)
         self._duration_sum = 0.0
@@ -121,15 +126,16 @@ class Aggregate:
         self._slot: Slot | None = None
         self._unwritten = True
         self._stale = False
+        self._noted = 0
+        self._folded = 0
+        self._error_places: dict[str, int] = {}
+        self._model_places: dict[str | None, int] = {}
         self._exemplars: dict[int, Exemplar] = {}
         self.traces: dict[Call, tuple[str, str, float]] = {}
-        self.fold_at = FOLD_AT
+        self.on_end = None
 
     def fold_some(self) -> None:
         """Add some of what ended to the totals, unless another thread does; wait for it where too much waits."""
-        if self._slot is not None and len(self.ended) < QUEUE_LIMIT:
-            self.show()
-            return
         self.tracer = self.tracer or tracer()
         if self._lock.acquire(blocking=len(self.ended) >= QUEUE_LIMIT):
             try:
@@ -150,6 +156,7 @@ class Aggregate:
         """Add all that ended to the totals."""
         with self._lock:
             self._fold()
+        self._look_again()
 
     def price(self, model: str, usd: float | None) -> None:
         """Add a call's estimated cost; None counts it as unpriced."""
@@ -181,7 +188,9 @@ class Aggregate:
     def touched(self) -> bool:
         """Tell whether anything was ever recorded; an untouched aggregate of a replaced environment is not exported."""
         with self._lock:
-            return bool(self.running or self.ended or any(self._requests.values()) or self._probe >= 0)
+            was_touched = bool(self.running or self.ended or any(self._requests.values()) or self._probe >= 0)
+        self._look_again()
+        return was_touched
 
     def snapshot(self) -> Snapshot:
         """Copy everything under the lock."""
@@ -190,7 +199,9 @@ class Aggregate:
     def exemplars(self) -> dict[int, Exemplar]:
         """Copy the latest exemplar of each bucket."""
         with self._lock:
-            return dict(self._exemplars)
+            found = dict(self._exemplars)
+        self._look_again()
+        return found
 
     def record(self) -> Record:
         """Copy everything under the lock, as a row of numbers."""
@@ -198,8 +209,7 @@ class Aggregate:
         with self._lock:
             self._fold()
             record = self._row()
-        if self._stale:
-            self.show()
+        self._look_again()
         return record
 
     def mirror(self, slot: Slot | None) -> None:
@@ -207,10 +217,9 @@ class Aggregate:
         with self._lock:
             self._slot = slot
             self._unwritten = True
-        self.fold_at = FOLD_AT if slot is None else 1
-        self.on_begin = None if slot is None else self.show
+        self.on_begin, self.on_end = (None, None) if slot is None else (self._show_begun, self._show_ended)
         if slot is not None:
-            self.show()
+            self._show_ended()
 
     def hide(self) -> None:
         """Take the totals out of the slot: nothing was counted, and nothing will be."""
@@ -219,25 +228,47 @@ class Aggregate:
                 self._slot.erase()
         self.mirror(None)
 
-    def show(self) -> None:
-        """Fold, and write the totals to the slot.
+    def _show_begun(self) -> None:
+        """Show in the slot how many calls began.
 
-        A thread that finds another at it leaves it to that one, which looks again when it is done: so none waits.
+        Without the lock: whoever writes looks again afterwards, so what is written last is right.
+        """
+        slot, running = self._slot, self.running
+        while slot is not None:
+            begun = self._folded + len(running)
+            slot.began(begun)
+            if begun == self._folded + len(running):
+                break
+
+    def _show_ended(self) -> None:
+        """Show in the slot what ended and what else changed: calls by notes behind the row, else all by the row.
+
+        A thread that finds another at it leaves it to that one, which looks again when it is done: so none waits. A
+        write inside a write, by a generator that is finalised in the middle of it, leaves it to the outer one.
         """
         self._stale = True
-        while self._stale and not self._folding and self._lock.acquire(blocking=False):
+        while self._stale and not self._folding and self._lock.acquire(False):
+            self._folding = True
             try:
                 self._stale = False
-                self._fold()
-                self._write()
+                slot = self._slot
+                if slot is not None and (self._unwritten or not self._note(slot)):
+                    self._add(sys.maxsize)
+                    self._unwritten = not slot.write(*self._row()[:2], self._folded + len(self.running))
             finally:
+                self._folding = False
                 self._lock.release()
+
+    def _look_again(self) -> None:
+        """Show what another thread left to this one, which held the lock."""
+        if self._stale and self._slot is not None:
+            self._show_ended()
 
     def _changed(self) -> None:
         """Show that something changed beside the calls that ended."""
         self._unwritten = True
         if self._slot is not None:
-            self.show()
+            self._show_ended()
 
     def _row(self) -> Record:
         about = self.declaration
@@ -248,6 +279,10 @@ class Aggregate:
                     tuple(self._errors), tuple(self._models),
                 )
             )  # fmt: skip
+            self._error_places = {name: place for place, name in enumerate(self._errors)}
+            self._model_places = {name: place for place, name in enumerate(self._models)}
+            if UNKNOWN_MODEL in self._model_places:
+                self._model_places[None] = self._model_places[UNKNOWN_MODEL]
         values: list[float] = [
             self._start_ns, self._probed_at, self._probe, *self._requests.values(), *self._durations,
             self._duration_sum, *self._firsts, self._first_sum, *self._errors.values(),
@@ -258,28 +293,48 @@ class Aggregate:
         # Those that ended since the fold run no more; one operation, so that none can end in the middle of it.
         return Record(self._layout, values, len(self.running.difference(self.ended)))
 
-    def _write(self) -> None:
-        """Write to the slot what changed, under the lock; a write inside a write leaves it to the outer one."""
-        slot = self._slot
-        if slot is None or self._folding:
-            return
-        self._folding = True
-        try:
-            if self._unwritten:
-                self._unwritten = not slot.write(*self._row())
-            else:
-                slot.run(len(self.running))
-        finally:
-            self._folding = False
+    def _note(self, slot: Slot) -> bool:
+        """Note the calls that ended since; False where the row has to be written anew. They are folded with it."""
+        ended, running, note = self.ended, self.running, slot.note
+        for place in range(self._noted, len(ended)):
+            call = ended[place]
+            error, model, usd, tokens = -1, -1, call._usd, call._tokens
+            if call._error_type is not None:
+                error = self._error_places.get(call._error_type, -1)
+                if error < 0:
+                    return False
+            if tokens is not None or usd is not None:
+                model = self._model_places.get(call._model, -1)
+                if model < 0:
+                    return False
+            first = call._first
+            if call not in running or not note(
+                _OUTCOME_PLACES[call._outcome],  # type: ignore[index]  # an ended call has one
+                bisect_left(BUCKETS, call._duration),
+                -1 if first is None else bisect_left(BUCKETS, first),
+                error, model, call._duration, first or 0.0, usd or 0.0, tokens or _NO_TOKENS,
+            ):  # fmt: skip
+                return False
+            self._noted = place + 1
+        return True
 
     def _fold(self, at_most: int = sys.maxsize) -> None:
         """Add ended calls to the totals, under the lock; a fold inside a fold leaves them to the outer one."""
         if self._folding or not self.ended:
             return
         self._folding = True
+        try:
+            self._add(at_most)
+        finally:
+            self._folding = False
+
+    def _add(self, at_most: int) -> None:
+        """Add ended calls, one after another: sums are rounded as those are that readers of a slot add up."""
         running, requests, durations, models = self.running, self._requests, self._durations, self._models
         take, observe, traces = self.ended.popleft, self.observe, self.traces
-        duration_sum = 0.0
+        duration_sum, folded = self._duration_sum, self._folded
+        self._noted = 0
+        self._unwritten = True
         try:
             for _ in range(min(len(self.ended), at_most)):
                 call = take()
@@ -291,6 +346,7 @@ class Aggregate:
                     continue
                 if observe is not None:
                     observe(call)
+                folded += 1
                 requests[call._outcome] += 1  # type: ignore[index]  # an ended call has one
                 duration = call._duration
                 bucket = bisect_left(BUCKETS, duration)
@@ -319,9 +375,7 @@ class Aggregate:
                     if usd is not None:
                         totals.reported += usd
         finally:
-            self._duration_sum += duration_sum
-            self._unwritten = True
-            self._folding = False
+            self._duration_sum, self._folded = duration_sum, folded
 
     def _count_error(self, error_type: str) -> None:
         if error_type not in self._errors:

@@ -12,7 +12,7 @@ from typing import Final, Never, Self
 
 from ..families import TOKEN_KINDS
 from ..model import Outcome
-from .aggregate import UNKNOWN_MODEL, Aggregate, text
+from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate, text
 from .drops import shown
 from .traces import identified
 
@@ -217,7 +217,9 @@ class Call:
         if aggregate.tracer is not None and self not in aggregate.traces and (found := aggregate.tracer()):
             aggregate.trace(self, found)
         ended.append(self)
-        if len(ended) >= aggregate.fold_at:
+        if (on_end := aggregate.on_end) is not None:
+            on_end()
+        elif len(ended) >= FOLD_AT:
             aggregate.fold_some()
         if self._tokens is not None and self._usd is None:
             aggregate.estimate(aggregate, self._model or UNKNOWN_MODEL, self._tokens)

@@ -32,8 +32,8 @@ class Config:
         loki_user: for basic authentication there, with loki_password; credentials in a URL are used, too.
         loki_password: never shown.
         loki_token: for bearer authentication there instead.
-        tls_ca_file: a PEM file of the authorities to trust instead of the system's.
-        tls_verify: false ships lines to a server whose certificate nobody vouches for.
+        tls_ca_file: a PEM file of the authorities to trust instead of the system's, for all that is sent.
+        tls_verify: false sends to a server whose certificate nobody vouches for.
         token: the bridge's, sent as a bearer token to `endpoint` alone.
         push_interval: seconds between two pushes of metrics.
         log_level: the least level that a LogHandler made without one takes.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from . import tls
 from .answers import Verdict, by_status, one_line
 from .config import Config
 from .frames import LOKI_JSON, OTLP_PROTOBUF, Codec, Frame, codec
@@ -36,6 +37,15 @@ class Destination:
         self._clock = clock
 
     @property
+    def requests_at_once(self) -> int:
+        """How many batches may be on their way at a time.
+
+        Two into Loki, which sorts lines by their time: while it works on one, the next is sent. One elsewhere: a bridge
+        keeps lines in the order in which they arrive.
+        """
+        return 2 if self.kind == "loki" else 1
+
+    @property
     def format(self) -> int:
         return OTLP_PROTOBUF if self.kind == "otlp" else LOKI_JSON
 
@@ -47,14 +57,19 @@ class Destination:
     def send(self, frame: Frame) -> Verdict:
         """Send a frame of this destination's format. Never raises: what fails is to be tried again."""
         try:
-            if self._client is None:
-                with LOADING:
-                    self._client = self._new_client()
+            client = self._client or self._connected()
             body = gzip.decompress(frame.body) if self._config.otel_logs.plain and self.kind == "otlp" else frame.body
-            answer = self._client.post(self.url, content=body)
+            answer = client.post(self.url, content=body)
         except Exception as error:  # httpx's own, a wrong CA file, a proxy's name that cannot be read, ...
             return Verdict("later", said=f"{type(error).__name__}: {error}")
         return self._judge(answer)
+
+    def _connected(self) -> httpx.Client:
+        """Make the client, the one that all senders share."""
+        with LOADING:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
 
     def denied(self, status: str) -> str:
         """Say what to look at where the destination denies what is sent."""
@@ -101,10 +116,7 @@ class Destination:
         }
         if otlp and config.otel_logs.plain:
             del headers["Content-Encoding"]
-        verify: Any = config.tls_verify
-        if verify and (ca_file := config.tls_ca_file or (config.otel_logs.ca_file if otlp else "")):
-            import ssl
-
-            verify = ssl.create_default_context(cafile=ca_file)
-        timeout = config.otel_logs.timeout or _TIMEOUT_S if otlp else _TIMEOUT_S
+        otel = config.otel_logs
+        verify = tls.for_httpx(config, ca_file=otel.ca_file, client=otel.client) if otlp else tls.for_httpx(config)
+        timeout = otel.timeout or _TIMEOUT_S if otlp else _TIMEOUT_S
         return httpx.Client(headers=headers, timeout=timeout, verify=verify)

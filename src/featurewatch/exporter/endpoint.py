@@ -45,6 +45,7 @@ class Endpoint:
         self._registry = registry
         self._exposition = Exposition()
         runtime.check_prefork()
+        known_table_version()  # which a first scrape would wait for: it reads what is installed
 
     @property
     def quick(self) -> bool:

@@ -14,6 +14,7 @@ from ..families import TOKEN_KINDS
 from ..ids import new_id
 from ..model import FeatureKey
 from ..times import format_instant
+from . import tls
 from .aggregate import LABEL_LENGTH
 from .call import Call
 from .config import Config
@@ -126,15 +127,13 @@ class Reporter:
 
     def _send(self) -> float | None:
         """Send the first batch; None where it is done with, else seconds until it is tried again."""
-        if self._client is None:
-            with LOADING:
-                self._client = self._new_client()
-        from httpx import HTTPError
-
         feature, batch = self._batches[0]
         url = self._config.calls_url(feature)
         body = json.dumps({"requests": batch}, separators=(",", ":")).encode()
         try:
+            if self._client is None:
+                with LOADING:
+                    self._client = self._new_client()
             answer = self._client.post(
                 url,
                 content=gzip.compress(body, compresslevel=1, mtime=0),
@@ -145,7 +144,7 @@ class Reporter:
                     **self._config.headers(url),
                 },
             )
-        except HTTPError as error:
+        except Exception as error:  # httpx's own, a CA file that is none, a proxy's name that cannot be read, ...
             return self._again(f"{type(error).__name__}: {error}")
         status, said = answer.status_code, f"{answer.status_code} {' '.join(answer.text[:200].split())}".strip()
         if status in (408, 429) or status >= 500:
@@ -179,12 +178,7 @@ class Reporter:
 
         for logger in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
             silence(logger)
-        verify: Any = self._config.tls_verify
-        if verify and self._config.tls_ca_file:
-            import ssl
-
-            verify = ssl.create_default_context(cafile=self._config.tls_ca_file)
-        return httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0), verify=verify)
+        return httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0), verify=tls.for_httpx(self._config))
 
 
 def event(call: Call, now_ns: int, now: float) -> dict[str, Any]:

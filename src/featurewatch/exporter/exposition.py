@@ -18,6 +18,8 @@ from .snapshot import Distribution, Exemplar, Snapshot
 LE: Final = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
 KEY_LABELS: Final = ("feature", "environment")
 EOF: Final = "# EOF\n"
+_KEY: Final = "\0"
+"""Stands for the labels of a key, in which it cannot be."""
 
 
 class State(NamedTuple):
@@ -40,7 +42,7 @@ class Exposition:
 
     def render(self, state: State, *, openmetrics: bool, created: bool = False) -> str:
         """Render a state; `created` adds `_created` to OpenMetrics, the text format has no place for it."""
-        known = self._features
+        known, shared = self._features, _Shared()
         features = [(known.get(snapshot.key) or _Lines(snapshot.key), snapshot) for snapshot in state.snapshots]
         parts: list[str] = []
         for family in FAMILIES.values():
@@ -54,14 +56,14 @@ class Exposition:
                     if distribution is None:
                         continue
                     exemplars = snapshot.exemplars if openmetrics and family is DURATION else None
-                    parts.append(lines.histogram(family, distribution, exemplars))
+                    parts.append(lines.histogram(family, distribution, exemplars, shared))
                     if born:
                         parts.append(lines.created(family, (), snapshot.start_ns))
             else:
                 for lines, snapshot in features:
                     series = snapshot.numbers.get(family.name)
                     if series:
-                        lines.numbers(parts, family, series, snapshot.start_ns if born else 0)
+                        lines.numbers(parts, family, series, snapshot.start_ns if born else 0, shared)
         if state.price_table:
             parts.append(f"{_head(PRICE_TABLE, openmetrics)}{_name(PRICE_TABLE, (state.price_table,))} 1\n")
         if openmetrics:
@@ -70,31 +72,72 @@ class Exposition:
         return "".join(parts)
 
 
+class _Shared:
+    """What features have in common while one state is rendered: most of what their names and labels consist of."""
+
+    def __init__(self) -> None:
+        self._endings: dict[tuple[str, ...], str] = {}
+        self._histograms: dict[str, str] = {}
+
+    def ending(self, labels: tuple[str, ...], values: tuple[str, ...]) -> str:
+        """Write a family's own labels with their values, as they follow those of the key, and the closing brace."""
+        ending = self._endings.get(labels + values)
+        if ending is None:
+            pairs = (f',{label}="{escape(value)}"' for label, value in zip(labels, values, strict=True))
+            ending = self._endings[labels + values] = "".join(pairs) + "}"
+        return ending
+
+    def histogram(self, family: Family) -> str:
+        """Write a histogram's lines with _KEY where the key's labels go and `%s` where the values do."""
+        template = self._histograms.get(family.name)
+        if template is None:
+            lines = [f'{family.name}_bucket{{{_KEY},le="{le}"}} %s\n' for le in LE]
+            lines += (f"{family.name}_{suffix}{{{_KEY}}} %s\n" for suffix in ("sum", "count"))
+            template = self._histograms[family.name] = "".join(lines)
+        return template
+
+
 class _Lines:
     """One feature's lines without their values."""
 
-    __slots__ = ("_histograms", "_prefixes", "key")
+    __slots__ = ("_histograms", "_labels", "_prefixes", "key")
 
     def __init__(self, key: FeatureKey) -> None:
         self.key = key
+        self._labels = ",".join(f'{name}="{escape(value)}"' for name, value in zip(KEY_LABELS, key, strict=True))
         self._prefixes: dict[str, dict[tuple[str, ...], str]] = {}
         self._histograms: dict[str, str] = {}
 
-    def numbers(self, parts: list[str], family: Family, series: Mapping[tuple[str, ...], float], start_ns: int) -> None:
+    def numbers(
+        self,
+        parts: list[str],
+        family: Family,
+        series: Mapping[tuple[str, ...], float],
+        start_ns: int,
+        shared: _Shared,
+    ) -> None:
         before = self._prefixes.get(family.name, {})
         prefixes = before
         if before.keys() != series.keys():
-            prefixes = {values: before.get(values) or f"{_name(family, (*self.key, *values))} " for values in series}
+            begin, labels, ending = f"{family.name}{{{self._labels}", family.labels, shared.ending
+            prefixes = {values: before.get(values) or f"{begin}{ending(labels, values)} " for values in series}
             self._prefixes[family.name] = prefixes
         for values, value in series.items():
             parts.append(f"{prefixes[values]}{value!r}\n")
             if start_ns:
                 parts.append(self.created(family, values, start_ns))
 
-    def histogram(self, family: Family, distribution: Distribution, exemplars: Mapping[int, Exemplar] | None) -> str:
+    def histogram(
+        self,
+        family: Family,
+        distribution: Distribution,
+        exemplars: Mapping[int, Exemplar] | None,
+        shared: _Shared,
+    ) -> str:
         template = self._histograms.get(family.name)
         if template is None:
-            template = self._histograms[family.name] = _histogram_template(family, self.key)
+            template = shared.histogram(family).replace(_KEY, self._labels.replace("%", "%%"))
+            self._histograms[family.name] = template
         counts = tuple(accumulate(distribution.counts))
         lines = template % (*counts, repr(distribution.sum), counts[-1])
         return _with_exemplars(lines, exemplars) if exemplars else lines
@@ -116,21 +159,12 @@ def _head(family: Family, openmetrics: bool) -> str:
     return f"# HELP {name} {family.help}\n# TYPE {name} {family.kind}\n"
 
 
-def _name(family: Family, values: Iterable[str], name: str = "", more: str = "") -> str:
+def _name(family: Family, values: Iterable[str], name: str = "") -> str:
     """Join a sample's name and labels; `values` are those of the key and the family, or of the family alone."""
     values = tuple(values)
     labels = (*KEY_LABELS, *family.labels) if len(values) > len(family.labels) else family.labels
     joined = ",".join(f'{label}="{escape(value)}"' for label, value in zip(labels, values, strict=True))
-    return f"{name or family.name}{{{joined}{more}}}"
-
-
-def _histogram_template(family: Family, key: FeatureKey) -> str:
-    """Make the histogram's lines with `%s` where the values go: cumulative buckets, sum, count."""
-
-    def line(suffix: str, more: str = "") -> str:
-        return _name(family, key, family.name + suffix, more).replace("%", "%%") + " %s\n"
-
-    return "".join([*(line("_bucket", f',le="{le}"') for le in LE), line("_sum"), line("_count")])
+    return f"{name or family.name}{{{joined}}}"
 
 
 def _with_exemplars(lines: str, exemplars: Mapping[int, Exemplar]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from .lines import Record
 
@@ -21,7 +21,10 @@ class Frame(NamedTuple):
 
 
 class Codec(Protocol):
-    """A format. `decode` undoes `encode`; both keep ids, so that a line sent twice is known as one."""
+    """A format. `decode` undoes `encode`; both keep ids, so that a line sent twice is known as one.
+
+    `encode_lines` takes the fields of one Line after another, as they wait, and gives them ids.
+    """
 
     @property
     def format(self) -> int: ...
@@ -29,7 +32,9 @@ class Codec(Protocol):
     @property
     def content_type(self) -> str: ...
 
-    def encode(self, records: Iterable[Record], service: str) -> bytes: ...
+    def encode(self, lines: Iterable[Record], service: str) -> bytes: ...
+
+    def encode_lines(self, flat: Sequence[Any], service: str) -> bytes: ...
 
     def decode(self, body: bytes) -> tuple[str, list[Record]]: ...
 
@@ -51,10 +56,19 @@ def codec(format: int) -> Codec:
     raise ValueError(f"expected a batch of format {LOKI_JSON} or {OTLP_PROTOBUF}, got {format}")
 
 
-def pack(records: Iterable[Record], lines: int, service: str, by: Codec) -> Frame:
-    """Encode and compress records, which are so many."""
+def pack(records: Sequence[Record], service: str, by: Codec) -> Frame:
+    """Encode and compress records."""
+    return _compressed(by.encode(records, service), len(records), by)
+
+
+def pack_lines(flat: Sequence[Any], lines: int, service: str, by: Codec) -> Frame:
+    """Encode and compress lines, which are so many."""
+    return _compressed(by.encode_lines(flat, service), lines, by)
+
+
+def _compressed(body: bytes, lines: int, by: Codec) -> Frame:
     # Level 1: half the processor time of the default for a body a tenth larger.
-    return Frame(by.format, lines, gzip.compress(by.encode(records, service), compresslevel=1, mtime=0))
+    return Frame(by.format, lines, gzip.compress(body, compresslevel=1, mtime=0))
 
 
 def unpack(frame: Frame) -> tuple[str, list[Record]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..ids import new_ids
 from ..model import FeatureKey, Level
@@ -39,6 +39,10 @@ class Line(NamedTuple):
     trace_id: int = 0
 
 
+Fields: TypeAlias = tuple[float, FeatureKey, int, str, str, "dict[str, Any] | None", int]
+"""A Line, or a plain tuple like it: to make one takes a tenth of the time."""
+
+
 class Record(NamedTuple):
     """A line as every destination takes it.
 
@@ -53,25 +57,38 @@ class Record(NamedTuple):
     about: dict[str, str]
 
 
-def records(flat: Sequence[Any]) -> Iterator[Record]:
-    """Make of lines what is sent of them, with ids that stay the same however often they are sent.
+def columns(flat: Sequence[Any]) -> Iterator[tuple[FeatureKey, int, int, str, str, dict[str, Any] | None, int, str]]:
+    """Take apart the fields of one Line after another, in one list: each as (key, nanoseconds, level's number, message,
+    source, extras, trace_id, id), its id the same however often it is sent.
 
-    Args:
-        flat: the fields of one Line after another, in one list. As tuples of their own, thousands of waiting lines
-            would be looked through by each garbage collection, which cost more than all else that is done for them.
+    As tuples of their own, thousands of waiting lines would be looked through by each garbage collection, which cost
+    more than all else that is done for them.
     """
-    times = [time if isinstance(time, int) else nanoseconds(time) for time in flat[:: len(Line._fields)]]
-    columns = iter(flat)
-    lines = zip(*[columns] * len(Line._fields), strict=True)
-    for (_, key, number, message, source, extras, trace_id), timestamp, id in zip(
-        lines, times, new_ids(times), strict=True
-    ):
-        about: dict[str, str] = {"id": id, "level": level(number), "source": source}
-        if trace_id:
-            about["trace_id"] = f"{trace_id:032x}"
-        if extras:
-            _describe(about, extras)
-        yield Record(key, timestamp, message if len(message) < _SURELY_SHORT else cut(message), about)
+    width = len(Line._fields)
+    times, keys, numbers, messages, sources, extras, traces = (flat[place::width] for place in range(width))
+    moments = [time if type(time) is int else nanoseconds(time) for time in times]
+    return zip(keys, moments, numbers, messages, sources, extras, traces, new_ids(moments), strict=True)
+
+
+def records(flat: Sequence[Any]) -> Iterator[Record]:
+    """Make of lines, as `columns` takes them, what any destination takes."""
+    for key, timestamp, number, message, source, extras, trace_id, id in columns(flat):
+        yield Record(key, timestamp, fitting(message), described(id, number, source, extras, trace_id))
+
+
+def described(id: str, number: int, source: str, extras: dict[str, Any] | None, trace_id: int) -> dict[str, str]:
+    """Gather what is known of a line: fields that have a place of their own there, the others in `metadata`."""
+    about: dict[str, str] = {"id": id, "level": level(number), "source": source}
+    if trace_id:
+        about["trace_id"] = f"{trace_id:032x}"
+    if extras:
+        _describe(about, extras)
+    return about
+
+
+def fitting(message: str) -> str:
+    """Return a message as it is, or cut where it is longer than Loki takes."""
+    return message if len(message) < _SURELY_SHORT else cut(message)
 
 
 def level(number: int) -> Level:

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from ..model import FEATURE_ID, FEATURE_ID_RULE, FeatureKey
 from ..times import NS
-from .call import current_call
+from .call import _current, current_call
 from .drops import LOGGER
-from .lines import LINE_BYTES, Line, cut, plain
+from .lines import LINE_BYTES, cut, plain
 from .runtime import RUNTIME, Runtime
 from .shipper import Shipper
-from .worker import THREAD_PREFIX, on_own_thread
+from .worker import THREAD_PREFIX
 
 _PLAIN_RECORD: Final = len(logging.makeLogRecord({}).__dict__)
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -28,6 +28,8 @@ _EXCEPTION_CHARS: Final = 32 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEVEL_NUMBERS: Final = {"debug": 0, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 _FORMATTER: Final = logging.Formatter()
+_OWN: Final = LOGGER.name
+_modules: Final = sys.modules
 
 
 class LogHandler(logging.Handler):
@@ -54,8 +56,8 @@ class LogHandler(logging.Handler):
         """Queue a record; what cannot be read is told and counted, never raised."""
         runtime = self._runtime
         shipper = runtime.shipper
-        name = record.name
-        if shipper is None or name == LOGGER.name or on_own_thread(record):
+        name, thread = record.name, record.threadName
+        if shipper is None or name == _OWN or (thread is not None and thread.startswith(THREAD_PREFIX)):
             return
         try:
             extras = None
@@ -67,7 +69,9 @@ class LogHandler(logging.Handler):
                 # structlog's wrap_for_formatter passes the event's fields on as the message.
                 extras = {**message, **(extras or {})}
                 message = extras.pop("event", "")
-            key = key_of(runtime, extras)
+            call = None if extras is not None else _current.get()
+            # What most lines are, without the way through functions: no extras, in a call.
+            key = call._aggregate.key if call is not None and call._open else key_of(runtime, extras)
             if key is None:
                 return
             if self.formatter is not None:
@@ -152,16 +156,9 @@ def put(
                 # A container may change before it is shipped, so it is written down now.
                 extras[name] = value = plain(value)
                 size += len(str(value))
-    shipper.put(Line(time, key, level_number, message, source, extras, _trace_id()), size)
-
-
-def _trace_id() -> int:
-    """Return the trace id of OpenTelemetry's current span, 0 where the app uses no tracing."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return 0
-    trace_id: int = trace.get_current_span().get_span_context().trace_id
-    return trace_id
+    trace = _modules.get("opentelemetry.trace")
+    trace_id = 0 if trace is None else trace.get_current_span().get_span_context().trace_id
+    shipper.put((time, key, level_number, message, source, extras, trace_id), size)
 
 
 def unreadable(runtime: Runtime, error: Exception) -> None:

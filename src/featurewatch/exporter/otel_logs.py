@@ -13,12 +13,15 @@ LOGS_PATH = "/v1/logs"
 
 @dataclass(frozen=True, slots=True)
 class OtelLogs:
-    """How to send: headers, seconds to wait (None: as ever), without compression, with a CA file."""
+    """How to send: headers, seconds to wait (None: as ever), without compression, with a CA file and a certificate of
+    one's own and its key.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float | None = None
     plain: bool = False
     ca_file: str = ""
+    client: tuple[str, str] = ("", "")
 
 
 def read_logs(environ: Mapping[str, str]) -> OtelLogs:
@@ -38,13 +41,16 @@ def read_logs(environ: Mapping[str, str]) -> OtelLogs:
     return OtelLogs(headers, *_rest(environ))
 
 
-def _rest(environ: Mapping[str, str]) -> tuple[float | None, bool, str]:
+def _rest(environ: Mapping[str, str]) -> tuple[float | None, bool, str, tuple[str, str]]:
     try:
         timeout: float | None = float(_named(environ, "TIMEOUT"))
     except ValueError:
         timeout = None
     plain = _named(environ, "COMPRESSION").strip().lower() == "none"
-    return timeout if timeout and timeout > 0 else None, plain, _named(environ, "CERTIFICATE").strip()
+    ca_file, certificate, key = (
+        _named(environ, name).strip() for name in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+    )
+    return timeout if timeout and timeout > 0 else None, plain, ca_file, (certificate, key)
 
 
 def logs_endpoint(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..families import BUCKETS, DROPPED, FAMILIES, PRICE_TABLE, Family
 from ..model import FeatureKey
+from . import tls
 from .config import Config
 from .drops import Drops
 from .prices import known_table_version
 from .snapshot import Distribution, Snapshot
-from .worker import LOADING, Pause, Worker, on_own_thread, silence
+from .worker import LOADING, Pause, Worker, silence
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from requests import Response
 
 _EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
+_RETRIED: Final = re.compile(r"^Transient error (.*) encountered while exporting metrics batch, retrying in .*$", re.S)
+"""How OpenTelemetry's exporter words what it tries again; that it does is its own affair."""
+
 _TIMEOUT: Final = 5.0
 """Seconds a push may take, its retries included, where OTEL_EXPORTER_OTLP_TIMEOUT says nothing."""
 
@@ -54,7 +60,7 @@ class Pusher:
         self._clock = clock
         self._started = clock()
         self._exporter: Any = None
-        self._reason = ""
+        self.reason = ""
         self._answer: Response | None = None
         self.held = False
         self.worker = Worker("metrics", self._push, on_start)
@@ -68,34 +74,40 @@ class Pusher:
         if exporter is not None:
             exporter.shutdown()
         self.worker.stop(deadline, flush=False)
-        logging.getLogger(_EXPORTER_LOGGER).removeFilter(self._hear)
 
     def _push(self) -> Pause:
         if self.held:
             return Pause(self._config.push_interval)
-        if self._exporter is None:
-            with LOADING:
-                self._exporter = self._new_exporter()
         host, url = self._host, self._config.metrics_url
         snapshots = host.snapshots()
         if not snapshots:
             return Pause(self._config.push_interval)
-        data = render(
-            snapshots, host.drops.snapshot(), service=self._config.service_name, instance=host.instance,
-            started_ns=self._started, now_ns=self._clock(), price_table=known_table_version(),
-        )  # fmt: skip
-        self._reason, self._answer = "no answer", None
-        sent = self._exporter.export(data).name == "SUCCESS"
-        if sent and self._answer is not None:
-            sent = self._is_taken(self._answer)
+        self.reason, self._answer = "no answer", None
+        try:
+            sent = self._sent(snapshots)
+        except Exception as error:  # a CA file that is none, a proxy's name that cannot be read, ...
+            sent, self.reason = False, f"{type(error).__name__}: {error}"
         if sent:
             host.drops.recovered("push", "metrics are pushed to %s again", url)
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
         host.drops.tell(
-            "push", "metrics could not be pushed to %s (%s); they are kept and pushed again", url, self._reason
+            "push", "metrics could not be pushed to %s (%s); they are kept and pushed again", url, self.reason
         )
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
+
+    def _sent(self, snapshots: Sequence[Snapshot]) -> bool:
+        if self._exporter is None:
+            with LOADING:
+                self._exporter = self._new_exporter()
+        host = self._host
+        data = render(
+            snapshots, host.drops.snapshot(), service=self._config.service_name, instance=host.instance,
+            started_ns=self._started, now_ns=self._clock(), price_table=known_table_version(),
+        )  # fmt: skip
+        _pushing.by = self
+        sent: bool = self._exporter.export(data).name == "SUCCESS"
+        return sent if self._answer is None else sent and self._is_taken(self._answer)
 
     def _is_taken(self, answer: Response) -> bool:
         """Read what OpenTelemetry's exporter does not: a redirection takes nothing, and a success may be a partial one.
@@ -105,7 +117,7 @@ class Pusher:
         status, place = answer.status_code, answer.headers.get("Location", "")
         # One that was followed was not a POST any more.
         if not 200 <= status < 300 or answer.request.method != "POST":
-            self._reason = f"{status} {answer.reason or ''}".strip() + (f", points to {place}" if place else "")
+            self.reason = f"{status} {answer.reason or ''}".strip() + (f", points to {place}" if place else "")
             return False
         if not answer.content:
             return True
@@ -133,16 +145,15 @@ class Pusher:
 
     def _new_exporter(self) -> Any:
         """Import all that a push needs, what it would import at its first request included, and make the exporter."""
-        import requests
         from opentelemetry.exporter.otlp.proto.http import Compression
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-        logging.getLogger(_EXPORTER_LOGGER).addFilter(self._hear)
+        logging.getLogger(_EXPORTER_LOGGER).addFilter(_hear)
         silence("urllib3.connectionpool")
         session = None
         # A session of one's own would take the place of the one that such a provider makes.
         if not any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ):
-            session = requests.Session()
+            session = tls.session(self._config)
             session.hooks["response"].append(self._hear_answer)
         url = self._config.metrics_url
         named = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
@@ -150,20 +161,27 @@ class Pusher:
         return OTLPMetricExporter(
             endpoint=url,
             session=session,
+            certificate_file=self._config.tls_ca_file or None,
             headers=self._config.headers(url),
             compression=None if any(os.environ.get(name) for name in named) else Compression.Gzip,
             timeout=None if any(os.environ.get(name) for name in timeouts) else _TIMEOUT,
         )
 
-    def _hear(self, record: logging.LogRecord) -> bool:
-        """Take the reason from what OpenTelemetry's exporter logs on our thread, and keep the line out of the app's
-        log, where it would come with every push; `_push` tells once. Other exporters of the app are left alone.
-        """
-        if not on_own_thread(record):
-            return True
-        if record.levelno >= logging.WARNING and self._reason == "no answer":
-            self._reason = record.getMessage()
-        return False
+
+_pushing: Final = threading.local()
+"""By whom a thread pushes."""
+
+
+def _hear(record: logging.LogRecord) -> bool:
+    """Take the reason from what OpenTelemetry's exporter logs on our thread, and keep the line out of the app's log,
+    where it would come with every push; `_push` tells once. Other exporters of the app are left alone.
+    """
+    pusher: Pusher | None = getattr(_pushing, "by", None)
+    if pusher is None:
+        return True
+    if record.levelno >= logging.WARNING and pusher.reason == "no answer":
+        pusher.reason = _RETRIED.sub(r"\1", record.getMessage())
+    return False
 
 
 def render(

@@ -7,7 +7,7 @@ attributes, its feature and environment too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -18,7 +18,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from ..model import FeatureKey
 from .answers import Verdict, refusal_reason
 from .frames import OTLP_PROTOBUF
-from .lines import Record
+from .lines import Record, records
 
 __all__ = ["OtlpCodec", "accepted"]
 
@@ -33,15 +33,19 @@ class OtlpCodec:
     format = OTLP_PROTOBUF
     content_type = "application/x-protobuf"
 
-    def encode(self, records: Iterable[Record], service: str) -> bytes:
+    def encode(self, lines: Iterable[Record], service: str) -> bytes:
         """Render records as an ExportLogsServiceRequest."""
         request = ExportLogsServiceRequest()
         of_resource = request.resource_logs.add()
         of_resource.resource.attributes.append(_pair("service.name", service))
         scope = of_resource.scope_logs.add()
         scope.scope.name = "featurewatch"
-        scope.log_records.extend(_record(record) for record in records)
+        scope.log_records.extend(_record(line) for line in lines)
         return request.SerializeToString()
+
+    def encode_lines(self, flat: Sequence[Any], service: str) -> bytes:
+        """Render lines as they wait."""
+        return self.encode(records(flat), service)
 
     def decode(self, body: bytes) -> tuple[str, list[Record]]:
         """Read a request that `encode` made.
@@ -54,11 +58,11 @@ class OtlpCodec:
             request.ParseFromString(body)
         except DecodeError as error:
             raise ValueError(str(error)) from None
-        service, records = "", list[Record]()
+        service, lines = "", list[Record]()
         for of_resource in request.resource_logs:
             service = next((pair.value.string_value for pair in of_resource.resource.attributes), "")
-            records += (_line(found) for scope in of_resource.scope_logs for found in scope.log_records)
-        return service, records
+            lines += (_line(found) for scope in of_resource.scope_logs for found in scope.log_records)
+        return service, lines
 
 
 def accepted(content: bytes) -> Verdict:

@@ -7,11 +7,12 @@ error type, and for each model tokens by kind, US dollars reported and estimated
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ..families import (
     BUCKETS,
@@ -28,13 +29,16 @@ from ..families import (
     TOKENS,
     UNPRICED,
 )
-from ..model import FeatureKey
+from ..model import FeatureKey, Outcome
 from .snapshot import OTHER, Distribution, Exemplar, Snapshot
+
+if TYPE_CHECKING:
+    from .ledger import Note
 
 LABEL_LIMIT: Final = 50
 """Distinct values of error_type, and of model, that one feature may have; further ones become OTHER."""
 
-OUTCOMES: Final = ("success", "error", "cancelled")
+OUTCOMES: Final[tuple[Outcome, ...]] = ("success", "error", "cancelled")
 
 _HEAD: Final = 3
 _SLOTS: Final = len(BUCKETS) + 1
@@ -43,6 +47,9 @@ _DURATIONS: Final = slice(_REQUESTS.stop, _REQUESTS.stop + _SLOTS)
 _FIRSTS: Final = slice(_DURATIONS.stop + 1, _DURATIONS.stop + 1 + _SLOTS)
 _FIXED: Final = _FIRSTS.stop + 1
 _MODEL: Final = len(TOKEN_KINDS) + 3
+_FRACTIONS: Final = (_DURATIONS.stop, _FIRSTS.stop)
+_USD: Final = (len(TOKEN_KINDS), len(TOKEN_KINDS) + 1)
+"""Places of what is no whole number: in a row, and in a model's part of it."""
 
 Values: TypeAlias = Sequence[float]
 
@@ -117,8 +124,35 @@ class Record(NamedTuple):
         return Snapshot(layout.key, int(values[0]), numbers, distributions, exemplars or {})
 
 
-def merge(records: Sequence[Record]) -> Record:
-    """Add up one feature's rows; what is not a sum is the latest: the declaration, the probe."""
+def noted(layout: Layout, numbers: Sequence[float], notes: Iterable[Note], begun: int) -> Record:
+    """Add the calls that were noted behind a row to it; what began and has not ended runs."""
+    values = list(numbers)
+    for note in notes:
+        values[_REQUESTS.start + note.outcome] += 1
+        values[_DURATIONS.start + note.bucket] += 1
+        values[_DURATIONS.stop] += note.duration
+        if note.first_bucket >= 0:
+            values[_FIRSTS.start + note.first_bucket] += 1
+            values[_FIRSTS.stop] += note.first
+        if note.error >= 0:
+            values[_FIXED + note.error] += 1
+        if note.model >= 0:
+            start = _FIXED + len(layout.errors) + note.model * _MODEL
+            for place, count in enumerate(note.tokens, start):
+                values[place] += count
+            values[start + len(TOKEN_KINDS)] += note.usd
+    return Record(layout, values, max(0, int(begun - sum(values[_REQUESTS]))))
+
+
+def merge(records: Sequence[Record], *, up: bool = False) -> Record:
+    """Add up one feature's rows; what is not a sum is the latest: the declaration, the probe.
+
+    Sums do not depend on the order of the rows: each worker adds up others' rows to its own, and a counter that is less
+    by its last digit than it was at another worker is, to Prometheus, one that began anew.
+
+    Args:
+        up: round up what cannot be written down exactly: for a sum that stands for its rows from then on.
+    """
     first = records[0]
     if len(records) == 1:
         return first
@@ -127,16 +161,16 @@ def merge(records: Sequence[Record]) -> Record:
     probe = max((row[1], row[2]) for row in rows)
     head = (min(row[0] for row in rows), *probe)
     if all(record.layout is first.layout for record in records):
-        return Record(first.layout, (*head, *map(sum, zip(*(row[_HEAD:] for row in rows), strict=True))), running)
+        models_at = _FIXED + len(first.layout.errors)
+        fractions = [*_FRACTIONS, *(at + place for at in range(models_at, len(rows[0]), _MODEL) for place in _USD)]
+        return Record(first.layout, (*head, *_added(rows, fractions, up)[_HEAD:]), running)
     newest = max(records, key=lambda record: record.values[0]).layout
-    errors: dict[str, Values] = {}
-    models: dict[str, Values] = {}
-    for layout, row, _ in records:
-        end = _FIXED + len(layout.errors)
-        _add(errors, zip(layout.errors, ([count] for count in row[_FIXED:end]), strict=True))
-        _add(models, zip(layout.models, (row[at : at + _MODEL] for at in range(end, len(row), _MODEL)), strict=True))
-    fixed = map(sum, zip(*(row[_HEAD:_FIXED] for row in rows), strict=True))
-    return _assemble(newest, (*head, *fixed), errors, models, running)
+    errors: dict[str, list[Values]] = {}
+    models: dict[str, list[Values]] = {}
+    for record in records:
+        _sort(record, record.layout.errors, record.layout.models, errors, models)
+    fixed = _added([row[:_FIXED] for row in rows], _FRACTIONS, up)[_HEAD:]
+    return _assemble(newest, (*head, *fixed), errors, models, running, up)
 
 
 def bounded(record: Record, limit: int) -> Record:
@@ -144,13 +178,10 @@ def bounded(record: Record, limit: int) -> Record:
     layout, row, running = record
     if len(layout.errors) <= limit + 1 and len(layout.models) <= limit + 1:
         return record
-    end = _FIXED + len(layout.errors)
-    errors: dict[str, Values] = {}
-    models: dict[str, Values] = {}
-    _add(errors, zip(_limited(layout.errors, limit), ([count] for count in row[_FIXED:end]), strict=True))
-    parts = (row[at : at + _MODEL] for at in range(end, len(row), _MODEL))
-    _add(models, zip(_limited(layout.models, limit), parts, strict=True))
-    return _assemble(layout, row[:_FIXED], errors, models, running)
+    errors: dict[str, list[Values]] = {}
+    models: dict[str, list[Values]] = {}
+    _sort(record, _limited(layout.errors, limit), _limited(layout.models, limit), errors, models)
+    return _assemble(layout, row[:_FIXED], errors, models, running, True)
 
 
 def encode(layout: AnyLayout) -> bytes:
@@ -197,18 +228,48 @@ def _with_key(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: FeatureKey(*value) if name == "key" else _frozen(value) for name, value in fields.items()}
 
 
-def _add(sums: dict[str, Values], rows: Iterable[tuple[str, Values]]) -> None:
-    for name, row in rows:
-        before = sums.get(name)
-        sums[name] = row if before is None else [one + other for one, other in zip(before, row, strict=True)]
+def _sort(
+    record: Record,
+    error_names: Sequence[str],
+    model_names: Sequence[str],
+    errors: dict[str, list[Values]],
+    models: dict[str, list[Values]],
+) -> None:
+    """Put the parts of a row that are by error type and by model to those of other rows by the same name."""
+    row, end = record.values, _FIXED + len(record.layout.errors)
+    for name, count in zip(error_names, row[_FIXED:end], strict=True):
+        errors.setdefault(name, []).append([count])
+    for name, at in zip(model_names, range(end, len(row), _MODEL), strict=True):
+        models.setdefault(name, []).append(row[at : at + _MODEL])
 
 
 def _assemble(
-    about: Layout, fixed: Values, errors: Mapping[str, Values], models: Mapping[str, Values], running: int
-) -> Record:
+    about: Layout, fixed: Values, errors: Mapping[str, list[Values]], models: Mapping[str, list[Values]], running: int,
+    up: bool,
+) -> Record:  # fmt: skip
     layout = one(replace(about, errors=tuple(errors), models=tuple(models)))
-    variable = (number for rows in (errors, models) for row in rows.values() for number in row)
-    return Record(layout, (*fixed, *variable), running)
+    counts = (count for rows in errors.values() for count in _added(rows, (), up))
+    return Record(
+        layout, (*fixed, *counts, *(part for rows in models.values() for part in _added(rows, _USD, up))), running
+    )
+
+
+def _added(rows: Sequence[Values], fractions: Iterable[int], up: bool) -> list[float]:
+    """Add up columns; those of fractions exactly, and rounded once."""
+    sums: list[float] = list(map(sum, zip(*rows, strict=True)))
+    for place in fractions:
+        sums[place] = _total([row[place] for row in rows], up)
+    return sums
+
+
+def _total(parts: Sequence[float], up: bool) -> float:
+    try:
+        total = math.fsum(parts)
+    except OverflowError:
+        return math.inf
+    if up and total < math.inf and math.fsum((*parts, -total)) > 0:
+        return math.nextafter(total, math.inf)
+    return total
 
 
 def _limited(names: Sequence[str], limit: int) -> list[str]:

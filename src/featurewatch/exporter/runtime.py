@@ -163,7 +163,7 @@ class Runtime:
         return priced and shipped and pushed
 
     def shutdown(self, timeout: float) -> bool:
-        """Flush and end the threads. Calls are still counted; only a further configure() sends again."""
+        """Flush and end the threads that send. Calls are still counted; only a further configure() sends again."""
         deadline = time.monotonic() + timeout
         done = self.flush(timeout)
         with self._lock:
@@ -187,7 +187,8 @@ class Runtime:
             self._overflowing.clear()
             self._workers.reset()
             self.drops.reset()
-            self.estimator = Estimator(self.drops)
+            estimator, self.estimator = self.estimator, Estimator(self.drops)
+        estimator.worker.stop(time.monotonic(), flush=False)
 
     def estimate(self, aggregate: Aggregate, model: str, tokens: Sequence[int]) -> None:
         """Have a call's cost estimated, unless it is told to a bridge, which estimates it."""

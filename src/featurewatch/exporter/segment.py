@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections import deque
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from .frames import Frame
 
@@ -32,11 +33,93 @@ class Read(NamedTuple):
     torn: int = 0
 
 
-def create(path: Path) -> int:
-    """Make a segment; return its file descriptor."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(file, MAGIC + _POSITION.pack(START))
-    return file
+class Segment:
+    """A segment's file, open while it is written or read: frames go in at its end, and out in the same order.
+
+    Several may be out at a time and be delivered in any order; the position moves on over those that are delivered
+    without a gap, so that what is not delivered is found again after the process's end.
+
+    Every method may raise OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = -1
+        self._file = -1
+        self._at = START
+        self._out: deque[int] = deque()
+        self._delivered: set[int] = set()
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make the file."""
+        made = cls(path)
+        made._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(made._file, MAGIC + _POSITION.pack(START))
+        made.size = START
+        return made
+
+    @property
+    def busy(self) -> bool:
+        """Whether frames are out that are not delivered."""
+        return bool(self._out)
+
+    @property
+    def read(self) -> bool:
+        """Whether all frames were taken."""
+        return 0 <= self.size <= self._at
+
+    def append(self, frame: Frame, *, sync: bool) -> None:
+        """Write a frame at the end; `sync`: through to the disk, not just to the system."""
+        self.size = append(self._file, frame, self.size)
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Write through to the disk what the system holds."""
+        os.fdatasync(self._file)
+
+    def take(self) -> Read:
+        """Read the next frame; `next` is what `done` is to be told once it is delivered.
+
+        Raises:
+            ValueError: the file is no segment.
+        """
+        if self._file < 0:
+            self._open()
+        found = read(self._file, self._at, self.size)
+        self._at = found.next
+        if found.frame is not None:
+            self._out.append(found.next)
+        return found
+
+    def done(self, end: int) -> None:
+        """Count the frame that ends there as delivered."""
+        self._delivered.add(end)
+        moved = -1
+        while self._out and self._out[0] in self._delivered:
+            moved = self._out.popleft()
+            self._delivered.discard(moved)
+        if moved >= 0 and self._file >= 0:
+            deliver(self._file, moved)
+
+    def close(self) -> None:
+        """Let go of the file; the next `take` opens it again."""
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
+
+    def _open(self) -> None:
+        file = os.open(self.path, os.O_RDWR)
+        if self.size < 0:
+            size = os.fstat(file).st_size
+            try:
+                self._at = position(file, size)
+            except ValueError:
+                os.close(file)
+                raise
+            self.size = size
+        self._file = file
 
 
 def append(file: int, frame: Frame, at: int) -> int:

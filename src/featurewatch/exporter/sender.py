@@ -1,8 +1,9 @@
-"""Batches sent one after another, each until it is stored or refused for good."""
+"""Batches sent, each until it is stored or refused for good."""
 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,11 +11,12 @@ from typing import Final
 
 from ..model import FeatureKey
 from .answers import Verdict
-from .backlog import Backlog
+from .backlog import Backlog, frame_of
 from .delivery import Destination
 from .drops import Drops
 from .frames import Frame, pack, unpack
 from .lines import Record
+from .shelf import Taken
 from .spool import ADOPT_EVERY_S
 from .worker import Pause, Worker
 
@@ -29,8 +31,45 @@ PARTS_AT_MOST: Final = 256
 """How many requests the search for the wrong lines of one batch may take; 24 find one line among 4,000."""
 
 
+class Pace:
+    """When a destination that did not take a batch is tried again: known to all who send to it."""
+
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+        self._jitter = jitter
+        self._lock = threading.Lock()
+        self._tries = 0
+        self._failed_at = self._retry_at = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether the last request was in vain."""
+        return self._tries > 0
+
+    def rest(self, *, hurried: bool) -> float:
+        """Return the seconds until the next try."""
+        until = min(self._retry_at, self._failed_at + HURRIED_MOST_S) if hurried else self._retry_at
+        return until - time.monotonic()
+
+    def failed(self, verdict: Verdict, started: float) -> None:
+        """Put the next try off; of requests that ran at the same time only one makes the pause grow."""
+        denied = verdict.kind == "denied"
+        first, most = (DENIED_FIRST_S, DENIED_MOST_S) if denied else (RETRY_FIRST_S, RETRY_MOST_S)
+        with self._lock:
+            if started >= self._failed_at or not self._tries:
+                self._tries += 1
+            ceiling = min(most, first * 2.0 ** min(self._tries - 1, 16))
+            self._failed_at = time.monotonic()
+            self._retry_at = self._failed_at + max(verdict.wait, ceiling * (0.5 + self._jitter() / 2))
+
+    def went_well(self) -> bool:
+        """Forget that it was away; True where it was."""
+        with self._lock:
+            was_away, self._tries, self._retry_at = self._tries > 0, 0, 0.0
+            return was_away
+
+
 class Sender:
-    """Takes frames from the backlog on a thread of its own.
+    """Takes frames from the backlog on a thread of its own, one of several that share a pace.
 
     A batch is sent again, after a growing pause, while the destination is away or denies it. Of one that is refused,
     the wrong lines are found by halving; those alone are dropped, counted and told.
@@ -41,29 +80,31 @@ class Sender:
         backlog: Backlog,
         destination: Destination,
         drops: Drops,
+        pace: Pace,
         *,
+        name: str = "logs-send",
         looks_around: bool = False,
         on_start: Callable[[], None] | None = None,
-        jitter: Callable[[], float] = random.random,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
         self._backlog = backlog
         self._to = destination
         self._drops = drops
+        self._pace = pace
         self._idle = Pause(ADOPT_EVERY_S if looks_around else None)
-        self._jitter = jitter
+        self._on_recovery = on_recovery
+        self._taken: Frame | Taken | None = None
         self._parts: deque[list[Record]] = deque()
         self._service = ""
         self._part: Frame | None = None
         self._requests = 0
-        self._tries = 0
-        self._retry_at = self._failed_at = 0.0
         self._closed = False
-        self.worker = Worker("logs-send", self._send_all, on_start)
+        self.worker = Worker(name, self._send_all, on_start)
 
     @property
-    def away(self) -> bool:
-        """Whether the last request was in vain."""
-        return self._tries > 0
+    def busy(self) -> bool:
+        """Whether it holds a batch."""
+        return self._taken is not None
 
     def close(self) -> None:
         """Send nothing further; a request that runs is not waited for."""
@@ -71,40 +112,32 @@ class Sender:
 
     def _send_all(self) -> Pause:
         while not self._closed:
-            frame = self._backlog.first()
-            if frame is None:
+            if self._taken is None:
+                self._taken = self._backlog.take()
+            if self._taken is None:
                 return self._idle
-            if (rest := self._rest()) > 0:
+            if (rest := self._pace.rest(hurried=self.worker.hurried)) > 0:
                 return Pause(rest, settled=False)
-            wait = self._deliver(frame)
-            if wait is not None:
-                self._failed_at = time.monotonic()
-                self._retry_at = self._failed_at + wait
-                return Pause(self._rest(), settled=False)
+            self._deliver(frame_of(self._taken))
         return Pause(None, settled=False)
 
-    def _rest(self) -> float:
-        """Return the seconds until the next try."""
-        hurried = min(self._retry_at, self._failed_at + HURRIED_MOST_S)
-        return (hurried if self.worker.hurried else self._retry_at) - time.monotonic()
-
-    def _deliver(self, frame: Frame) -> float | None:
-        """Send a frame, or what of it still is to be sent; seconds until it is to be tried again, None for at once."""
+    def _deliver(self, frame: Frame) -> None:
+        """Send a frame, or what of it still is to be sent."""
         if not self._parts and frame.format != self._to.format:
             # It was spooled for another kind of destination than there is now.
             records = self._records(frame)
             if not records:
-                self._finish()
-                return None
+                return self._finish()
             self._parts.append(records)
         if self._parts and self._part is None:
-            self._part = pack(self._parts[0], len(self._parts[0]), self._service, self._to.codec)
+            self._part = pack(self._parts[0], self._service, self._to.codec)
+        started = time.monotonic()
         verdict = self._to.send(self._part or frame)
         if verdict.kind in ("later", "denied"):
-            return self._again(verdict)
-        if self._tries:
-            self._tries, self._retry_at = 0, 0.0
+            return self._again(verdict, started)
+        if self._pace.away and self._pace.went_well():
             self._drops.recovered("ship", "lines are shipped to %s again", self._to.url)
+            self._on_recovery()
         self._requests += 1
         if verdict.kind != "stored":
             self._refused(verdict, frame)
@@ -119,23 +152,19 @@ class Sender:
         return None
 
     def _finish(self) -> None:
-        self._backlog.done()
+        if self._taken is not None:
+            self._backlog.done(self._taken)
+        self._taken = None
         self._parts.clear()
         self._part, self._requests = None, 0
 
-    def _again(self, verdict: Verdict) -> float:
-        if verdict.kind == "denied":
-            ceiling = min(DENIED_MOST_S, DENIED_FIRST_S * 2.0 ** min(self._tries, 16))
-            hint = f": {self._to.denied(verdict.said[:3])}"
-        else:
-            ceiling = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(self._tries, 16))
-            hint = ""
-        self._tries += 1
+    def _again(self, verdict: Verdict, started: float) -> None:
+        self._pace.failed(verdict, started)
+        hint = f": {self._to.denied(verdict.said[:3])}" if verdict.kind == "denied" else ""
         self._drops.tell(
             "ship", "lines could not be shipped to %s (%s)%s; they are kept and sent again",
             self._to.url, verdict.said, hint,
         )  # fmt: skip
-        return max(verdict.wait, ceiling * (0.5 + self._jitter() / 2))
 
     def _refused(self, verdict: Verdict, frame: Frame) -> None:
         """Drop what was refused if it is a single line or known to be all of it; else send it in halves."""

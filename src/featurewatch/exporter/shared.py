@@ -15,13 +15,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import IO, Final, NamedTuple
 
 from ..model import FeatureKey
 from .drops import Drops
 from .ledger import Ledger, Slot, is_ledger, rows
-from .records import LABEL_LIMIT, DropLayout, Layout, Record, bounded, decode, encode, merge
+from .records import LABEL_LIMIT, DropLayout, Layout, Record, bounded, decode, encode, merge, noted
 
 NAME: Final = re.compile(r"worker-[0-9a-f]{32}\.1")
 RETIRED: Final = "retired.1"
@@ -112,19 +112,19 @@ class SharedFolder:
                 self.path, ledger.problem,
             )  # fmt: skip
 
-    def others(self) -> Totals:
-        """Read what all other processes counted, those that have ended included; then add up the ended ones' files."""
+    def others(self) -> list[Totals]:
+        """Read what other processes counted, each and those that were added up; then add up the ended ones' files."""
         try:
             retired, files = self._read()
         except OSError as error:
             self._drops.tell(
                 "shared", "%s cannot be read (%s): this process shows its own figures alone", self.path, error
             )
-            return _NOTHING.totals
+            return []
         self._drops.recovered("shared", "%s can be read again", self.path)
         if not all(file.alive for file in files):
             self.retire()
-        return _sum([retired.totals, *(file.totals for file in files)])
+        return [retired.totals, *(file.totals for file in files)]
 
     def retire(self) -> None:
         """Add the ledgers of ended processes to `retired` and delete them, unless another process does it just now."""
@@ -141,7 +141,7 @@ class SharedFolder:
         ended = [file for file in map(self._file, names) if file is not None and not file.alive]
         ended = [file for file in ended if file.name not in retired.merged]
         if ended:
-            totals = _sum([retired.totals, *(file.totals for file in ended)])
+            totals = added([retired.totals, *(file.totals for file in ended)], up=True)
             merged = {file.name for file in ended} | retired.merged.intersection(names)
             self._replace(_Retired(frozenset(merged), totals))
         for name in {file.name for file in ended} | retired.merged.intersection(names):
@@ -245,7 +245,8 @@ class SharedFolder:
                     ((*reason, layout.key), count) for reason, count in zip(layout.reasons, values, strict=True)
                 )
             else:
-                records[layout.key] = Record(layout, values, row.running if alive else 0)
+                record = noted(layout, values, row.notes, row.begun)
+                records[layout.key] = record if alive else record._replace(running=0)
         return _File(name, alive, Totals(list(records.values()), dropped))
 
     @contextlib.contextmanager
@@ -262,12 +263,8 @@ class SharedFolder:
                 yield True
 
 
-def joined(own: Iterable[Record], dropped: Dropped, others: Totals) -> Totals:
-    """Add what other processes counted to what this one did."""
-    return _sum([Totals(list(own), dropped), others])
-
-
-def _sum(parts: Sequence[Totals]) -> Totals:
+def added(parts: Iterable[Totals], *, up: bool = False) -> Totals:
+    """Add up what processes counted, all at once: sums of sums would be rounded otherwise by each worker."""
     grouped: dict[FeatureKey, list[Record]] = {}
     dropped: Dropped = {}
     for part in parts:
@@ -275,7 +272,7 @@ def _sum(parts: Sequence[Totals]) -> Totals:
             grouped.setdefault(record.layout.key, []).append(record)
         for place, count in part.dropped.items():
             dropped[place] = dropped.get(place, 0) + count
-    return Totals([merge(records) for records in grouped.values()], dropped)
+    return Totals([merge(records, up=up) for records in grouped.values()], dropped)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

@@ -7,14 +7,23 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-from . import segment
 from .frames import Frame
+from .segment import START, SUFFIX, Segment
 
 LOCK = "lock"
 NEW = ".new-"
 """How a directory is named until its lock is held."""
+
+
+class Taken(NamedTuple):
+    """A frame that is on its way, and where it lies until it is delivered."""
+
+    frame: Frame
+    shelf: Shelf
+    segment: Segment
+    end: int
 
 
 class Shelf:
@@ -28,11 +37,10 @@ class Shelf:
         self._lock = lock
         self._segment_bytes = segment_bytes
         self._torn = torn
-        self._segments: deque[Path] = deque(sorted(path.glob(f"*{segment.SUFFIX}")))
-        self._number = int(self._segments[-1].stem) if self._segments and self._segments[-1].stem.isdecimal() else 0
-        self._head = self._tail = -1
-        self._head_size = self._tail_size = 0
-        self._at = self._next = 0
+        self._segments = deque(Segment(found) for found in sorted(path.glob(f"*{SUFFIX}")))
+        last = self._segments[-1].path.stem if self._segments else ""
+        self._number = int(last) if last.isdecimal() else 0
+        self._tail: Segment | None = None
 
     @classmethod
     def create(cls, root: Path, name: str, segment_bytes: int, torn: Callable[[int], None]) -> Self:
@@ -66,54 +74,54 @@ class Shelf:
             return None
         return cls(path, lock, segment_bytes, torn)
 
+    @property
+    def busy(self) -> bool:
+        """Whether frames are out that are not delivered."""
+        return any(segment.busy for segment in self._segments)
+
     def append(self, frame: Frame, *, sync: bool = False) -> None:
         """Write a frame at the end; `sync`: through to the disk, not just to the system."""
-        if self._tail < 0 or (self._tail_size > segment.START and self._tail_size >= self._segment_bytes):
+        if self._tail is None or self._tail.size >= max(self._segment_bytes, START + 1):
             self._seal()
             self._number += 1
-            path = self.path / f"{self._number:08d}{segment.SUFFIX}"
-            self._tail, self._tail_size = segment.create(path), segment.START
-            self._segments.append(path)
-        self._tail_size = segment.append(self._tail, frame, self._tail_size)
-        if sync:
-            os.fdatasync(self._tail)
+            self._tail = Segment.create(self.path / f"{self._number:08d}{SUFFIX}")
+            self._segments.append(self._tail)
+        self._tail.append(frame, sync=sync)
 
-    def first(self) -> Frame | None:
-        """Return the oldest frame that is not delivered; None where all are."""
-        while self._segments:
-            own = self._tail >= 0 and len(self._segments) == 1
-            if self._head < 0:
-                self._open()
-                if self._head < 0:
-                    continue
-            found = segment.read(self._head, self._at, self._tail_size if own else self._head_size)
+    def take(self) -> Taken | None:
+        """Hand out the oldest frame that is not yet; None where all are."""
+        for segment in tuple(self._segments):
+            if segment.read:
+                self._sweep(segment)
+                continue
+            try:
+                found = segment.take()
+            except ValueError:
+                if os.stat(segment.path).st_size > 0:
+                    self._torn(1)
+                self._remove(segment)
+                continue
             if found.torn:
                 self._torn(found.torn)
             if found.frame is not None:
-                self._next = found.next
-                return found.frame
-            if own:
-                return None
-            self._remove()
+                return Taken(found.frame, self, segment, found.next)
+            self._sweep(segment)
         return None
 
-    def done(self) -> None:
-        """Count the frame that `first` returned as delivered."""
-        self._at = self._next
-        segment.deliver(self._head, self._at)
-        own = self._tail >= 0 and len(self._segments) == 1
-        if own and self._at >= self._tail_size >= self._segment_bytes:
-            self._seal()
-            self._remove()
+    def done(self, taken: Taken) -> None:
+        """Count a frame that `take` handed out as delivered; where the directory was let go of, it is sent again."""
+        if self._lock >= 0:
+            taken.segment.done(taken.end)
+            self._sweep(taken.segment)
 
     def close(self) -> None:
         """Let go of the directory, and remove it where nothing is left in it."""
         try:
-            empty = self.first() is None
+            empty = not self.busy and self.take() is None
             self._seal()
             if empty:
-                while self._segments:
-                    self._remove()
+                for segment in tuple(self._segments):
+                    self._remove(segment)
                 (self.path / LOCK).unlink()
                 self.path.rmdir()
         except OSError:
@@ -122,41 +130,37 @@ class Shelf:
 
     def abandon(self) -> None:
         """Close the files and change nothing: in a forked child, whose parent keeps the directory."""
-        for file in (self._head, self._tail, self._lock):
-            if file >= 0:
-                os.close(file)
-        self._head = self._tail = self._lock = -1
+        for segment in self._segments:
+            segment.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
 
-    def _open(self) -> None:
-        path = self._segments[0]
-        file = os.open(path, os.O_RDWR)
-        size = os.fstat(file).st_size
-        try:
-            self._at = segment.position(file, size)
-        except ValueError:
-            os.close(file)
-            if size > 0:
-                self._torn(1)
-            self._remove()
+    def _sweep(self, segment: Segment) -> None:
+        """Remove a segment that is delivered to its end, unless there is still room in it to write."""
+        if segment.busy or not segment.read:
             return
-        self._head, self._head_size = file, size
+        if segment is self._tail:
+            if segment.size < self._segment_bytes:
+                return
+            self._tail = None
+        if segment in self._segments:
+            self._remove(segment)
 
-    def _remove(self) -> None:
-        """Remove the oldest segment."""
-        if self._head >= 0:
-            os.close(self._head)
-            self._head = -1
-        self._segments.popleft().unlink(missing_ok=True)
+    def _remove(self, segment: Segment) -> None:
+        segment.close()
+        self._segments.remove(segment)
+        segment.path.unlink(missing_ok=True)
 
     def _seal(self) -> None:
-        if self._tail >= 0:
-            tail, self._tail = self._tail, -1
-            if len(self._segments) == 1:
-                self._head_size = self._tail_size
+        """Write the last segment through to the disk; it is opened again when it is to be read."""
+        tail, self._tail = self._tail, None
+        if tail is not None:
             try:
-                os.fdatasync(tail)
+                tail.sync()
             finally:
-                os.close(tail)
+                if not tail.busy:
+                    tail.close()
 
 
 def _locked(path: Path) -> int | None:

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +14,9 @@ from .backlog import Backlog
 from .config import Config
 from .delivery import Destination
 from .drops import Drops
-from .frames import pack, unpack
-from .lines import Line, records
-from .sender import Sender, drop
+from .frames import Frame, pack, pack_lines, unpack
+from .lines import Fields, Line, Record, records
+from .sender import Pace, Sender, drop
 from .spool import Spool, left_behind
 from .worker import Pause, Worker
 
@@ -37,7 +37,7 @@ ENVELOPE_BYTES: Final = 160
 
 
 class Shipper:
-    """Takes lines on any thread; packs and sends them on two of its own.
+    """Takes lines on any thread; packs them on one of its own, sends them on another, and on a third under load.
 
     What waits in memory, as lines and as batches, is bounded by bytes; a line that does not fit is dropped and
     counted, so what was taken is never pushed out by what comes later. With a spool, batches wait on disk.
@@ -64,11 +64,17 @@ class Shipper:
         self._filling = _Batch()
         self._bytes = 0
         self.worker = Worker("logs", self._pack, on_start)
-        self.sender = Sender(
-            self._backlog, self._destination, drops, looks_around=spool is not None, on_start=on_start, jitter=jitter
-        )
+        self._pace = Pace(jitter)
+        self._senders = [
+            Sender(
+                self._backlog, self._destination, drops, self._pace, name=f"logs-send-{number}",
+                # What ended processes left is looked for by one.
+                looks_around=spool is not None and number == 1, on_start=on_start, on_recovery=self._wake_all,
+            )
+            for number in range(1, self._destination.requests_at_once + 1)
+        ]  # fmt: skip
 
-    def put(self, line: Line, size: int) -> None:
+    def put(self, line: Fields, size: int) -> None:
         """Queue a line of about `size` bytes of text."""
         occupied = size + OVERHEAD_BYTES
         with self._lock:
@@ -83,11 +89,10 @@ class Shipper:
                     self._full.append(batch)
                     batch = self._filling = _Batch()
                     batch.since, wakes = time.monotonic(), True
-                batch.fields.extend(line)
+                batch.fields += line
                 batch.sent_bytes += size + ENVELOPE_BYTES
-                batch.bytes += occupied
         if not fits:
-            self._drops.count("logs", "queue_full", line.key)
+            self._drops.count("logs", "queue_full", line[1])
             self._drops.tell(
                 "log queue",
                 "lines wait to be shipped to %s and their queue is full (log_queue_bytes): new ones are dropped%s",
@@ -100,20 +105,25 @@ class Shipper:
     def resume(self) -> None:
         """Start at once where an ended process left lines in the spool, rather than with the first line."""
         if self._spool_dir is not None and left_behind(self._spool_dir):
-            self.sender.worker.wake()
+            self._senders[0].worker.wake()
 
     def flush(self, deadline: float) -> bool:
         """Wait until all that was put is delivered; False where that is not done by the deadline."""
         packed = self.worker.flush(deadline)
-        return self.sender.worker.flush(deadline) and packed
+        while True:
+            sent = [sender.worker.flush(deadline) for sender in self._at_work()]
+            # One may have found nothing to do, and taken the next batch by the time that the other was done.
+            if not all(sent) or not self._backlog.out:
+                return all(sent) and packed
 
     def stop(self, deadline: float) -> bool:
         """Deliver what waits and end the threads; what is left by the deadline stays in the spool, else it is counted
         as dropped. False where something is left.
         """
         packed = self.worker.stop(deadline)
-        done = self.sender.worker.stop(deadline)
-        self.sender.close()
+        done = [sender.worker.stop(deadline) for sender in self._at_work()]
+        for sender in self._senders:
+            sender.close()
         left = 0
         with self._lock:
             lines = [record for batch in (*self._full, self._filling) for record in records(batch.fields)]
@@ -129,7 +139,7 @@ class Shipper:
             self._drops.tell(
                 "undeliverable", "%d lines could not be shipped to %s in time", left, self._destination.url
             )
-        return packed and done and not left
+        return packed and all(done) and not left
 
     def abandon(self) -> None:
         """Let go in a forked child: all that waits is its parent's."""
@@ -141,11 +151,38 @@ class Shipper:
             batch, rest = self._next()
             if batch is None:
                 return Pause(rest, settled=rest is None)
-            count = len(batch.fields) // len(Line._fields)
-            frame = pack(records(batch.fields), count, destination.service, destination.codec)
-            if not self._backlog.append(frame, urgent=self.sender.away):
+            try:
+                frame = pack_lines(batch.fields, batch.lines, destination.service, destination.codec)
+            except Exception:  # a level that is no number, text of a class of its own, ...
+                frame = self._pack_what_can_be(batch.fields)
+            if not self._backlog.append(frame, urgent=self._pace.away):
                 drop(self._drops, unpack(frame)[1], "undeliverable")
-            self.sender.worker.wake()
+            for sender in self._senders:
+                sender.worker.wake()
+                if not sender.busy:
+                    break
+
+    def _pack_what_can_be(self, flat: Sequence[Any]) -> Frame:
+        """Pack lines one of which cannot be written, without it and its like."""
+        good = list[Record]()
+        for start in range(0, len(flat), len(Line._fields)):
+            line = flat[start : start + len(Line._fields)]
+            try:
+                # To bytes and back: what can be encoded alone can be with the others.
+                good += unpack(pack_lines(line, 1, self._destination.service, self._destination.codec))[1]
+            except Exception as error:
+                self._drops.count("logs", "unreadable", line[1])
+                self._drops.tell("unreadable", "a log record could not be read and is not shipped: %r", error)
+        return pack(good, self._destination.service, self._destination.codec)
+
+    def _at_work(self) -> list[Sender]:
+        """List the senders that may have a batch: the first, and those that were needed."""
+        return [sender for sender in self._senders if sender is self._senders[0] or sender.worker.started]
+
+    def _wake_all(self) -> None:
+        for sender in self._senders:
+            if sender.busy:
+                sender.worker.wake()
 
     def _next(self) -> tuple[_Batch | None, float | None]:
         """Take a batch that is full or has waited long enough; else the seconds until one has, None where all is."""
@@ -159,17 +196,20 @@ class Shipper:
                 if rest > 0 and not self.worker.hurried:
                     return None, rest
                 batch, self._filling = self._filling, _Batch()
-            self._bytes -= batch.bytes
+            self._bytes -= batch.sent_bytes + batch.lines * (OVERHEAD_BYTES - ENVELOPE_BYTES)
             return batch, None
 
 
 class _Batch:
     """Lines on their way into a frame: their fields in one list (see `records`), since when, and how large they are."""
 
-    __slots__ = ("bytes", "fields", "sent_bytes", "since")
+    __slots__ = ("fields", "sent_bytes", "since")
 
     def __init__(self) -> None:
         self.fields: list[Any] = []
         self.since = 0.0
-        self.bytes = 0
         self.sent_bytes = 0
+
+    @property
+    def lines(self) -> int:
+        return len(self.fields) // len(Line._fields)

@@ -14,7 +14,7 @@ from typing import Final
 
 from .drops import Drops
 from .frames import Frame
-from .shelf import NEW, Shelf
+from .shelf import NEW, Shelf, Taken
 
 SEGMENT_BYTES: Final = 8 * 1024**2
 SYNC_EVERY_S: Final = 1.0
@@ -41,7 +41,6 @@ class Spool:
         self._monotonic = monotonic
         self._own: Shelf | None = None
         self._adopted: Shelf | None = None
-        self._reading: Shelf | None = None
         self._used = 0
         self._measure_at = self._try_at = self._adopt_at = self._sync_at = 0.0
         self._closed = False
@@ -66,29 +65,31 @@ class Spool:
         self._drops.recovered("spool", "lines are kept in spool_dir %s again", self.directory)
         return True
 
-    def first(self) -> Frame | None:
-        """Return the oldest frame, of ended processes first; None where there is none."""
+    def take(self) -> Taken | None:
+        """Hand out the oldest frame that is not yet, of ended processes first; None where there is none."""
+        shelf: Shelf | None = None
         try:
             while self._adopt():
-                self._reading = self._adopted
-                frame = self._adopted.first() if self._adopted is not None else None
-                if frame is not None:
-                    return frame
-                self._let_go(self._adopted)
+                shelf = self._adopted
+                taken = None if shelf is None else shelf.take()
+                if taken is not None:
+                    return taken
+                if shelf is not None and shelf.busy:
+                    break
+                self._let_go(shelf)
                 self._adopt_at = 0.0
-            self._reading = self._own
-            return None if self._own is None else self._own.first()
+            shelf = self._own
+            return None if shelf is None else shelf.take()
         except (OSError, ImportError) as error:
-            self._failed(error, self._reading)
+            self._failed(error, shelf)
         return None
 
-    def done(self) -> None:
-        """Count the frame that `first` returned as delivered."""
+    def done(self, taken: Taken) -> None:
+        """Count a frame that `take` handed out as delivered."""
         try:
-            if self._reading is not None:
-                self._reading.done()
+            taken.shelf.done(taken)
         except OSError as error:
-            self._failed(error, self._reading)
+            self._failed(error, taken.shelf)
 
     def close(self) -> None:
         """Let go; what is not delivered stays for the next process."""
@@ -96,7 +97,7 @@ class Spool:
         for shelf in (self._adopted, self._own):
             if shelf is not None:
                 shelf.close()
-        self._adopted = self._own = self._reading = None
+        self._adopted = self._own = None
 
     def abandon(self) -> None:
         """Let go in a forked child, whose parent keeps all."""
@@ -104,7 +105,7 @@ class Spool:
         for shelf in (self._adopted, self._own):
             if shelf is not None:
                 shelf.abandon()
-        self._adopted = self._own = self._reading = None
+        self._adopted = self._own = None
 
     def _adopt(self) -> bool:
         """Take over one directory of an ended process, if there is one; looked for every ten seconds."""
@@ -135,7 +136,6 @@ class Spool:
         shelf.close()
         self._own = None if shelf is self._own else self._own
         self._adopted = None if shelf is self._adopted else self._adopted
-        self._reading = None if shelf is self._reading else self._reading
 
     def _has_room(self, size: int, now: float) -> bool:
         if now >= self._measure_at:

@@ -63,6 +63,11 @@ class Worker:
         """Whether someone waits for the work to be done."""
         return self._asked > self._answered or self._stopping
 
+    @property
+    def started(self) -> bool:
+        """Whether there was anything to do so far."""
+        return self._thread is not None
+
     def wake(self) -> None:
         with self._condition:
             self._woken = True

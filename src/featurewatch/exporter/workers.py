@@ -59,12 +59,13 @@ class Workers:
         folder, dropped = self._folder, self._drops.snapshot()
         if folder is None:
             return [aggregate.snapshot() for aggregate in aggregates], dropped
-        from .shared import joined
+        from .shared import Totals, added
 
         folder.tell_problem()
         mine = list(aggregates)
         exemplars = {aggregate.key: aggregate.exemplars() for aggregate in mine}
-        totals = joined((aggregate.record() for aggregate in mine), dropped, folder.others())
+        own = Totals([aggregate.record() for aggregate in mine], dropped)
+        totals = added([own, *folder.others()])
         return [record.snapshot(exemplars.get(record.layout.key)) for record in totals.records], totals.dropped
 
     def _open(self, path: str, on_open: Callable[[], None]) -> SharedFolder | None:

@@ -10,25 +10,36 @@ from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from .alert_base import AuditLog, RuleStore
-from .base import LogStore, MetricStore, StateStore
+from .base import LogStore, MetricStore
 
 if TYPE_CHECKING:
     from ..settings import Settings
+    from .call_totals import CallTotals
+    from .state import State
+    from .state_alerts import Alerts
     from .state_channels import ChannelStore
+    from .state_maintenance import Windows
 
 __all__ = ["Stores", "open_stores"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores of a bridge, opened together and closed together."""
+    """The stores of a bridge, opened together and closed together.
+
+    Attributes:
+        calls: what counts calls told one by one, where the metric store is read only.
+    """
 
     logs: LogStore
     metrics: MetricStore
-    state: StateStore
+    state: State
     rules: RuleStore
     channels: ChannelStore
     audit: AuditLog
+    alerts: Alerts
+    windows: Windows
+    calls: CallTotals | None = None
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
 
     async def close(self) -> None:
@@ -44,22 +55,21 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
         Unavailable: a store cannot be opened; the message says why and what to do. StoreLocked where another
             bridge uses the same DATA_DIR.
     """
-    for name, url in (("PROMETHEUS_URL", settings.prometheus_url), ("LOKI_URL", settings.loki_url)):
-        if url:
-            raise SettingsError(
-                f"FEATUREWATCH_{name} is set, but this version serves its embedded stores only: unset it "
-                "(a later version reads from Prometheus and Loki)"
-            )
+    if settings.loki_url:
+        raise SettingsError(
+            "FEATUREWATCH_LOKI_URL is set, but this version serves its embedded stores only: unset it "
+            "(a later version reads from Loki)"
+        )
     # Imported here, so that a command that opens no store does not wait for SQLAlchemy.
     from sqlalchemy import URL
 
-    from ..exporter.prices import estimate
     from .embedded_logs import EmbeddedLogs
-    from .embedded_metrics import EmbeddedMetrics
     from .lock import DirectoryLock
     from .state import State
+    from .state_alerts import Alerts
     from .state_audit import Audit
     from .state_channels import ChannelStore
+    from .state_maintenance import Windows
     from .state_rules import Rules
 
     folder = settings.data_dir
@@ -69,14 +79,7 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             settings.database_url or URL.create("sqlite", database=str(folder / "state.db")), clock=clock
         )
         opened.push_async_callback(state.close)
-        metrics = await EmbeddedMetrics.open(
-            folder / "metrics.db",
-            uptime_threshold=settings.uptime_threshold,
-            retention_s=settings.metric_retention,
-            clock=clock,
-            price=estimate,
-        )
-        opened.push_async_callback(metrics.close)
+        metrics, calls = await _open_metrics(settings, opened, clock)
         logs = await EmbeddedLogs.open(
             folder / "logs.db",
             retention_s=settings.log_retention,
@@ -92,5 +95,44 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             Rules(state.database),
             ChannelStore(state.database),
             Audit(state.database, clock=clock),
+            Alerts(state, clock=clock),
+            Windows(state.database),
+            calls,
             opened.pop_all(),
         )
+
+
+async def _open_metrics(
+    settings: Settings, opened: AsyncExitStack, clock: Callable[[], int]
+) -> tuple[MetricStore, CallTotals | None]:
+    """Open the metric store, and where it is read only what counts calls instead."""
+    from ..exporter.prices import estimate
+
+    if not settings.prometheus_url:
+        from .embedded_metrics import EmbeddedMetrics
+
+        embedded = await EmbeddedMetrics.open(
+            settings.data_dir / "metrics.db",
+            uptime_threshold=settings.uptime_threshold,
+            retention_s=settings.metric_retention,
+            clock=clock,
+            price=estimate,
+        )
+        opened.push_async_callback(embedded.close)
+        return embedded, None
+
+    from .call_totals import CallTotals
+    from .prometheus import PrometheusStore
+    from .upstream import Upstream, target_of
+
+    calls = await CallTotals.open(settings.data_dir / "calls.db", price=estimate, clock=clock)
+    opened.push_async_callback(calls.close)
+    store = PrometheusStore(
+        Upstream(target_of(settings, "prometheus")),
+        uptime_threshold=settings.uptime_threshold,
+        matchers=dict(pair.split("=", 1) for pair in settings.prometheus_matchers),
+        recorded=settings.prometheus_recorded,
+        clock=clock,
+    )
+    opened.push_async_callback(store.close)
+    return store, calls

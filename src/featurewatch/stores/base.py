@@ -18,6 +18,7 @@ from ..model import (
     FeatureRecord,
     Level,
     LogEntry,
+    LogGap,
     Measurement,
     ModelCost,
     StoredLog,
@@ -25,6 +26,7 @@ from ..model import (
 
 Direction: TypeAlias = Literal["forward", "backward"]
 LogListener: TypeAlias = Callable[[Sequence[StoredLog]], None]
+GapListener: TypeAlias = Callable[[LogGap], None]
 EventListener: TypeAlias = Callable[[Event], None]
 
 
@@ -84,11 +86,31 @@ class LogStore(Protocol):
         """
         ...
 
-    def listen(self, listener: LogListener) -> Callable[[], None]:
-        """Call `listener` on the event loop with each committed batch, in order of position; returns its end."""
+    def listen(self, listener: LogListener, gaps: GapListener | None = None) -> Callable[[], None]:
+        """Call `listener` on the event loop with each committed batch, in order of position; returns its end.
+
+        Args:
+            gaps: called in the same order with what exists and cannot be told.
+        """
+        ...
+
+    def want(self, features: Collection[str] | None) -> None:
+        """Say whose lines are followed now (None: everybody's), at each change and each minute; cheap.
+
+        A store that does not hear of all lines by itself goes after these, and for at least 15 minutes more, so that
+        who comes back finds what was missed.
+        """
         ...
 
     async def query(self, query: LogQuery) -> LogPage: ...
+
+    async def newest(self, key: FeatureKey, filter: LogFilter, limit: int) -> Sequence[StoredLog]:
+        """Return the last lines of a feature that match, oldest first, such that live lines go on from there.
+
+        A line that is told to the listeners later than at this call either has a greater position, or is not among
+        these. Position 0: a line from before the store took note of the order of arrival.
+        """
+        ...
 
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         """Find an entry by id among `keys` (None: all) with `count` neighbours of its own log on either side."""
@@ -106,6 +128,14 @@ class LogStore(Protocol):
 
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         """Return what arrived after `position`, in order of arrival, at most `limit`."""
+        ...
+
+    def lost(self, position: int, features: Collection[str] | None) -> str | None:
+        """Tell in a word why not all lines of the features since a position are at hand; None where they are."""
+        ...
+
+    def gaps(self, position: int, keys: Collection[FeatureKey] | None) -> Sequence[LogGap]:
+        """Return the gaps that were told after `position`, in their order."""
         ...
 
     async def last_position(self) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import TooMany, Unavailable
-from ..model import FeatureKey, LogEntry, StoredLog
+from ..model import FeatureKey, LogEntry, LogGap, StoredLog
 from ..times import NS
 from . import log_queries
-from .base import LogFilter, LogListener, LogPage, LogQuery
+from .base import GapListener, LogFilter, LogListener, LogPage, LogQuery
 from .group_commit import GroupWriter
 from .log_cursor import Cursor
 from .log_ledger import Added, LogLedger, weigh
@@ -60,14 +60,22 @@ class EmbeddedLogs:
         max_bytes: int,
         queue_bytes: int,
         clock: Callable[[], int] = time.time_ns,
+        by_arrival: bool = False,
+        durable: bool = True,
+        first_position: int = 1,
     ) -> EmbeddedLogs:
         """Open the file, made where there is none.
+
+        Args:
+            by_arrival: a line's age counts from its arrival alone, whatever its timestamp.
+            durable: False: where the machine fails, the last lines may be gone; a fault of this process loses none.
+            first_position: of a file that is made now.
 
         Raises:
             Unavailable: it cannot be opened, is corrupt or of another version; StoreLocked: another process holds it.
         """
-        retention = Retention(retention_s, max_bytes)
-        connection, ledger = await asyncio.to_thread(_open, path, retention)
+        retention = Retention(retention_s, max_bytes, by_arrival)
+        connection, ledger = await asyncio.to_thread(_open, path, retention, durable, first_position)
         writer = GroupWriter(
             connection,
             path,
@@ -84,6 +92,11 @@ class EmbeddedLogs:
         return self._writer.weight
 
     @property
+    def removed_position(self) -> int:
+        """Up to here lines were removed, or there never were any: what came after it is all here."""
+        return self._ledger.removed_position
+
+    @property
     def removed(self) -> Mapping[str, int]:
         """How many lines retention removed since the start, by its reason: age or size."""
         return dict(self._removed)
@@ -97,7 +110,8 @@ class EmbeddedLogs:
         )
         return len(added.lines)
 
-    def listen(self, listener: LogListener) -> Callable[[], None]:
+    def listen(self, listener: LogListener, gaps: GapListener | None = None) -> Callable[[], None]:
+        """Listen; see LogStore. There are no gaps: what is here was told."""
         self._listeners.append(listener)
 
         def end() -> None:
@@ -108,6 +122,12 @@ class EmbeddedLogs:
 
     async def query(self, query: LogQuery) -> LogPage:
         return await self._readers.run(lambda connection: log_queries.page(connection, query))
+
+    def want(self, features: Collection[str] | None) -> None:
+        """Do nothing: every line comes by here."""
+
+    async def newest(self, key: FeatureKey, filter: LogFilter, limit: int) -> Sequence[StoredLog]:
+        return (await self.query(LogQuery(key, filter, limit=limit))).entries
 
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         return await self._readers.run(lambda connection: log_queries.around(connection, entry_id, keys, count))
@@ -133,6 +153,24 @@ class EmbeddedLogs:
 
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         return await self._readers.run(lambda connection: log_queries.since(connection, position, keys, limit))
+
+    def lost(self, position: int, features: Collection[str] | None) -> str | None:
+        return "expired" if position < self.removed_position else None
+
+    def gaps(self, position: int, keys: Collection[FeatureKey] | None) -> Sequence[LogGap]:
+        return ()
+
+    async def positions(self, key: FeatureKey, ids: Collection[str]) -> Mapping[str, int]:
+        """Return where the lines of a feature with these ids stand; absent where there are none."""
+        return await self._readers.run(lambda connection: log_queries.positions(connection, key, ids))
+
+    async def tally(self, width_ns: int, start_ns: int) -> Mapping[tuple[FeatureKey, int], int]:
+        """Count the lines from a timestamp on, by feature and bucket; bucket n ends with timestamp n * width."""
+        return await self._readers.run(lambda connection: log_queries.tally(connection, width_ns, start_ns))
+
+    async def reached(self) -> Sequence[tuple[int, int]]:
+        """Return when (ns) which position was reached, about once a minute, oldest first."""
+        return await self._readers.run(log_queries.reached)
 
     async def last_position(self) -> int:
         return self._last_position
@@ -189,13 +227,15 @@ class EmbeddedLogs:
         return swept.more
 
 
-def _open(path: Path, retention: Retention) -> tuple[sqlite3.Connection, LogLedger]:
+def _open(path: Path, retention: Retention, durable: bool, first_position: int) -> tuple[sqlite3.Connection, LogLedger]:
     connection = connect(path)
     try:
         create(connection, path, version=VERSION, schema=SCHEMA)
         with translated(path):
+            if not durable:
+                connection.execute("PRAGMA synchronous = NORMAL")
             page_size = retention.prepare(connection)
-            return connection, LogLedger(connection, Sweeper(retention, page_size))
+            return connection, LogLedger(connection, Sweeper(retention, page_size), first_position)
     except BaseException:
         connection.close()
         raise

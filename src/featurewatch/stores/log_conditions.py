@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from ..errors import OutOfRange
 from .base import LogFilter
+from .matching import check_search, storable
 
 __all__ = ["Condition", "filter_condition"]
-
-_SEARCH_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Condition:
 def filter_condition(connection: sqlite3.Connection, filter: LogFilter) -> Condition | None:
     """Make the condition of source and search text; None where no line can meet it."""
     condition = Condition()
-    if not _storable(filter.source) or not _storable(filter.search):
+    if not storable(filter.source) or not storable(filter.search):
         return None
     if filter.source:
         found = connection.execute("SELECT id FROM sources WHERE name = ?", (filter.source,)).fetchone()
@@ -48,8 +46,7 @@ def _search(connection: sqlite3.Connection, search: str) -> Condition:
     need not be told which lines it may look at. Most lines have neither metadata nor folded text: asking for NULL first
     saves three calls of a function for each of millions of lines, and 40 % of the time.
     """
-    if len(search) > _SEARCH_LIMIT:
-        raise OutOfRange(f"search: expected at most {_SEARCH_LIMIT} characters, got {len(search)}")
+    check_search(search)
     folded = search.casefold()
     parts = [f"{column} IS NOT NULL AND instr({column}, ?)" for column in ("folded_message", "folded_metadata")]
     parameters = [folded, folded]
@@ -61,12 +58,3 @@ def _search(connection: sqlite3.Connection, search: str) -> Condition:
         parts.append("source IN (SELECT id FROM sources WHERE instr(folded, ?))")
         parameters.append(folded)
     return Condition(f"AND ({' OR '.join(parts)})", tuple(parameters))
-
-
-def _storable(text: str) -> bool:
-    """Tell whether a line can hold the text: lone surrogates are replaced before it is kept."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -38,9 +38,11 @@ class LogLedger:
     `forget_names` is to be called after a rollback: what the ledger remembers of the tables may not be so.
     """
 
-    def __init__(self, connection: sqlite3.Connection, sweeper: Sweeper) -> None:
+    def __init__(self, connection: sqlite3.Connection, sweeper: Sweeper, first_position: int = 1) -> None:
         found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'lines'").fetchone()
-        self.last_position: int = found[0] if found else 0
+        self.last_position: int = found[0] if found else first_position - 1
+        (oldest,) = connection.execute("SELECT min(position) FROM lines").fetchone()
+        self.removed_position = self.last_position if oldest is None else int(oldest) - 1
         self._sweeper = sweeper
         self._streams: dict[tuple[str, str], int] = {}
         self._sources: dict[str, int] = {}
@@ -54,7 +56,7 @@ class LogLedger:
         # Twice as many go as come, so that the file shrinks even where each append finds it too large.
         removed = self._sweeper.shrink(connection, 2 * len(entries), weigh(entries))
         if removed:
-            self.forget_names()
+            self._removed(connection)
         try:
             try:
                 lines = self._insert(connection, entries)
@@ -68,13 +70,18 @@ class LogLedger:
         """Do one step of retention."""
         swept = self._sweeper.sweep(connection, now_ns, self.last_position)
         if swept.by_age or swept.by_size:
-            self.forget_names()
+            self._removed(connection)
         return swept
 
     def forget_names(self) -> None:
         """Forget the numbers of names: their rows may be gone."""
         self._streams.clear()
         self._sources.clear()
+
+    def _removed(self, connection: sqlite3.Connection) -> None:
+        (oldest,) = connection.execute("SELECT min(position) FROM lines").fetchone()
+        self.removed_position = self.last_position if oldest is None else int(oldest) - 1
+        self.forget_names()
 
     def _insert(self, connection: sqlite3.Connection, entries: Sequence[LogEntry]) -> list[StoredLog]:
         first = self.last_position + 1

@@ -22,7 +22,7 @@ from .log_conditions import Condition, filter_condition
 from .log_cursor import Cursor
 from .log_schema import COLUMNS, LEVEL_NUMBERS, stored
 
-__all__ = ["around", "counts", "features", "forward_chunk", "page", "since"]
+__all__ = ["around", "counts", "features", "forward_chunk", "page", "positions", "reached", "since", "tally"]
 
 _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
@@ -125,6 +125,34 @@ def features(connection: sqlite3.Connection) -> set[FeatureKey]:
         for stream, key in _streams(connection)
         if connection.execute("SELECT 1 FROM lines WHERE stream = ? LIMIT 1", (stream,)).fetchone()
     }
+
+
+def positions(connection: sqlite3.Connection, key: FeatureKey, ids: Collection[str]) -> dict[str, int]:
+    """Read where the lines of a feature with these ids stand."""
+    found = connection.execute("SELECT id FROM streams WHERE feature = ? AND environment = ?", key).fetchone()
+    if found is None:
+        return {}
+    sql = "SELECT position FROM lines WHERE id = ? AND stream = ?"
+    rows = {id_: connection.execute(sql, (id_, found[0])).fetchone() for id_ in ids}
+    return {id_: row[0] for id_, row in rows.items() if row is not None}
+
+
+def tally(connection: sqlite3.Connection, width_ns: int, start_ns: int) -> dict[tuple[FeatureKey, int], int]:
+    """Count lines by feature and bucket of time; bucket n holds what is above (n - 1) * width, up to n * width."""
+    counts: dict[tuple[FeatureKey, int], int] = {}
+    for stream, key in _streams(connection):
+        rows = connection.execute(
+            "SELECT (ts + ?1 - 1) / ?1 AS bucket, count(*) FROM lines INDEXED BY lines_by_time "
+            "WHERE stream = ?2 AND ts >= ?3 GROUP BY bucket",
+            (width_ns, stream, _within(start_ns)),
+        )
+        counts |= {(key, bucket): count for bucket, count in rows}
+    return counts
+
+
+def reached(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Read when which position was reached, oldest first."""
+    return [(at, position) for at, position in connection.execute("SELECT at, position FROM arrivals ORDER BY at")]
 
 
 _NOWHERE: Final = Condition()

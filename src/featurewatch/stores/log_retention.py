@@ -23,10 +23,14 @@ _SPARE_BYTES: Final = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long lines are kept, by their timestamp or their arrival, whichever ends first; and how large the file is."""
+    """How long lines are kept, by their timestamp or their arrival, whichever ends first; and how large the file is.
+
+    `by_arrival`: their arrival alone counts.
+    """
 
     seconds: float
     max_bytes: int
+    by_arrival: bool = False
 
     @property
     def wal_bytes(self) -> int:
@@ -62,6 +66,7 @@ class Sweeper:
 
     def __init__(self, retention: Retention, page_size: int) -> None:
         self._seconds = retention.seconds
+        self._by_arrival = retention.by_arrival
         self._page_size = page_size
         self._limit_pages = retention.database_bytes // page_size
         self._spare_pages = _SPARE_BYTES // page_size
@@ -77,7 +82,7 @@ class Sweeper:
         """Do one step: size, age, space given back; after the last one note the arrival."""
         by_size = self.shrink(connection, _STEP)
         horizon = max(now_ns - int(self._seconds * NS), -(2**63))
-        by_age = _expire(connection, horizon)
+        by_age = _expire(connection, horizon, self._by_arrival)
         more = by_size > 0 or by_age >= _STEP or self._vacuum(connection)
         if not more:
             connection.execute("INSERT OR REPLACE INTO arrivals VALUES (?, ?)", (now_ns, last_position))
@@ -93,14 +98,19 @@ class Sweeper:
         return _pragma(connection, "freelist_count") < free
 
 
-def _expire(connection: sqlite3.Connection, horizon_ns: int) -> int:
-    """Delete lines that arrived before the horizon, whatever their timestamp, and those with a timestamp before it."""
+def _expire(connection: sqlite3.Connection, horizon_ns: int, by_arrival: bool) -> int:
+    """Delete lines that arrived before the horizon, whatever their timestamp, and those with a timestamp before it.
+
+    `by_arrival`: not the latter.
+    """
     arrived = connection.execute(
         "SELECT position FROM arrivals WHERE at < ? ORDER BY at DESC LIMIT 1", (horizon_ns,)
     ).fetchone()
     removed = 0
     if arrived is not None:
         removed = _delete(connection, "SELECT position FROM lines WHERE position <= ? LIMIT ?", *arrived, _STEP)
+    if by_arrival:
+        return removed
     levels = ", ".join(f"({number})" for number in range(len(LEVELS)))
     return removed + _delete(
         connection,

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
+from ..errors import OutOfRange
 from ..model import LogEntry
 from .base import LogFilter
 
-__all__ = ["compile_filter", "matches"]
+__all__ = ["check_search", "compile_filter", "matches", "storable"]
+
+SEARCH_LIMIT: Final = 1000
+
+
+def check_search(search: str) -> None:
+    """Refuse a search text that is too long.
+
+    Raises:
+        OutOfRange: it is.
+    """
+    if len(search) > SEARCH_LIMIT:
+        raise OutOfRange(f"search: expected at most {SEARCH_LIMIT} characters, got {len(search)}")
+
+
+def storable(text: str) -> bool:
+    """Tell whether a line can hold the text: lone surrogates are replaced before it is kept."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def matches(filter: LogFilter, entry: LogEntry) -> bool:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from math import ceil
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from .. import families
-from ..errors import Unavailable, UpstreamError
+from ..errors import UpstreamError
 from ..formulas import Uptime
 from ..model import FeatureKey, Measurement, ModelCost
 from ..times import NS
 from . import prometheus_breakdown as breakdown
 from . import prometheus_series, recording
 from .prometheus_api import QueryApi
-from .prometheus_figures import UPTIME, Answer, gauges, key_of, only, read
-from .prometheus_uptime import Uptimes
-from .promql import ALL, BY, HEARD_S, Matchers, Raw, render, selector, tagged
+from .prometheus_figures import MINUTE, UPTIME, Answer, gauges, key_of, only, read
+from .prometheus_uptime import HELD, Uptimes
+from .promql import ALL, BY, HEARD_S, Matchers, Raw, render, selector, tagged, verdict
 from .promql_parts import parts
 from .steps import metric_of, points_of
 from .upstream import Upstream
@@ -31,6 +34,9 @@ Recorded: TypeAlias = Literal["auto", "on", "off"]
 MOST_UNRECORDED: Final = 200
 """From more features on, uptime needs the recording rules: a day of it from raw series takes longer than a tick."""
 
+MOST_MINUTES: Final = 30_000
+"""So many minutes of features are judged in one query; of more every second, third … minute."""
+
 _MINUTE_NS: Final = 60 * NS
 
 _GRACE_S: Final = 60
@@ -38,6 +44,12 @@ _GRACE_S: Final = 60
 
 _TOLD_NS: Final = 10 * NS
 """So long what the last tick heard of all features answers `info` and `in_progress`."""
+
+LONGEST_QUERY: Final = 15_000
+"""Characters; VictoriaMetrics takes 16 KiB."""
+
+_Wanted: TypeAlias = frozenset[FeatureKey] | None
+"""Which features; None: all."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,9 +93,9 @@ class PrometheusStore:
         self._mode = recorded
         self._clock = clock
         self._rules = _Rules()
-        self._uptimes = Uptimes()
+        self._uptimes = Uptimes(self._api, lambda: verdict(self._threshold, self._matchers))
         self._told: tuple[int, Answer] = (-_TOLD_NS, Answer())
-        self._warned = ""
+        self._warned = False
 
     @property
     def stats(self) -> UpstreamStats:
@@ -106,8 +118,6 @@ class PrometheusStore:
             )
         if rules.threshold is None and rules.features > MOST_UNRECORDED:
             return f"{rules.features} features and no recording rules: uptime is left out; {load}"
-        if self._uptimes.too_dear:
-            return f"uptime over a day takes too long to compute and is left out; {load}"
         return ""
 
     async def keys(self) -> set[FeatureKey]:
@@ -129,9 +139,9 @@ class PrometheusStore:
         wanted = None if keys is None else frozenset(keys)
         await self._ask_for_rules(now_ns)
         if self.recorded and window_s == recording.WINDOW_S:
-            answer, uptimes = await self._answer(wanted, self._recorded_figures(wanted), uptime_window_s, now_ns)
+            answer, uptimes = await self._answer(self._recorded_figures, wanted, uptime_window_s, now_ns)
             if recording.threshold_of(answer.markers) is not None:
-                return answer.recorded(self._keys(answer, uptimes, wanted), now_ns, uptimes)
+                return answer.recorded(_known(answer, uptimes, wanted), now_ns, uptimes)
             # They stopped since they were asked for, and what they left is no answer.
             self._rules = self._rules._replace(threshold=None)
             if self._mode == "on":
@@ -139,8 +149,8 @@ class PrometheusStore:
                     f"{self._upstream.target.shown} has no recorded figures, which FEATUREWATCH_PROMETHEUS_RECORDED=on "
                     "asks for: load prometheus/rules/featurewatch.yml, or set it to auto"
                 )
-        answer, uptimes = await self._answer(wanted, self._raw_figures(wanted, window_s), uptime_window_s, now_ns)
-        return answer.measure(self._keys(answer, uptimes, wanted), window_s, now_ns, uptimes)
+        answer, uptimes = await self._answer(partial(self._raw_figures, window_s), wanted, uptime_window_s, now_ns)
+        return answer.measure(_known(answer, uptimes, wanted), window_s, now_ns, uptimes)
 
     async def history(
         self, key: FeatureKey, metric: str, start_ms: int, end_ms: int, step_s: int
@@ -176,6 +186,7 @@ class PrometheusStore:
         await self._api.instant("vector(1)", self._clock())
 
     async def close(self) -> None:
+        await self._uptimes.close()
         await self._upstream.close()
 
     async def _now(self) -> Answer:
@@ -188,50 +199,64 @@ class PrometheusStore:
         return answer
 
     async def _answer(
-        self, wanted: frozenset[FeatureKey] | None, told: list[str], uptime_window_s: float, now_ns: int
+        self, figures: Callable[[_Wanted], list[str]], wanted: _Wanted, uptime_window_s: float, now_ns: int
     ) -> tuple[Answer, Mapping[FeatureKey, float]]:
         """Ask for figures, and in the same query for what else is due: the uptime, and what holds now."""
-        asked = self._uptime_query(wanted, uptime_window_s, now_ns)
-        raw_uptime = bool(asked) and not self._uptime_is_recorded
-        try:
-            whole = [*told, *([asked] if asked else ()), *(gauges(self._matchers) if wanted is None else ())]
-            answer = read(await self._api.instant(" or ".join(whole), now_ns), wanted)
-        except (Unavailable, UpstreamError):
-            self._uptimes.failed(asked=wanted is None and raw_uptime)
-            raise
-        if asked:
-            uptimes: Mapping[FeatureKey, float] = answer.uptimes
-        else:
-            uptimes = self._uptimes.last(uptime_window_s, now_ns)
+        now_s = now_ns / NS
+        minutes, remembered = await self._minutes(wanted, uptime_window_s, now_s)
+        due = [
+            tagged(verdict(self._threshold, self._matchers, ago_s=now_s - 60 * at), f"{MINUTE}{at}") for at in minutes
+        ]
+        if wanted is None:
+            due += gauges(self._matchers)
+
+        def query(of: _Wanted) -> str:
+            uptime = [] if remembered else self._uptime(of, uptime_window_s, of_all=wanted is None)
+            return " or ".join([*figures(of), *uptime, *due])
+
+        asked = query(wanted)
+        if len(asked) > LONGEST_QUERY:
+            asked = query(None)  # and what is not wanted is left out of what it answers
+        answer = read(await self._api.instant(asked, now_ns), wanted)
+        if minutes:
+            self._uptimes.note({minute: answer.minutes.get(minute, {}) for minute in minutes})
         if wanted is None:
             self._told = now_ns, answer
             self.skipped_series = answer.skipped
-            if raw_uptime:
-                self._uptimes.keep(uptime_window_s, now_ns, uptimes)
-            elif not asked:
-                self._uptimes.spared(now_ns)
             self._warn()
-        return answer, uptimes
+        return answer, self._uptimes.over(now_s, uptime_window_s) if remembered else answer.uptimes
 
-    def _uptime_query(self, wanted: frozenset[FeatureKey] | None, window_s: float, now_ns: int) -> str:
-        """Write what asks for the uptime; "" where it is known, or not to be had now."""
+    async def _minutes(self, wanted: _Wanted, window_s: float, now_s: float) -> tuple[Collection[int], bool]:
+        """Return the minutes whose verdicts are due, and whether the uptime is remembered, once these are there."""
+        if self._uptime_is_recorded or window_s > HELD * 60:
+            return (), False
+        if wanted is not None:
+            return (), self._uptimes.knows(now_s, window_s)
+        if self._rules.features > MOST_UNRECORDED or not await self._uptimes.ready(now_s, self._rules.features):
+            return (), False
+        return self._uptimes.wanted(now_s), True
+
+    def _uptime(self, wanted: _Wanted, window_s: float, *, of_all: bool) -> list[str]:
+        """Write the uptime of a window: recorded, or of every so manieth minute where there are many of them.
+
+        Not at all for too many features, nor for all of a day, which is read beside the ticks.
+        """
         if self._uptime_is_recorded:
-            return tagged(recording.uptime(window_s, self._only(wanted)), UPTIME)
-        if self._uptimes.fresh(window_s, now_ns) is not None:
-            return ""
+            return [tagged(recording.uptime(window_s, self._only(wanted)), UPTIME)]
         many = self._rules.features if wanted is None else len(wanted)
-        if many > MOST_UNRECORDED or (wanted is None and not self._uptimes.due(now_ns)):
-            return ""
-        return tagged(render(Uptime(), self._raw(window_s, wanted)), UPTIME)
+        if many > MOST_UNRECORDED or (of_all and window_s <= HELD * 60):
+            return []
+        every = max(1, ceil(many * window_s / 60 / MOST_MINUTES))
+        return [tagged(render(Uptime(), replace(self._raw(window_s, wanted), every=every)), UPTIME)]
 
     @property
     def _uptime_is_recorded(self) -> bool:
         return self.recorded and self._rules.threshold == self._threshold
 
-    def _recorded_figures(self, wanted: frozenset[FeatureKey] | None) -> list[str]:
+    def _recorded_figures(self, wanted: _Wanted) -> list[str]:
         return [recording.figures(self._only(wanted)), selector(recording.MARKER, self._matchers)]
 
-    def _raw_figures(self, wanted: frozenset[FeatureKey] | None, window_s: float) -> list[str]:
+    def _raw_figures(self, window_s: float, wanted: _Wanted) -> list[str]:
         return [tagged(part.expr, part.name) for part in parts(self._raw(window_s, wanted, heard_s=HEARD_S))]
 
     def _raw(self, window_s: float, keys: Collection[FeatureKey] | None, heard_s: float = 0) -> Raw:
@@ -247,12 +272,6 @@ class PrometheusStore:
                 both[name] = {own} & set(both[name]) if isinstance(own, str) else set(own) & set(both[name])
         return both
 
-    def _keys(
-        self, answer: Answer, uptimes: Mapping[FeatureKey, float], wanted: frozenset[FeatureKey] | None
-    ) -> set[FeatureKey]:
-        known = answer.keys() | uptimes.keys()
-        return known if wanted is None else known & wanted
-
     async def _ask_for_rules(self, now_ns: int) -> None:
         """Find out once a minute whether recording rules run, and how many features there are."""
         minute = now_ns // _MINUTE_NS
@@ -266,8 +285,13 @@ class PrometheusStore:
         self._rules = _Rules(minute, threshold, features)
 
     def _warn(self) -> None:
-        """Log the notice once, when it changes."""
+        """Log the notice when there comes to be one."""
         notice = self.notice
-        if notice and notice.partition(" ")[2] != self._warned:
+        if notice and not self._warned:
             _log.warning("%s", notice)
-        self._warned = notice.partition(" ")[2]
+        self._warned = bool(notice)
+
+
+def _known(answer: Answer, uptimes: Mapping[FeatureKey, float], wanted: _Wanted) -> set[FeatureKey]:
+    known = answer.keys() | uptimes.keys()
+    return known if wanted is None else known & wanted

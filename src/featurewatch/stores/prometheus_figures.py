@@ -23,9 +23,11 @@ from .promql import BY, Matchers, by, selector, tagged
 from .promql_parts import BUCKETS, COUNTERS, SUMS
 from .recording import MARKER
 
-__all__ = ["UPTIME", "Answer", "gauges", "key_of", "only", "read"]
+__all__ = ["MINUTE", "UPTIME", "Answer", "gauges", "key_of", "only", "read"]
 
 UPTIME: Final = "uptime"
+MINUTE: Final = "minute_"
+"""How the statistic of a minute's verdict begins; the minute's number follows."""
 _IN_PROGRESS: Final = "in_progress"
 _INFO: Final = "info"
 _BUDGET: Final = "budget"
@@ -63,6 +65,7 @@ class Answer:
     buckets: dict[FeatureKey, dict[str, dict[float, float]]] = field(default_factory=lambda: defaultdict(dict))
     figures: dict[FeatureKey, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     uptimes: dict[FeatureKey, float] = field(default_factory=dict)
+    minutes: dict[int, dict[FeatureKey, bool]] = field(default_factory=lambda: defaultdict(dict))
     running: dict[FeatureKey, int] = field(default_factory=dict)
     budgets: dict[FeatureKey, float] = field(default_factory=dict)
     infos: dict[FeatureKey, Counter[tuple[str, ...]]] = field(default_factory=lambda: defaultdict(Counter))
@@ -144,6 +147,8 @@ def _sort(answer: Answer, key: FeatureKey, stat: str, labels: Mapping[str, str],
         answer.buckets[key].setdefault(stat.removesuffix("_bucket"), {})[float(labels["le"])] = value
     elif stat in METRICS and stat != UPTIME:
         answer.figures[key][stat] = value
+    elif stat.startswith(MINUTE):
+        answer.minutes[int(stat.removeprefix(MINUTE))][key] = value > 0
     elif stat == UPTIME:
         answer.uptimes[key] = value
     elif stat == _IN_PROGRESS:

@@ -1,71 +1,168 @@
-"""When a day's uptime is asked for, and what it was: from raw series it is by far the dearest figure of a tick."""
+"""Uptime from raw series: a verdict for each minute, asked for once and remembered for a day.
+
+A day of minutes of 100 features is seconds of work for Prometheus, one minute of them is none. So the last day is read
+once, in pieces beside the ticks; then each tick that begins a minute brings its verdict, and those of the two before it
+anew, since some samples arrive late.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
+from ..errors import FeaturewatchError
 from ..model import FeatureKey
-from ..times import NS
+from .prometheus_api import QueryApi, Values
+from .prometheus_figures import key_of
 
-__all__ = ["Uptimes"]
+__all__ = ["AGAIN", "HELD", "MinuteLog", "Uptimes"]
 
-_MINUTE_NS: Final = 60 * NS
-_HELD_NS: Final = 15 * _MINUTE_NS
-"""So long an uptime is shown that could not be computed anew: it moves by 1 % a quarter of an hour at most."""
+HELD: Final = 1440
+"""Minutes that are remembered."""
 
-_WINDOWS_KEPT: Final = 8
-_LONGEST_PAUSE: Final = 16
+AGAIN: Final = 3
+"""Verdicts of so many minutes are asked for, when a minute has begun: what is older stays as it is."""
+
+_PATIENCE_S: Final = 3.0
+"""So long a tick waits for the last day to be read; then it goes without uptime."""
+
+_AT_ONCE: Final = 20_000
+"""Verdicts that one request asks for, so that it takes about a second."""
+
+_log = logging.getLogger(__name__)
 
 
-class Uptimes:
-    """The uptimes of all features by window, each computed once a minute, since it is a share of whole minutes.
+class MinuteLog:
+    """Which minutes of each feature were up, and which were judged: bit sets whose lowest bit is the newest minute.
 
-    A query that fails with the uptime in it and succeeds without is not asked for it again at once: the pause doubles
-    from one minute to 16. One that fails without it too says nothing about the uptime.
+    A minute has the number of its end: epoch seconds / 60.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[float, tuple[int, Mapping[FeatureKey, float]]] = OrderedDict()
-        self._suspected = False
-        self._pause = 0
-        self._next_ns = 0
+        self.newest = 0
+        self._judged: dict[FeatureKey, int] = {}
+        self._up: dict[FeatureKey, int] = {}
 
-    @property
-    def too_dear(self) -> bool:
-        """Whether the last query with the uptime failed, and one without it did not."""
-        return self._pause > 0
+    def note(self, first: int, last: int, verdicts: Mapping[FeatureKey, Mapping[int, bool]]) -> None:
+        """Take over what is known of the minutes from `first` to `last`, instead of what was."""
+        self._advance(last)
+        span = ((1 << (last - first + 1)) - 1) << (self.newest - last)
+        for bits in (self._judged, self._up):
+            for key in bits:
+                bits[key] &= ~span
+        for key, told in verdicts.items():
+            judged, up = self._judged.get(key, 0), self._up.get(key, 0)
+            for minute, good in told.items():
+                if first <= minute <= last:
+                    bit = 1 << (self.newest - minute)
+                    judged |= bit
+                    up |= bit * good
+            self._judged[key], self._up[key] = judged, up
 
-    def fresh(self, window_s: float, now_ns: int) -> Mapping[FeatureKey, float] | None:
-        """Return the uptimes of this minute, None where they are to be computed."""
-        at_ns, values = self._kept.get(window_s, (0, None))
-        return values if values is not None and at_ns // _MINUTE_NS == now_ns // _MINUTE_NS else None
+    def uptimes(self, first: int, last: int) -> dict[FeatureKey, float]:
+        """Return the percentage of the judged minutes from `first` to `last` that were up, where any was."""
+        lowest = max(0, self.newest - last)
+        span = ((1 << max(0, self.newest - first + 1)) - 1) >> lowest << lowest
+        found = {}
+        for key, judged in self._judged.items():
+            if count := (judged & span).bit_count():
+                found[key] = 100 * (self._up[key] & span).bit_count() / count
+        return found
 
-    def last(self, window_s: float, now_ns: int) -> Mapping[FeatureKey, float]:
-        """Return the last uptimes unless they are too old."""
-        at_ns, values = self._kept.get(window_s, (0, {}))
-        return values if 0 <= now_ns - at_ns < _HELD_NS else {}
+    def _advance(self, minute: int) -> None:
+        by = minute - self.newest
+        if by <= 0:
+            return
+        self.newest = minute
+        held = (1 << HELD) - 1 if by < HELD else 0
+        self._up = {key: (bits << by) & held for key, bits in self._up.items()} if held else {}
+        self._judged = {key: (bits << by) & held for key, bits in self._judged.items()} if held else {}
+        for key in [key for key, bits in self._judged.items() if not bits]:
+            del self._judged[key], self._up[key]
 
-    def due(self, now_ns: int) -> bool:
-        """Whether the next query may ask for uptimes."""
-        return not self._suspected and now_ns >= self._next_ns
 
-    def keep(self, window_s: float, now_ns: int, values: Mapping[FeatureKey, float]) -> None:
-        """Note what a query told."""
-        self._suspected, self._pause, self._next_ns = False, 0, 0
-        self._kept[window_s] = now_ns, values
-        self._kept.move_to_end(window_s)
-        if len(self._kept) > _WINDOWS_KEPT:
-            self._kept.popitem(last=False)
+class Uptimes:
+    """Keeps the minutes of all features current. Not for threads.
 
-    def failed(self, *, asked: bool) -> None:
-        """Note that a query failed that asked for the uptime, or did not."""
-        self._suspected = asked
+    Args:
+        verdict: writes the verdicts of the minute that ends where the expression is evaluated.
+    """
 
-    def spared(self, now_ns: int) -> None:
-        """Note that a query succeeded which did not ask for the uptime."""
-        if self._suspected:
-            self._suspected = False
-            self._pause = min(_LONGEST_PAUSE, max(1, 2 * self._pause))
-            self._next_ns = now_ns + self._pause * _MINUTE_NS
+    def __init__(self, api: QueryApi, verdict: Callable[[], str]) -> None:
+        self._api = api
+        self._verdict = verdict
+        self._log = MinuteLog()
+        self._until = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    async def ready(self, now_s: float, features: int) -> bool:
+        """Read what is missing, as far as that is done soon; tells whether at most `AGAIN` minutes are missing now."""
+        minute = int(now_s // 60)
+        if self._until > minute + AGAIN:  # the clock was set back
+            self._log, self._until = MinuteLog(), 0
+        if minute - self._until <= AGAIN:
+            return True
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read(minute, max(1, features)), name="featurewatch-uptime")
+            self._reading.add_done_callback(self._done)
+        await asyncio.wait((self._reading,), timeout=_PATIENCE_S)
+        return minute - self._until <= AGAIN
+
+    def wanted(self, now_s: float) -> Sequence[int]:
+        """Return the minutes whose verdicts a tick is to bring; none while this minute's are there."""
+        minute = int(now_s // 60)
+        return range(minute - AGAIN + 1, minute + 1) if minute != self._until else ()
+
+    def knows(self, now_s: float, window_s: float) -> bool:
+        """Whether a window is remembered, up to this minute or the one before it."""
+        return window_s <= HELD * 60 and 0 <= int(now_s // 60) - self._until <= 1
+
+    def note(self, verdicts: Mapping[int, Mapping[FeatureKey, bool]]) -> None:
+        """Take over the verdicts that a tick brought, by minute."""
+        by_key: dict[FeatureKey, dict[int, bool]] = {}
+        for minute, told in verdicts.items():
+            for key, good in told.items():
+                by_key.setdefault(key, {})[minute] = good
+        self._log.note(min(verdicts), max(verdicts), by_key)
+        self._until = max(verdicts)
+
+    def over(self, now_s: float, window_s: float) -> Mapping[FeatureKey, float]:
+        """Return the uptimes of a window: of the minutes that ended in it."""
+        return self._log.uptimes(-int(-(now_s - max(60, window_s)) // 60), int(now_s // 60))
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reading
+
+    async def _read(self, minute: int, features: int) -> None:
+        """Read the last day, or what of it is missing, in pieces from the oldest on."""
+        piece = max(5, min(HELD, _AT_ONCE // features))
+        first = max(self._until + 1, minute - HELD + 1)
+        while first <= minute:
+            last = min(minute, first + piece - 1)
+            told = await self._api.range(self._verdict(), first * 60_000, last * 60_000, 60)
+            self._log.note(first, last, _verdicts(told))
+            self._until = last
+            first = last + 1
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._reading = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, FeaturewatchError):
+                _log.info("uptime: %s; it is asked for again", error)
+            else:
+                _log.error("uptime could not be read", exc_info=error)
+
+
+def _verdicts(told: Iterable[Values]) -> dict[FeatureKey, dict[int, bool]]:
+    return {
+        key: {at // 60_000: value > 0 for at, value in values.items()}
+        for labels, values in told
+        if (key := key_of(labels)) is not None
+    }

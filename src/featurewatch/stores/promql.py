@@ -107,25 +107,29 @@ def gain(
 
     A series that was there when the window began gained its last value less the one it had then. One that was not is
     counted from its first value in the window, or from 0 where it is known to have begun since: because its process was
-    there without it (a model, a kind of error), or had not succeeded once. After a restart within the window `increase`
-    tells it, which knows resets and is right to some percent. A NaN is no gain.
+    there without it (a model, a kind of error) or had not succeeded once, or because its target was scraped more often
+    than it was seen. A series that comes back after a gap is none of these: what it counted before is no gain. After a
+    restart within the window `increase` tells it, which knows resets and is right to some percent. A NaN is no gain.
 
     Args:
         name: of the series, where it is not the family's own: `…_count`.
-        targets: the matchers of `up`, which knows that a target was scraped before its series came; None: not asked.
+        targets: the matchers of `up`, which says how often a target was scraped; None: it is not asked.
         heard_s: a series without a sample in the window stands with 0 while it was heard so recently.
     """
     window = duration(window_s)
     series = selector(name or family.name, matchers)
     last = f"last_over_time({series}[{window}])"
     before = [f"{series} offset {window}"]
+    own = ", ".join((*BY, *family.labels))
     if _LATE & set(family.labels):
         others = ", ".join((*family.labels, "outcome"))
         process = selector(families.REQUESTS.name, _without(matchers, *family.labels), {"outcome": "success"})
         born = f"{process} offset {window} or min_over_time({process}[{window}]) == 0"
         before.append(f"{last} * 0 and ignoring ({others}) ({born})")
     if targets is not None:
-        before.append(f"{last} * 0 and on (job, instance) ({selector('up', targets)} offset {window} == 1)")
+        scraped = f"sum_over_time({selector('up', targets)}[{duration(window_s + HEARD_S)}])"
+        fewer = f"< ignoring ({own}) group_left () max without ({own}) ({scraped})"
+        before.append(f"(count_over_time({series}[{window}]) {fewer}) * 0")
     before.append(f"min_over_time({series}[{window}])")
     told = [
         f"({last} - ({' or '.join(before)}) >= 0 unless resets({series}[{window}]) > 0)",
@@ -136,20 +140,21 @@ def gain(
     return " or ".join(told)
 
 
-def verdict(threshold: float, matchers: Matchers = ALL) -> str:
-    """Write whether each feature was up (1) or down (0) in the minute that ends now; an idle one has no series.
+def verdict(threshold: float, matchers: Matchers = ALL, *, ago_s: float = 0) -> str:
+    """Write whether each feature was up (1) or down (0) in the minute that ended `ago_s` ago; an idle one is absent.
 
     Down is a minute in which `threshold` percent of the decided calls failed, or more. Where none was decided, the last
-    results of a probe say it. What a counter gained is its value less the one of a minute ago; from 0 where it has
+    results of a probe say it. What a counter gained is its value less the one of a minute before; from 0 where it had
     none or is smaller.
     """
     up, down = number(100 - threshold), number(threshold)
     succeeded, failed = (
-        _minute(selector(families.REQUESTS.name, matchers, {"outcome": outcome})) for outcome in ("success", "error")
+        _minute(selector(families.REQUESTS.name, matchers, {"outcome": outcome}), ago_s)
+        for outcome in ("success", "error")
     )
     # Success weighs the threshold and failure what is left: the sum is above 0 where fewer failed. One pass over each.
     calls = by(f"{down} * {succeeded} or -{up} * {failed}")
-    probe = f"avg by ({', '.join(BY)}) ({selector(families.PROBE.name, matchers)})"
+    probe = f"avg by ({', '.join(BY)}) ({_offset(selector(families.PROBE.name, matchers), ago_s)})"
     return f"({calls} > bool 0) or (100 * {probe} > bool {up})"
 
 
@@ -181,6 +186,7 @@ class Raw:
     Attributes:
         threshold: percent of failed calls from which on a minute is down.
         targets, heard_s: as of `gain`.
+        every: uptime is taken from every so manieth minute.
     """
 
     window_s: float
@@ -188,6 +194,7 @@ class Raw:
     threshold: float = 50.0
     targets: Matchers | None = None
     heard_s: float = 0
+    every: int = 1
 
     def gained(self, part: Gain) -> str:
         only: Matchers = {part.label: _one_or_many(part.values)} if part.label else {}
@@ -205,8 +212,8 @@ class Raw:
 
     def uptime(self) -> str:
         # A millisecond less: Prometheus 2 counts both ends of a range, which would be a minute too much.
-        window = duration(max(60, self.window_s) - 0.001)
-        return f"avg_over_time(({verdict(self.threshold, self.matchers)})[{window}:1m])"
+        window, step = duration(max(60, self.window_s) - 0.001), duration(60 * self.every)
+        return f"avg_over_time(({verdict(self.threshold, self.matchers)})[{window}:{step}])"
 
     def gains(self, family: Family, matchers: Matchers, name: str = "") -> str:
         return gain(family, self.window_s, matchers, name=name, targets=self.targets, heard_s=self.heard_s)
@@ -256,8 +263,13 @@ def expression(
     return render(row.expression, Raw(window_s, matchers, threshold, targets))
 
 
-def _minute(series: str) -> str:
-    return f"(({series} - {series} offset 1m >= 0 or {series}) > 0)"
+def _minute(series: str, ago_s: float) -> str:
+    now = _offset(series, ago_s)
+    return f"(({now} - {_offset(series, ago_s + 60)} >= 0 or {now}) > 0 < Inf)"
+
+
+def _offset(series: str, seconds: float) -> str:
+    return f"{series} offset {duration(seconds)}" if round(seconds * 1000) else series
 
 
 def _without(matchers: Matchers, *labels: str) -> Matchers:

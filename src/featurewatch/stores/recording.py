@@ -17,7 +17,7 @@ from .promql import ALL, Matchers, Raw, by, duration, number, quoted, render, se
 from .promql_parts import COUNTERS, Part, parts
 
 __all__ = [
-    "FIGURES", "MARKER", "UPTIME_WINDOW_S", "WINDOW_S", "Group", "Rule", "expression", "figures", "groups",
+    "FIGURES", "MARKER", "UPTIME_WINDOW_S", "WINDOW_S", "Group", "Rule", "document", "expression", "figures", "groups",
     "threshold_of", "uptime", "yaml",
 ]  # fmt: skip
 
@@ -94,6 +94,17 @@ def groups(threshold: float) -> tuple[Group, ...]:
             (*_rules(durations, (row for name, row in rows.items() if name not in by_calls)), _marker("durations")),
         ),
         Group("featurewatch-uptime", 60, (minute, _figure(uptime), _marker("uptime", threshold=number(threshold)))),
+    )
+
+
+def document(threshold: float = 50.0) -> str:
+    """Write the rule file that the project ships, or one for another threshold."""
+    return yaml(
+        groups(threshold),
+        (
+            "Recording rules of featurewatch: every figure of every feature over 5 minutes, and uptime over 24 hours.",
+            "Made by: python -m featurewatch.commands.recording; do not edit, the store knows them by their meaning.",
+        ),
     )
 
 

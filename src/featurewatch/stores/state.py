@@ -139,7 +139,7 @@ class State:
         def append(connection: Connection) -> list[tuple[Event, bool]]:
             return [state_events.append(connection, event, look=look) for event, look in fresh]
 
-        kept = await self.database.write(append, then=self._tell)
+        kept = await self.database.write(append, then=self.tell)
         return [event for event, _ in kept]
 
     def _checked(self, event: Event) -> Event:
@@ -220,7 +220,8 @@ class State:
             self._edits += 1
             self._features = None
 
-    def _tell(self, kept: Sequence[tuple[Event, bool]]) -> None:
+    def tell(self, kept: Sequence[tuple[Event, bool]]) -> None:
+        """Tell the listeners of events that were committed, those that are new; on the event loop, in order."""
         for event, new in kept:
             if new:
                 for listener in tuple(self._listeners):

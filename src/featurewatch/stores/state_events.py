@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,16 +25,27 @@ def append(connection: Connection, event: Event, *, look: bool) -> tuple[Event, 
         found = connection.execute(select(events).where(same)).one_or_none()
         if found is not None:
             return read(found), False
-    statement = insert(events).values(
-        id=event.id,
-        feature=event.key.feature,
-        environment=event.key.environment,
-        kind=event.kind,
-        timestamp_ns=event.timestamp_ns,
-        data=event.data,
-    )
-    (position,) = connection.execute(statement).inserted_primary_key or (0,)
-    return replace(event, position=position), True
+    return append_new(connection, [event])[0], True
+
+
+def append_new(connection: Connection, told: Sequence[Event]) -> list[Event]:
+    """Insert events whose ids nobody had, and return them with their positions, which grow in the order given."""
+    if not told:
+        return []
+    rows = [
+        {
+            "id": event.id,
+            "feature": event.key.feature,
+            "environment": event.key.environment,
+            "kind": event.kind,
+            "timestamp_ns": event.timestamp_ns,
+            "data": event.data,
+        }
+        for event in told
+    ]
+    statement = insert(events).returning(events.c.position, sort_by_parameter_order=True)
+    positions = connection.scalars(statement, rows).all()
+    return [replace(event, position=position) for event, position in zip(told, positions, strict=True)]
 
 
 def read(row: Row[Any]) -> Event:

@@ -31,14 +31,14 @@ from sqlalchemy import (
 )
 
 from ..errors import SettingsError
-from . import state_alert_schema
+from . import state_alert_schema, state_episode_schema
 from .state_schema import metadata, schema
 
 __all__ = ["MIGRATIONS", "TABLES", "VERSION", "prepare"]
 
 Migration: TypeAlias = Callable[[Connection], None]
 
-TABLES: Final = (state_alert_schema,)
+TABLES: Final = (state_alert_schema, state_episode_schema)
 """The modules whose tables are in `metadata` besides those of `state_schema`: importing them puts them there."""
 
 
@@ -84,7 +84,45 @@ def _add_channels(connection: Connection) -> None:
     then.create_all(connection)
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_add_rules, _add_channels)
+def _add_episodes(connection: Connection) -> None:
+    """Add episodes of alerts, what was told of them, maintenance windows and marks."""
+    then = MetaData()
+    position = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "featurewatch_alerts", then,
+        Column("id", Text, primary_key=True), Column("rule", Text, nullable=False),
+        Column("feature", Text, nullable=False), Column("environment", Text, nullable=False),
+        Column("open", Text), Column("status", Text, nullable=False), Column("severity", Text, nullable=False),
+        Column("triggered_ns", BigInteger, nullable=False), Column("resolved_ns", BigInteger),
+        Column("condition_active", Boolean, nullable=False), Column("alert", JSON, nullable=False),
+        Column("instances", JSON, nullable=False), Column("hold", JSON, nullable=False),
+        UniqueConstraint("open", name="featurewatch_alerts_open"),
+        Index("featurewatch_alerts_page", "triggered_ns", "id"),
+        Index("featurewatch_alerts_feature", "feature", "triggered_ns", "id"),
+        Index("featurewatch_alerts_rule", "rule", "feature", "environment", "triggered_ns"),
+    )  # fmt: skip
+    Table(
+        "featurewatch_alert_remarks", then,
+        Column("position", position, primary_key=True, autoincrement=True),
+        Column("alert", Text, nullable=False), Column("kind", Text, nullable=False),
+        Column("at_ns", BigInteger, nullable=False), Column("author", Text, nullable=False),
+        Column("text", Text, nullable=False), Index("featurewatch_alert_remarks_alert", "alert", "position"),
+        sqlite_autoincrement=True,
+    )  # fmt: skip
+    Table(
+        "featurewatch_maintenance", then,
+        Column("id", Text, primary_key=True), Column("feature", Text, nullable=False), Column("environment", Text),
+        Column("starts_ns", BigInteger, nullable=False), Column("ends_ns", BigInteger, nullable=False),
+        Column("window", JSON, nullable=False), Index("featurewatch_maintenance_feature", "feature", "ends_ns"),
+    )  # fmt: skip
+    Table(
+        "featurewatch_marks", then,
+        Column("name", Text, primary_key=True), Column("at_ns", BigInteger, nullable=False),
+    )  # fmt: skip
+    then.create_all(connection)
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_add_rules, _add_channels, _add_episodes)
 
 VERSION: Final = 1 + len(MIGRATIONS)
 

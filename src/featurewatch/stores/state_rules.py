@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from .. import wire
 from ..alert_model import AlertRule, Burn, Deed, Deployment, LogSelection, RuleKind
 from ..errors import Conflict, NotFound, StaleEdit
+from .alert_base import RuleVersion
 from .database import Database
 from .state_alert_schema import deployments, rules
 from .state_audit import record
@@ -53,10 +54,10 @@ class Rules:
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else _read(row)
 
-    async def revisions(self, kind: RuleKind) -> Mapping[str, int]:
-        query = select(rules.c.id, rules.c.revision).where(rules.c.kind == kind, rules.c.enabled)
+    async def versions(self, kind: RuleKind) -> Mapping[str, RuleVersion]:
+        query = select(rules.c.id, rules.c.feature, rules.c.revision).where(rules.c.kind == kind, rules.c.enabled)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return {row.id: row.revision for row in rows}
+        return {row.id: RuleVersion(row.feature, row.revision) for row in rows}
 
     async def create(self, rule: AlertRule, deed: Deed) -> AlertRule:
         def work(connection: Connection) -> AlertRule:

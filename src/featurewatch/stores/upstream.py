@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import SettingsError, TooMany, Unavailable, UpstreamError
+from ..errors import SettingsError, TimedOut, TooMany, Unavailable, UpstreamError
 from .upstream_stats import UpstreamStats
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Upstream:
             options: as `httpx.AsyncClient.request`: params, data, content, json, headers, timeout.
 
         Raises:
-            Unavailable: it cannot be reached, broke off, or did not answer in time.
+            Unavailable: it cannot be reached or broke off. TimedOut: it did not answer in time.
             UpstreamError: its answer is longer than `at_most`.
         """
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
@@ -272,7 +272,7 @@ class Upstream:
             yield
         except httpx.TimeoutException:
             self.stats.failures["timeout"] += 1
-            raise Unavailable(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
+            raise TimedOut(f"{self.target.shown} did not answer within {self.target.timeout_s:g} s") from None
         except httpx.ConnectError as error:
             self.stats.failures["unreachable"] += 1
             raise Unavailable(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
-__all__ = ["BOUNDS", "Failure", "UpstreamStats"]
+__all__ = ["BOUNDS", "FAILURES", "Failure", "UpstreamStats"]
 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the latency's buckets, seconds."""
 
 Failure: TypeAlias = Literal["timeout", "unreachable", "broken", "busy", "refused", "error", "garbage"]
+FAILURES: Final[tuple[Failure, ...]] = get_args(Failure)
 """Why a request failed: no answer in time, no connection, cut off, 429, another 4xx or 3xx, 5xx, not what was asked."""
 
 

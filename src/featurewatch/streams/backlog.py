@@ -59,6 +59,8 @@ async def read(
     feature = next(iter(chosen)) if len(chosen) == 1 and EVERY not in chosen else None
     since = parse(after) if after else None
     reason = catchup.lost(since, upto) if after else None
+    if since is not None and reason is None:
+        reason = hub.logs.lost(since.log, None if EVERY in chosen else chosen.keys())
     try:
         if since is not None and reason is None:
             return await _since(hub, chosen, filter, feature, since, upto, render)
@@ -99,11 +101,13 @@ async def _since(
         lambda line: line.entry.key in keys and passes(line.entry),
         feature,
     )
-    messages = [] if gap is None else [told(hub, gap)]
+    gaps = [] if gap is None else [gap]
+    gaps += catchup.told_gaps(hub.logs, since, upto, keys)
+    messages = [told(hub, gap) for gap in gaps]
     messages += render(feature, lines, upto, True) if lines else []
     for quiet in sorted({key.feature for key in keys}.difference(line.entry.feature for line in lines)):
         messages += render(quiet, (), upto, True)
-    return Backlog(messages, complete=gap is None)
+    return Backlog(messages, complete=not gaps)
 
 
 async def _newest(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from ..model import Event, FeatureKey, StoredLog
-from ..stores.base import LogFilter, LogQuery, LogStore, StateStore
+from ..stores.base import LogFilter, LogStore, StateStore
 from ..times import NS
 from .messages import Gap
 from .positions import Position
@@ -45,8 +45,7 @@ def lost_since(reason: str, after: Position | None, upto: Position, feature: str
 
 async def newest(logs: LogStore, key: FeatureKey, filter: LogFilter, upto: int) -> list[StoredLog]:
     """Read the last 50 lines of a feature that match, oldest first, none that came after `upto`."""
-    page = await logs.query(LogQuery(key, filter, limit=HISTORY))
-    return [line for line in page.entries if line.position <= upto]
+    return [line for line in await logs.newest(key, filter, HISTORY) if line.position <= upto]
 
 
 async def missed(
@@ -89,6 +88,15 @@ async def missed(
         return found, Gap("too_many", feature, skipped, first_ns, last_ns) if skipped else None
     end_ns = found[0].entry.timestamp_ns if found else upto.at_s * NS
     return found, Gap("too_many", feature, None, after.at_s * NS, end_ns)
+
+
+def told_gaps(logs: LogStore, after: Position, upto: Position, keys: Collection[FeatureKey] | None) -> list[Gap]:
+    """Return the gaps that were told between two positions, as they were."""
+    return [
+        Gap(gap.reason, gap.feature, gap.count, gap.from_ns, gap.to_ns)
+        for gap in logs.gaps(after.log, keys)
+        if gap.position <= upto.log
+    ]
 
 
 async def happened(

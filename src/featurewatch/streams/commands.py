@@ -15,16 +15,23 @@ from ..stores.base import LogFilter
 from .routes import EVERY
 
 LONGEST_TEXT: Final = 4096
+LONGEST_TOKEN: Final = 16_384
+"""Characters of a JWT: those with the groups of a large directory reach 8,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscribeLogs:
-    """Send lines. `feature` None: of all that are subscribed; `after` "": begin with the last 50."""
+    """Send lines. `feature` None: of all that are subscribed.
+
+    `after` "": begin with the last 50, or after a reconnect with what was missed. `history` True: with the last 50 in
+    any case; False: with none of those.
+    """
 
     feature: str | None
     filter: LogFilter
     environment: str | None
     after: str
+    history: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,9 @@ def parse(text: str) -> Command:
     match type_:
         case "subscribe_logs":
             filter, environment = filters(fields.get("filters"))
-            return SubscribeLogs(_feature(fields), filter, environment, _text(fields, "after"))
+            return SubscribeLogs(
+                _feature(fields), filter, environment, _text(fields, "after"), _truth(fields, "history")
+            )
         case "unsubscribe_logs":
             return UnsubscribeLogs(_feature(fields))
         case "subscribe":
@@ -82,7 +91,7 @@ def parse(text: str) -> Command:
         case "unsubscribe":
             return Unsubscribe(_required(fields))
         case "auth":
-            token = _text(fields, "token")
+            token = _text(fields, "token", LONGEST_TOKEN)
             if not token:
                 raise BadInput('token is missing: expected {"type": "auth", "token": "…"}')
             return Auth(token)
@@ -125,15 +134,22 @@ def _required(fields: Mapping[str, Any]) -> str:
     return feature_id(fields.get("featureId", fields.get("feature_id")), every=True)
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
+def _text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
     value = fields.get(name)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise BadInput(f"{name}: expected a text, got {_kind(value)}")
-    if len(value) > LONGEST_TEXT:
-        raise BadInput(f"{name}: expected at most {LONGEST_TEXT} characters, got {len(value)}")
+    if len(value) > longest:
+        raise BadInput(f"{name}: expected at most {longest} characters, got {len(value)}")
     return value
+
+
+def _truth(fields: Mapping[str, Any], name: str) -> bool | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BadInput(f"{name}: expected true or false, got {_kind(value)}")
 
 
 def _environment(fields: Mapping[str, Any]) -> str | None:

@@ -48,6 +48,11 @@ class Feed:
         render: how lines from the store are shown.
     """
 
+    __slots__ = (
+        "_after", "_catching_up", "_environment", "_followed", "_hub", "_render", "_resume", "_resumed", "_snapshots",
+        "_watched", "outbox", "principal", "subscriber",
+    )  # fmt: skip
+
     def __init__(
         self,
         hub: Hub,
@@ -156,10 +161,23 @@ class Feed:
         self._register()
         self.unfollow(None if feature == EVERY else feature)
 
-    async def follow(self, feature: str | None, filter: LogFilter, environment: str | None, after: str) -> None:
+    async def follow(
+        self,
+        feature: str | None,
+        filter: LogFilter,
+        environment: str | None = None,
+        after: str = "",
+        history: bool | None = None,
+    ) -> None:
         """Send the lines of a feature (None: of all that are watched) from now on, after those that came before.
 
-        A second call for the same feature replaces the first.
+        A second call for the same feature replaces the first: each line is judged by the filter that is in force when
+        it arrives.
+
+        Args:
+            after: begin with what came since this position.
+            history: begin with the last 50 (True) or with none (False), whatever the client resumes from. None: with
+                what was missed since its position, else with the last 50. Where `after` is given, it counts alone.
 
         Raises:
             NotFound: the feature is not known, or the caller may not see it.
@@ -177,15 +195,20 @@ class Feed:
             self._followed.clear()
         self._followed.update((name, (selector, filter)) for name, selector in chosen.items())
         self._hub.follow(self.subscriber, frozenset(self._followed.values()))
-        self._abandon(frozenset(chosen))
         resume = self._resume if not self._resumed.issuperset(chosen) else None
         self._resumed.update(chosen)
+        since = after or (resume.encode() if resume is not None and history is None else "")
+        goes_on = history is False and not since
+        if not goes_on:
+            self._abandon(frozenset(chosen))
         # From here on lines wait behind the slot, and the history ends here: nothing may run in between.
         upto = self._hub.position
         catching_up = _CatchUp(frozenset(chosen), self.outbox.reserve(releases=True))
         self._catching_up.append(catching_up)
         catching_up.task = asyncio.create_task(
-            self._catch_up(catching_up, chosen, filter, after or (resume.encode() if resume else ""), upto)
+            self._go_on(catching_up, chosen, upto)
+            if goes_on
+            else self._catch_up(catching_up, chosen, filter, since, upto)
         )
 
     def unfollow(self, feature: str | None) -> None:
@@ -275,11 +298,23 @@ class Feed:
     ) -> None:
         try:
             found = await backlog.read(self._hub, chosen, filter, after, upto, self._render)
-            self.outbox.fill(catching_up.slot, pack(found.messages))
+            # Who asks may have become another, who sees less, while the store was read.
+            sees = self.principal.sees
+            self._caught_up(
+                catching_up, [message for message in found.messages if message.feature is None or sees(message.feature)]
+            )
         finally:
-            self.outbox.fill(catching_up.slot)
-            if catching_up in self._catching_up:
-                self._catching_up.remove(catching_up)
+            self._caught_up(catching_up)
+
+    async def _go_on(self, catching_up: _CatchUp, chosen: Mapping[str, Selector], upto: Position) -> None:
+        """Say where the new filter takes over: by an empty history of each feature."""
+        names = sorted({key.feature for selector in chosen.values() for key in expanded(self._hub, selector)})
+        self._caught_up(catching_up, [message for name in names for message in self._render(name, (), upto, True)])
+
+    def _caught_up(self, catching_up: _CatchUp, messages: Sequence[Message] = ()) -> None:
+        self.outbox.fill(catching_up.slot, pack(messages))
+        if catching_up in self._catching_up:
+            self._catching_up.remove(catching_up)
 
     def _abandon(self, names: frozenset[str] | None) -> None:
         """End the catching up whose lines nobody wants any more (None: all)."""

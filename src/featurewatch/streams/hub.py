@@ -10,15 +10,17 @@ from typing import Final, Protocol
 
 from ..directory import Directory
 from ..errors import TooMany
-from ..model import Event, FeatureKey, LogEntry, MetricsSnapshot, StoredLog
+from ..model import Event, FeatureKey, LogEntry, LogGap, MetricsSnapshot, StoredLog
 from ..stores.base import LogFilter, LogStore, StateStore
 from ..stores.matching import compile_filter
 from ..times import NS
-from .messages import Message, Parcel, happened, log_line, metrics_update, pack
+from .messages import Gap, Message, Parcel, happened, log_line, metrics_update, pack
 from .outbox import Outbox
 from .positions import Position
-from .routes import Routes, Selector
+from .publisher import Pressure, Publisher
+from .routes import EVERY, Routes, Selector
 from .stats import Stats
+from .turns import Turns
 
 __all__ = ["Client", "Hub", "Subscriber"]
 
@@ -27,6 +29,10 @@ RESTART: Final = 1012
 
 STALLED_S: Final = 30.0
 """A client that takes nothing for so long is closed."""
+RENEW_S: Final = 20
+"""How often the store hears whose lines are followed."""
+BRIEF_S: Final = 0.1
+"""A send that takes no longer is no sign of a slow client."""
 DRAIN_S: Final = 2.0
 """How long clients may take what waits for them before a restart closes them."""
 
@@ -120,6 +126,7 @@ class Hub:
         self.queue_bytes = queue_bytes
         self.max_streams = max_streams
         self.stats = Stats()
+        self.turns = Turns()
         self.stopping = False
         self.new_keys: set[FeatureKey] = set()
         """Features that lines or events told of first; the metric poll takes them."""
@@ -129,6 +136,7 @@ class Hub:
         self._watchers: Routes[dict[Subscriber, None]] = Routes(directory)
         self._groups: Routes[_Group] = Routes(directory)
         self._latest: dict[FeatureKey, _Latest] = {}
+        self._publisher = Publisher(self._publish, self._lose, self._pressure)
         self._ends: list[Callable[[], None]] = []
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -155,7 +163,7 @@ class Hub:
     @property
     def idle(self) -> bool:
         """Whether every client was handed all there is."""
-        return all(client.subscriber.outbox.idle for client in self._clients)
+        return self._publisher.idle and all(client.subscriber.outbox.idle for client in self._clients)
 
     async def start(self) -> None:
         """Listen to the stores and take up their positions.
@@ -163,7 +171,7 @@ class Hub:
         Raises:
             Unavailable: a store cannot answer.
         """
-        self._ends = [self.logs.listen(self.publish_logs), self.state.listen(self.publish_event)]
+        self._ends = [self.logs.listen(self.publish_logs, self.publish_gap), self.state.listen(self.publish_event)]
         self._log_position = max(self._log_position, await self.logs.last_position())
         self._event_position = max(self._event_position, await self.state.last_event_position())
         self._sweeper = asyncio.create_task(self._sweep(), name="featurewatch-streams")
@@ -189,6 +197,7 @@ class Hub:
         deadline = loop.time() + DRAIN_S
         while self._clients and loop.time() < deadline:  # noqa: ASYNC110 (see above)
             await asyncio.sleep(0.02)
+        self._publisher.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
 
@@ -240,6 +249,7 @@ class Hub:
             if group is None:
                 group = _Group(added[1])
                 self._groups.add(added, added[0], group)
+                self.logs.want(_wanted((added[0],)))
             group.members[subscriber] = None
         subscriber.following = wanted
 
@@ -249,9 +259,14 @@ class Hub:
         return None if known is None else known.parcel(unknown_as_zero)
 
     def publish_logs(self, batch: Sequence[StoredLog]) -> None:
-        """Send lines that the store has committed, in order of position."""
-        if not batch:
-            return
+        """Send lines that the store has committed, in order of position; of very many the first at once."""
+        self._publisher.lines(batch)
+
+    def publish_gap(self, gap: LogGap) -> None:
+        """Tell those who follow a feature of lines that cannot be had, in order with those that can."""
+        self._publisher.gap(gap)
+
+    def _publish(self, batch: Sequence[StoredLog], commit: int) -> None:
         now_ns = self.clock()
         now_s, event_position = now_ns // NS, self._event_position
         touched: dict[_Group, None] = {}
@@ -275,7 +290,7 @@ class Hub:
                     group.lines.append(line)
                     touched[group] = None
         self._log_position = batch[-1].position
-        self._deliver(touched)
+        self._deliver(touched, commit)
 
     def publish_event(self, event: Event) -> None:
         """Send an event that the state store has committed."""
@@ -303,26 +318,63 @@ class Hub:
         if self.directory.note((key,)):
             self.new_keys.add(key)
 
-    def _deliver(self, touched: Collection[_Group]) -> None:
+    def _lose(self, gap: LogGap) -> None:
+        told = Gap(gap.reason, gap.feature, gap.count, gap.from_ns, gap.to_ns)
+        parcel = Parcel((told.message(self.position),))
+        groups: Iterable[_Group]
+        if gap.feature is not None and gap.environment is not None:
+            groups = self._groups.to(FeatureKey(gap.feature, gap.environment))
+        else:
+            groups = (group for selector, group in self._groups.items() if selector.may_match(gap.feature))
+        concerned = {subscriber for group in groups for subscriber in group.members}
+        self.stats.gaps[gap.reason] += len(concerned)
+        self.stats.dropped[gap.reason] += len(concerned) * (gap.count or 0)
+        for subscriber in concerned:
+            subscriber.outbox.put(parcel)
+
+    def _pressure(self) -> Pressure:
+        """Tell whether another slice would be more than clients that read can be handed."""
+        found: Pressure = "none"
+        brief = asyncio.get_running_loop().time() - BRIEF_S
+        for client in self._clients:
+            outbox = client.subscriber.outbox
+            if outbox.line_bytes * 2 <= self.queue_bytes:
+                continue
+            if outbox.sending_since is None:
+                return "busy"
+            if outbox.sending_since > brief:
+                found = "slow"
+        return found
+
+    def _deliver(self, touched: Collection[_Group], commit: int) -> None:
         """Hand each subscriber its lines in order of position, whichever groups they came through."""
         shared: dict[tuple[_Group, ...], list[Parcel]] = {}
         through: dict[Subscriber, tuple[_Group, ...]] = {}
         for group in touched:
+            alone = shared[group,] = pack(group.lines)
             for subscriber in group.members:
-                through[subscriber] = (*through.get(subscriber, ()), group)
+                # Most follow one thing: nothing to merge, and nothing kept for each of 10,000.
+                if len(subscriber.following) == 1:
+                    subscriber.outbox.put_lines(alone)
+                else:
+                    through[subscriber] = (*through.get(subscriber, ()), group)
         for subscriber, groups in through.items():
             parcels = shared.get(groups)
             if parcels is None:
                 parcels = shared[groups] = pack(_merged(groups))
-            subscriber.outbox.put_lines(parcels)
+            subscriber.outbox.put_lines(parcels, commit)
         for group in touched:
             group.lines = []
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        renewed = loop.time()
         while True:
             await asyncio.sleep(1)
             now, now_ns = loop.time(), self.clock()
+            if now - renewed >= RENEW_S:
+                renewed = now
+                self.logs.want(_wanted(selector for selector, _ in self._groups.items()))
             for client in tuple(self._clients):
                 try:
                     since = client.subscriber.outbox.sending_since
@@ -332,6 +384,11 @@ class Hub:
                         client.check(now_ns)
                 except Exception:
                     _log.exception("checking a stream failed")
+
+
+def _wanted(selectors: Iterable[Selector]) -> frozenset[str] | None:
+    features = frozenset(selector.feature for selector in selectors)
+    return None if EVERY in features else features
 
 
 def _merged(groups: tuple[_Group, ...]) -> Sequence[Message]:

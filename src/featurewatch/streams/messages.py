@@ -141,6 +141,12 @@ def history(lines: Iterable[StoredLog], at: Position, *, resumed: bool) -> Itera
         yield _history(chunk, at._replace(log=chunk[-1].position) if resumed else last)
 
 
+def histories(feature: str | None, lines: Sequence[StoredLog], at: Position, resumed: bool) -> Sequence[Message]:
+    """Encode lines as `history` does; where there are none, one message says so."""
+    found = list(history(lines, at, resumed=resumed))
+    return found or [message("log_history", feature, [], at.at_s * NS, at)]
+
+
 def _chunks(lines: Iterable[StoredLog]) -> Iterator[list[StoredLog]]:
     chunk: list[StoredLog] = []
     size = 0

@@ -82,7 +82,8 @@ class Outbox:
     """
 
     __slots__ = (
-        "_figures", "_items", "_limit", "_lines", "_replies", "_stats", "_waiter", "closed", "hold", "sending_since",
+        "_figures", "_items", "_limit", "_lines", "_replies", "_stats", "_waiter", "_whole", "closed", "hold",
+        "sending_since",
     )  # fmt: skip
 
     def __init__(self, limit: int, stats: Stats) -> None:
@@ -91,6 +92,7 @@ class Outbox:
         self._items: deque[_Item] = deque()
         self._figures: dict[FeatureKey, _Figures] = {}
         self._lines = 0
+        self._whole: int | None = None
         self._replies = 0
         self._waiter: asyncio.Future[None] | None = None
         self.closed = False
@@ -120,16 +122,21 @@ class Outbox:
         self._replies += 1
         self.wake()
 
-    def put_lines(self, parcels: Iterable[Parcel]) -> None:
+    def put_lines(self, parcels: Iterable[Parcel], commit: int | None = None) -> None:
         """Add log lines; where they exceed the bound, drop the oldest.
 
         A client that had taken all before is not slow: it gets the whole of a commit, however large.
+
+        Args:
+            commit: names the commit that the lines are a slice of; None: they are a whole one.
         """
         caught_up = self._lines == 0
+        if caught_up:
+            self._whole = commit
         for parcel in parcels:
             self._items.append(_Lines(parcel))
             self._lines += parcel.size
-        if self._lines > self._limit and not caught_up:
+        if self._lines > self._limit and not caught_up and (commit is None or commit != self._whole):
             self._shed()
         self.wake()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Generic, TypeVar
@@ -29,6 +29,10 @@ class Selector:
 
     def matches(self, key: FeatureKey, chosen: str | None) -> bool:
         return (self.environment or chosen) == key.environment and self.selects(key.feature)
+
+    def may_match(self, feature: str | None) -> bool:
+        """Tell whether something of a feature (None: of an unknown one) may match, in some environment."""
+        return feature is None or self.selects(feature)
 
     def selects(self, feature: str) -> bool:
         if self.feature != EVERY:
@@ -69,6 +73,9 @@ class Routes(Generic[Target]):
                 target for selector, target in self._targets.values() if selector.matches(key, chosen)
             )
         return found
+
+    def items(self) -> Iterable[tuple[Selector, Target]]:
+        return self._targets.values()
 
     def __len__(self) -> int:
         return len(self._targets)

@@ -6,23 +6,26 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .. import wire
 from ..access import Principal
+from ..errors import Unauthenticated
 from ..model import StoredLog
 from ..snapshots import Snapshots
 from ..stores.base import LogFilter
+from .backlog import Rendering, refusal
 from .feed import Feed
 from .hub import STALLED_S, Hub, Subscriber
-from .messages import Message, log_line
+from .messages import Message, Parcel, histories, log_line
 from .outbox import Outbox
 from .positions import Position
+from .routes import EVERY
 
-__all__ = ["COMMENT_S", "SSE_HEADERS", "EventStream", "logs_stream", "metrics_stream"]
+__all__ = ["COMMENT_S", "SSE_HEADERS", "EventStream", "features_stream", "logs_stream", "metrics_stream"]
 
 SSE_HEADERS: Final[Mapping[str, str]] = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -47,13 +50,14 @@ class _Reader:
         unknown_as_zero: bool,
         after: str,
         holds: Callable[[Principal], bool],
+        render: Rendering,
     ) -> None:
         self._hub = hub
         self._principal = principal
         self._holds = holds
         self._subscriber = Subscriber(Outbox(hub.queue_bytes, hub.stats), unknown_as_zero=unknown_as_zero)
         self.feed = Feed(
-            hub, snapshots, principal, self._subscriber, environment=environment, after=after, render=_log_entries
+            hub, snapshots, principal, self._subscriber, environment=environment, after=after, render=render
         )
 
     @property
@@ -61,9 +65,12 @@ class _Reader:
         return self._subscriber
 
     def check(self, now_ns: int) -> None:
-        """End the stream with its credential: an event stream cannot be given a new one."""
+        """End the stream with its credential, and say so: an event stream cannot be given a new one."""
         expires_ns = self._principal.expires_ns
-        if (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal):
+        over = (expires_ns is not None and expires_ns <= now_ns) or not self._holds(self._principal)
+        if over and not self._subscriber.outbox.closed:
+            error = Unauthenticated("the credential ended: open the stream anew with another")
+            self._subscriber.outbox.put(Parcel((refusal(error, None, now_ns),)))
             self.end(1008, "the credential ended")
 
     def end(self, code: int, reason: str) -> None:
@@ -83,11 +90,14 @@ class _Reader:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield events as they come, comments where none do."""
-        outbox, stats = self._subscriber.outbox, self._hub.stats
+        outbox, stats, turns = self._subscriber.outbox, self._hub.stats, self._hub.turns
         time = asyncio.get_running_loop().time
         while True:
+            if not turns.free:
+                await turns.wait()
             parcel = outbox.take()
             if parcel is not None:
+                turns.spend(parcel.size)
                 outbox.sending_since = time()
                 yield parcel.events
                 outbox.sending_since = None
@@ -123,7 +133,7 @@ async def metrics_stream(
     Raises:
         TooMany: as many streams are open as may be; at the first step.
     """
-    async with _Reader(hub, snapshots, principal, environment, unknown_as_zero, after, holds) as reader:
+    async with _Reader(hub, snapshots, principal, environment, unknown_as_zero, after, holds, _log_entries) as reader:
         await reader.feed.open([feature], lambda recovered, at: _connected(feature, environment, recovered, at))
         async for event in reader.events():
             yield event
@@ -145,10 +155,52 @@ async def logs_stream(
     Raises:
         TooMany: as many streams are open as may be; at the first step.
     """
-    async with _Reader(hub, snapshots, principal, environment, False, after, holds) as reader:
+    async with _Reader(hub, snapshots, principal, environment, False, after, holds, _log_entries) as reader:
         await reader.feed.open_logs(
             feature, filter, lambda recovered, at: _connected(feature, environment, recovered, at)
         )
+        async for event in reader.events():
+            yield event
+
+
+async def features_stream(
+    hub: Hub,
+    snapshots: Snapshots,
+    *,
+    features: Sequence[str],
+    environment: str | None,
+    filter: LogFilter | None,
+    history: bool | None = None,
+    principal: Principal,
+    unknown_as_zero: bool = False,
+    after: str = "",
+    holds: Callable[[Principal], bool] = lambda _: True,
+) -> AsyncIterator[bytes]:
+    """Yield `connected`, then the messages that a WebSocket of the same features gets, under the same positions.
+
+    Args:
+        features: ids, or `*`.
+        filter: which lines; None: none.
+        history: as in `Feed.follow`.
+
+    Raises:
+        TooMany: as many streams are open as may be; at the first step.
+    """
+    async with _Reader(hub, snapshots, principal, environment, unknown_as_zero, after, holds, histories) as reader:
+        feed = reader.feed
+
+        def greet(recovered: bool, position: Position | None) -> Message:
+            keys = feed.keys()
+            only = features[0] if len(features) == 1 and features[0] != EVERY else None
+            more = {
+                "featureIds": [key.feature for key in keys],
+                "environments": {key.feature: key.environment for key in keys},
+            }
+            return _connected(only, keys[0].environment if only and keys else environment, recovered, position, more)
+
+        await feed.open(features, greet)
+        if filter is not None:
+            await feed.follow(None, filter, history=history)
         async for event in reader.events():
             yield event
 
@@ -196,9 +248,17 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _connected(feature: str, environment: str, recovered: bool, position: Position | None) -> Message:
+def _connected(
+    feature: str | None,
+    environment: str | None,
+    recovered: bool,
+    position: Position | None,
+    more: Mapping[str, Any] | None = None,
+) -> Message:
     """Encode the first event. It stands beside the envelope: clients look for `featureId` in it, not for `data`."""
-    event = {"type": "connected", "featureId": feature, "environment": environment, "recovered": recovered}
+    named = {"featureId": feature, "environment": environment}
+    event: dict[str, Any] = {"type": "connected", **{name: value for name, value in named.items() if value is not None}}
+    event |= {"recovered": recovered, **(more or {})}
     if position is not None:
         event["id"] = position.encode()
     return Message(wire.dump(event), feature, 0, position)

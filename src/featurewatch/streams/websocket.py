@@ -11,8 +11,7 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from ..access import Principal
-from ..errors import BadInput, FeaturewatchError, Forbidden, TooMany, Unauthenticated
-from ..model import StoredLog
+from ..errors import BadInput, FeaturewatchError, Forbidden, TooMany, Unauthenticated, Unavailable
 from ..snapshots import Snapshots
 from ..times import NS
 from . import messages
@@ -70,6 +69,7 @@ async def serve_websocket(
     principal: Principal | None,
     authenticate: Authenticate,
     holds: Callable[[Principal], bool] = lambda _: True,
+    spend: Callable[[Principal | None], None] = lambda _: None,
     after: str = "",
 ) -> None:
     """Serve one WebSocket to its end. Origin and Host were checked, what the URL says was read.
@@ -81,6 +81,7 @@ async def serve_websocket(
         principal: who asks; None: an `auth` message has to say it within 10 s.
         authenticate: finds the caller by a token, or raises Unauthenticated.
         holds: whether a caller's credential still holds; asked every second, so cheap.
+        spend: counts what a caller asks of the stores, or raises TooMany.
         after: the position to resume from.
     """
     await websocket.accept()
@@ -103,6 +104,7 @@ async def serve_websocket(
         unknown_as_zero=unknown_as_zero,
         authenticate=authenticate,
         holds=holds,
+        spend=spend,
         after=after,
     )
     await session.run(principal)
@@ -113,7 +115,7 @@ class _Session:
 
     __slots__ = (
         "_access", "_after", "_authenticate", "_batch", "_end", "_environment", "_features", "_feed", "_holds", "_hub",
-        "_principal", "_reader", "_snapshots", "_subscriber", "_websocket", "_writer", "_written_off",
+        "_principal", "_reader", "_snapshots", "_spend", "_subscriber", "_websocket", "_writer", "_written_off",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +130,7 @@ class _Session:
         unknown_as_zero: bool,
         authenticate: Authenticate,
         holds: Callable[[Principal], bool],
+        spend: Callable[[Principal | None], None],
         after: str,
     ) -> None:
         self._websocket = websocket
@@ -138,6 +141,7 @@ class _Session:
         self._batch = batch
         self._authenticate = authenticate
         self._holds = holds
+        self._spend = spend
         self._after = after
         self._access = _Access()
         self._subscriber = Subscriber(Outbox(hub.queue_bytes, hub.stats), unknown_as_zero=unknown_as_zero)
@@ -243,13 +247,16 @@ class _Session:
                 self._send(messages.message("pong", None, {}, self._hub.clock()))
                 return
             case Auth(token):
+                self._spend(self._principal)
                 await self._identify(token)
                 return
         if self._feed is None:
             raise Unauthenticated('send {"type": "auth", "token": "…"} first')
+        if isinstance(command, (SubscribeLogs, Subscribe)):
+            self._spend(self._principal)
         match command:
-            case SubscribeLogs(feature, filter, environment, after):
-                await self._feed.follow(feature, filter, environment, after)
+            case SubscribeLogs(feature, filter, environment, after, history):
+                await self._feed.follow(feature, filter, environment, after, history)
             case UnsubscribeLogs(feature):
                 self._feed.unfollow(feature)
             case Subscribe(feature):
@@ -260,6 +267,8 @@ class _Session:
     async def _identify(self, token: str) -> None:
         try:
             principal = await self._authenticate(token)
+        except Unavailable:
+            raise  # nobody can say whether it is wrong
         except FeaturewatchError:
             self._access.attempts += 1
             if self._access.attempts >= ATTEMPTS:
@@ -284,7 +293,7 @@ class _Session:
             self._subscriber,
             environment=self._environment,
             after=self._after,
-            render=_log_history,
+            render=messages.histories,
         )
         await self._feed.open(self._features, self._greeting)
 
@@ -308,7 +317,7 @@ class _Session:
     async def _write(self) -> None:
         try:
             pump = pump_batches if self._batch else pump_messages
-            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._going)
+            await pump(self._websocket, self._subscriber.outbox, self._hub.stats, self._hub.turns, self._going)
         except (WebSocketDisconnect, RuntimeError, OSError):
             return
         except asyncio.CancelledError:
@@ -329,11 +338,6 @@ class _Session:
         if self._reader is not None:
             self._written_off = True
             self._reader.cancel()
-
-
-def _log_history(feature: str | None, lines: Sequence[StoredLog], at: Position, resumed: bool) -> Sequence[Message]:
-    found = list(messages.history(lines, at, resumed=resumed))
-    return found or [messages.message("log_history", feature, [], at.at_s * NS, at)]
 
 
 def _reason(text: str) -> str:

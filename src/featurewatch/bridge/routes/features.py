@@ -14,11 +14,12 @@ from ... import wire
 from ...alert_model import Deed
 from ...alerts.rules import read_channels
 from ...alerts.slo import check_window
-from ...errors import BadInput, NotFound, OutOfRange, Problem, StaleEdit
+from ...errors import BadInput, NotFound, Problem, StaleEdit
 from ...fields import Fields, refuse, shown
 from ...model import ENVIRONMENT, ENVIRONMENT_RULE, FeatureRecord, MetricsSnapshot, Slo, Thresholds
 from .. import parameters, schemas
 from ..bodies import read_json
+from ..edits import explained
 from ..endpoint import Call, endpoint
 from ..http import answer, expected_revision, plain
 
@@ -36,7 +37,8 @@ async def list_features(call: Call) -> Response:
     bridge, asked = call.bridge, call.query.environment()
     records = await bridge.catalog.visible(call.caller)
     keys = {record.id: await bridge.catalog.key_of(record, asked) for record in records.values()}
-    snapshots = {snapshot.key: snapshot for snapshot in await bridge.snapshots.current(frozenset(keys.values()))}
+    found = await bridge.snapshots.known(frozenset(keys.values()), blank=True)
+    snapshots = {snapshot.key: snapshot for snapshot in found}
     errors = await bridge.recent.last_errors(keys.values())
     features = [
         _shown(record, snapshots[keys[record.id]], errors[keys[record.id]], call.unknown_as_zero)
@@ -111,7 +113,7 @@ def read_edit(body: Any) -> tuple[schemas.FeatureEdit, frozenset[str]]:
     try:
         edit = schemas.FeatureEdit.model_validate(body)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explained(error) from None
     for environment in edit.environments or ():
         if ENVIRONMENT.fullmatch(environment) is None:
             raise BadInput(f"environments: expected {ENVIRONMENT_RULE}, got {shown(environment)}")
@@ -168,7 +170,7 @@ def _thresholds(current: Thresholds, edit: schemas.ThresholdsEdit | None) -> Thr
 
 async def _with_figures(call: Call, record: FeatureRecord) -> dict[str, Any]:
     key = await call.bridge.catalog.key_of(record, call.query.environment())
-    snapshot = (await call.bridge.snapshots.current([key]))[0]
+    snapshot = (await call.bridge.snapshots.known([key], blank=True))[0]
     errors = await call.bridge.recent.last_errors([key])
     return _shown(record, snapshot, errors[key], call.unknown_as_zero)
 
@@ -187,15 +189,3 @@ def _shown(
             "last_error": last_error,
         },
     }
-
-
-def _explain(error: ValidationError) -> BadInput:
-    problems = []
-    limits = 0
-    for problem in error.errors():
-        field = ".".join(map(str, problem["loc"]))
-        text = str(problem["msg"])
-        limits += problem["type"].startswith(("greater_than", "less_than", "too_long", "string_too_long"))
-        problems.append(Problem(field, f"{text[0].lower()}{text[1:]}, got {shown(problem['input'])}"))
-    kind = OutOfRange if limits == len(problems) else BadInput
-    return kind(f"{problems[0].field}: {problems[0].message}", problems=problems)

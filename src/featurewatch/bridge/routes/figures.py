@@ -202,7 +202,7 @@ async def _measure(call: Call, keys: Iterable[FeatureKey]) -> tuple[list[Metrics
     asked = call.query.seconds("time_range", 0)
     snapshots = call.bridge.snapshots
     window = asked or snapshots.window_s
-    found = await snapshots.current(frozenset(keys), window_s=window, uptime_window_s=asked or UPTIME_WINDOW_S)
+    found = await snapshots.known(frozenset(keys), window_s=window, uptime_window_s=asked or UPTIME_WINDOW_S)
     return found, window
 
 

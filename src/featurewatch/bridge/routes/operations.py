@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -30,14 +31,31 @@ async def alive(call: Call) -> Response:
 
 @endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape)
 async def ready(call: Call) -> Response:
-    """Tell whether the stores answer, each by itself: 200 where all do, else 503."""
+    """Tell whether the stores answer, each by itself: 200 where all do, else 503.
+
+    Where JWTs are verified by an issuer's keys, `jwt_keys` tells whether there are some; 503 where nobody could be let
+    in without them.
+    """
     stores = call.bridge.stores
-    names = ("logs", "metrics", "state")
-    states = await asyncio.gather(*map(_state, (stores.logs, stores.metrics, stores.state)))
-    checks = {
-        name: {"ok": not said, **({"error": said} if said else {})} for name, said in zip(names, states, strict=True)
+    asked = {"logs": stores.logs.ping, "metrics": stores.metrics.ping, "state": stores.state.ping}
+    if stores.calls is not None:
+        asked["calls"] = stores.calls.ping
+    states = await asyncio.gather(*map(_state, asked.values()))
+    checks: dict[str, dict[str, Any]] = {
+        name: {"ok": not said, **({"error": said} if said else {})} for name, said in zip(asked, states, strict=True)
     }
-    good = not any(states)
+    if notice := getattr(stores.metrics, "notice", ""):
+        checks["metrics"]["notice"] = notice
+    authenticator = call.bridge.authenticator
+    if authenticator.verifier is not None and authenticator.verifier.keys is not None:
+        said = authenticator.failure
+        checks["jwt_keys"] = {"ok": not said, **({"error": said} if said else {})}
+    api = call.bridge.alerting.api
+    if api is not None:
+        said = await _state(api.ping)
+        # Told and not required: figures, lines and alerts are served without it.
+        checks["alertmanager"] = {"ok": not said, "required": False, **({"error": said} if said else {})}
+    good = not any(states) and not authenticator.shut
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
         200 if good else 503,
@@ -68,11 +86,11 @@ async def expose_metrics(call: Call) -> Response:
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
 
 
-async def _state(store: Any) -> str:
+async def _state(ping: Callable[[], Awaitable[None]]) -> str:
     """Return what is wrong with a store, "" where nothing is."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await store.ping()
+            await ping()
     except FeaturewatchError as error:
         return error.message
     except TimeoutError:

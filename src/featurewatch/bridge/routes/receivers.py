@@ -10,13 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...errors import Unsupported
-from .. import decode_otlp
+from .. import decode_otlp, otlp_forward
 from ..bodies import off_loop, read_raw
 from ..decode_loki import decode_push
+from ..decode_otlp import MetricBatch
 from ..endpoint import Call, endpoint
 from ..errors import Fault
 from ..ingest import cut_line
 from ..intake import Left
+from ..otlp_forward import ForwardBatch
 
 T = TypeVar("T")
 
@@ -94,14 +96,19 @@ _PUSH_BODY: Final = {
 
 def answer_otlp(request: Request, fault: Fault) -> Response:
     """Answer a failure as google.rpc.Status, in the encoding of the request."""
-    media_type = _encoding(request)
-    body = decode_otlp.failure(media_type, _RPC.get(fault.status, 2), fault.message)
-    return Response(body, fault.status, dict(fault.headers), media_type)
+    media_type, status = _encoding(request), _status(fault)
+    body = decode_otlp.failure(media_type, _RPC.get(status, 2), fault.message)
+    return Response(body, status, dict(fault.headers), media_type)
 
 
 def answer_loki(request: Request, fault: Fault) -> Response:
     """Answer a failure as Loki does: a line of text."""
-    return Response(fault.message + "\n", fault.status, dict(fault.headers), "text/plain; charset=utf-8")
+    return Response(fault.message + "\n", _status(fault), dict(fault.headers), "text/plain; charset=utf-8")
+
+
+def _status(fault: Fault) -> int:
+    """Return the status that makes exporters and shippers send again what may be sent again: 408 makes them drop it."""
+    return 503 if fault.status == 408 else fault.status
 
 
 @endpoint(router, "POST", "/v1/metrics", "ingest", loose=True, body=_METRICS_BODY, answer=_OTLP, failure=answer_otlp)
@@ -109,11 +116,18 @@ async def receive_otlp_metrics(call: Call) -> Response:
     """Receive metrics by OTLP/HTTP, protobuf or JSON, gzip.
 
     `feature` and `environment` are attributes of the points, or of the resource. Points are cumulative; delta ones
-    and unknown `feature_*` metrics are refused by partialSuccess. Errors are google.rpc.Status.
+    and unknown `feature_*` metrics are refused by partialSuccess. Errors are google.rpc.Status. Where figures are read
+    from Prometheus they are passed on to OTLP_FORWARD_URL; without one it is 503 that says where to send them.
     """
+    intake = call.bridge.intake
+    batch: ForwardBatch | MetricBatch
     with call.bridge.meters.refusals("metrics", "otlp"):
-        batch = await _decoded(call, decode_otlp.decode_metrics)
-        left = await call.bridge.intake.fitting_samples(batch.samples, call.caller) if batch.samples else Left()
+        if call.bridge.stores.calls is not None:  # figures are read from elsewhere
+            batch = await _decoded(call, otlp_forward.decode)
+            left = await intake.forwarded(batch, call.caller) if batch.points else Left()
+        else:
+            batch = await _decoded(call, decode_otlp.decode_metrics)
+            left = await intake.fitting_samples(batch.samples, call.caller) if batch.samples else Left()
     return _partly(call, "metrics", batch.rejected + left.items, batch.message or left.message)
 
 

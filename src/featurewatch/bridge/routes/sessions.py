@@ -19,16 +19,17 @@ router = APIRouter(tags=["access"])
 
 @endpoint(router, "POST", "/session", None, body=schemas.TokenIn, answer=schemas.SessionShape)
 async def open_session(call: Call) -> Response:
-    """Open a browser's session: a token in, an HttpOnly cookie out.
+    """Open a browser's session: an API token or a JWT in, an HttpOnly cookie out.
 
     The cookie stands for the token and ends with it. It is sent to this site's own pages only.
     """
+    client = call.request.client.host if call.request.client else ""
+    call.bridge.rates.spend(None, client)
     body = await read_json(call.request, 64 * 1024)
     try:
         token = schemas.TokenIn.model_validate(body).token
     except ValidationError:
-        raise BadInput("expected {'token': '…'} with the text that 'featurewatch token create' printed") from None
-    client = call.request.client.host if call.request.client else ""
+        raise BadInput("expected {'token': '…'}: what 'featurewatch token create' printed, or a JWT") from None
     session = await call.bridge.authenticator.open_session(token, secure=_secure(call), client=client)
     return plain(
         {"success": True, "expires_at": format_instant(session.expires_ns)}, headers={"Set-Cookie": session.cookie}
@@ -69,4 +70,13 @@ async def show_me(call: Call) -> Response:
 
 
 def _secure(call: Call) -> bool:
-    return call.request.url.scheme == "https"
+    """Tell whether the browser came by https, though a proxy may have ended that.
+
+    Whoever lies here makes a cookie that is sent less, and only their own.
+    """
+    headers = call.request.headers
+    return (
+        call.request.url.scheme == "https"
+        or headers.get("origin", "").startswith("https://")
+        or headers.get("x-forwarded-proto", "").lower() == "https"
+    )

@@ -1,6 +1,21 @@
 """What requests and answers look like: documentation, and the checking of what is not parsed by `ingest`."""
 
 from .access import MeShape, ReadyShape, SessionShape, TicketShape, TokenIn
+from .alerts import (
+    ActionIn,
+    AlertDetailShape,
+    AlertListShape,
+    AlertShape,
+    BulkFailure,
+    BulkIn,
+    BulkShape,
+    CommentIn,
+    ExplainShape,
+    MaintenanceIn,
+    MaintenanceListShape,
+    MaintenanceShape,
+    RemarkShape,
+)
 from .base import Detail, Error, Schema, components, content, models, one_or_many
 from .features import (
     FeatureEdit,
@@ -31,11 +46,19 @@ from .recorded import CallIn, CallsKept, EventList, EventShape, TestResultIn, Te
 from .rules import AlertRuleIn, AlertRuleShape, DeedList, DeploymentShape, PreviewShape, RuleAnswer, RuleList
 
 __all__ = [
+    "ActionIn",
     "AlertBrief",
+    "AlertDetailShape",
+    "AlertListShape",
     "AlertRuleIn",
     "AlertRuleShape",
+    "AlertShape",
+    "BulkFailure",
+    "BulkIn",
+    "BulkShape",
     "CallIn",
     "CallsKept",
+    "CommentIn",
     "CostsShape",
     "CurrentListShape",
     "CurrentShape",
@@ -45,6 +68,7 @@ __all__ = [
     "Error",
     "EventList",
     "EventShape",
+    "ExplainShape",
     "FeatureEdit",
     "FeatureList",
     "FeatureShape",
@@ -57,12 +81,16 @@ __all__ = [
     "LogPageShape",
     "LogShape",
     "LogsKept",
+    "MaintenanceIn",
+    "MaintenanceListShape",
+    "MaintenanceShape",
     "MeShape",
     "MetricsShape",
     "ModelCostShape",
     "PerformanceShape",
     "PreviewShape",
     "ReadyShape",
+    "RemarkShape",
     "RuleAnswer",
     "RuleList",
     "Schema",

@@ -10,7 +10,7 @@ from .base import AT, Schema
 
 
 class TokenIn(Schema):
-    """A credential."""
+    """A credential: an API token or a JWT."""
 
     model_config = ConfigDict(extra="ignore", strict=True, json_schema_extra={"example": {"token": "fw_…"}})
 
@@ -46,4 +46,6 @@ class ReadyShape(Schema):
     """Whether the bridge can do its work."""
 
     status: Literal["ready", "unready"]
-    checks: dict[str, Any] = Field(description="The state of each store.", examples=[{"logs": {"ok": True}}])
+    checks: dict[str, Any] = Field(
+        description="The state of each store, and of the keys of JWTs.", examples=[{"logs": {"ok": True}}]
+    )

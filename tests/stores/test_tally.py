@@ -3,9 +3,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from featurewatch import families
-from featurewatch.bridge.tally import LABEL_LIMIT, Tally
 from featurewatch.exporter.prometheus import render
 from featurewatch.model import CallReport, FeatureKey
+from featurewatch.stores.tally import LABEL_LIMIT, Tally
 
 KEY = FeatureKey("chat", "production")
 PRICES = {"known": 0.25}

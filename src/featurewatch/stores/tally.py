@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 from .. import families
 from ..exporter.snapshot import Distribution, Snapshot
 from ..families import BUCKETS
 from ..formulas import bucket_of
 from ..model import OUTCOMES, CallReport, FeatureKey
+from .metric_calls import Price
 
 LABEL_LIMIT: Final = 50
 """Kinds of error, and models, that one feature shows; further ones become `other`."""
 
 OTHER: Final = "other"
 UNKNOWN_MODEL: Final = "unknown"
-
-Price: TypeAlias = Callable[[str, Mapping[str, int]], float | None]
 
 
 @dataclass(slots=True)
@@ -70,6 +69,31 @@ class Tally:
                 self._unpriced[(model,)] += 1
             else:
                 self._spend(model, "estimated", estimated)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that was counted, in what JSON can hold."""
+        counted = (self._requests, self._errors, self._tokens, self._unpriced, self._cost)
+        return {
+            "start_ns": self.start_ns,
+            "counts": [[[*labels, value] for labels, value in series.items()] for series in counted],
+            "observed": [[one.counts, one.sum] for one in (self._durations, self._first_tokens)],
+        }
+
+    @classmethod
+    def restore(cls, key: FeatureKey, state: Mapping[str, Any]) -> Tally:
+        """Make the tally that told this state."""
+        counts: list[dict[tuple[str, ...], Any]] = [
+            {tuple(labels): value for *labels, value in series} for series in state["counts"]
+        ]
+        requests, errors, tokens, unpriced, cost = counts
+        durations, first_tokens = (_Observed(counts, total) for counts, total in state["observed"])
+        tally = cls(
+            key, state["start_ns"], Counter(requests), Counter(errors), Counter(tokens), Counter(unpriced), cost,
+            durations, first_tokens,
+        )  # fmt: skip
+        tally._kinds = {labels[0] for labels in errors} - {OTHER}
+        tally._models = {labels[0] for series in (tokens, unpriced, cost) for labels in series} - {OTHER}
+        return tally
 
     def snapshot(self) -> Snapshot:
         numbers: dict[str, Mapping[tuple[str, ...], float]] = {

@@ -1,0 +1,225 @@
+"""What became of alerts: signals in, episodes kept and told to the streams, open ones at hand for the health."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from ..alert_model import CONDITIONS, Alert, AlertRule, ResolveReason
+from ..episode_model import Episode, Place, Remark, Step
+from ..errors import FeaturewatchError
+from ..formulas import METRICS
+from ..ids import new_id
+from ..model import AlertSummary, FeatureKey, MetricsSnapshot
+from ..stores.base import MetricStore
+from ..stores.state_alerts import Alerts, Written
+from .conditions import holds
+from .episodes import hear, lost, place
+from .signals import Delivery, Signal
+
+__all__ = ["History", "RuleFinder"]
+
+RuleFinder = Callable[[Collection[str]], Awaitable[Mapping[str, AlertRule]]]
+"""Finds rules by their ids; those that are gone are left out."""
+
+Known = Callable[[FeatureKey], MetricsSnapshot | None]
+"""Returns a feature's last snapshot, at once, None where there is none."""
+
+_log = logging.getLogger(__name__)
+
+
+class History:
+    """Keeps the episodes of all alerts. Belongs to one event loop; `load` it before it is asked.
+
+    Args:
+        rules: finds rules by id, for the reason why an alert ended.
+        known: the last snapshot of a feature, kept with an alert that fires.
+        settled: called with the episodes that a step brought to an end or cleared, so that their silences end at once.
+    """
+
+    def __init__(
+        self,
+        alerts: Alerts,
+        metrics: MetricStore,
+        rules: RuleFinder,
+        known: Known,
+        *,
+        clock: Callable[[], int],
+        settled: Callable[[Sequence[Episode]], None] = lambda _: None,
+    ) -> None:
+        self.alerts = alerts
+        self.heard: Counter[str] = Counter()
+        """Signals by source."""
+        self.ignored = 0
+        """Alerts in webhooks that are no feature's."""
+        self._metrics = metrics
+        self._rules = rules
+        self._known = known
+        self._clock = clock
+        self._settled = settled
+        self._unsettled: dict[str, Episode] = {}
+        self._open: dict[FeatureKey, list[AlertSummary]] | None = None
+
+    async def load(self) -> None:
+        """Read what is open. What other bridges changed since the last time is seen with it."""
+        self._unsettled = {episode.alert.id: episode for episode in await self.alerts.unsettled()}
+        self._open = None
+
+    @property
+    def unsettled(self) -> Collection[Episode]:
+        """The episodes that are open, or closed by people while their condition holds."""
+        return self._unsettled.values()
+
+    def open_alerts(self, key: FeatureKey) -> Sequence[AlertSummary]:
+        """Return the active and acknowledged alerts of a feature, as a snapshot carries them."""
+        if self._open is None:
+            self._open = {}
+            for episode in self._unsettled.values():
+                if episode.open:
+                    self._open.setdefault(episode.alert.key, []).append(_summary(episode.alert))
+        return self._open.get(key, ())
+
+    async def receive(self, delivery: Delivery) -> int:
+        """Keep what a webhook says; return how many episodes it changed. When it returns, it is safe.
+
+        Raises:
+            Unavailable, TooMany: it could not be kept; the same webhook sent again harms nothing.
+        """
+        self.ignored += delivery.ignored
+        return await self.take(delivery.signals, receiver=delivery.receiver)
+
+    async def take(self, signals: Sequence[Signal], *, receiver: str = "") -> int:
+        """Keep signals, all or none; those that say nothing new change nothing."""
+        if not signals:
+            return 0
+        self.heard.update(signal.source for signal in signals)
+        places = {place(signal) for signal in signals}
+        reasons = await self._reasons([place(signal) for signal in signals if signal.ends_ns is not None])
+        now = self._clock()
+
+        def work(current: Mapping[Place, Episode]) -> Written:
+            latest = dict(current)
+            steps: list[Step] = []
+            for signal in sorted(signals, key=_in_time):
+                at = place(signal)
+                step = hear(signal, latest.get(at), lambda: new_id(now))
+                if step is None:
+                    continue
+                step = self._completed(step, reasons.get(at, "unknown"), now)
+                latest[at] = step.episode
+                steps.append(step)
+            delivered = [_delivery(step, receiver, now) for step in steps if step.changes] if receiver else []
+            return Written(steps, delivered)
+
+        return len(await self.alerts.change(places, work, then=self.note))
+
+    async def miss(self, present: Mapping[Place, frozenset[str]], missing: Collection[Place]) -> int:
+        """Take note that of these places' instances only those present fire still."""
+        if not missing:
+            return 0
+        reasons = await self._reasons(missing)
+        now = self._clock()
+
+        def work(current: Mapping[Place, Episode]) -> Written:
+            steps = []
+            for at, episode in current.items():
+                step = lost(episode, present.get(at, frozenset()), now) if episode.open or episode.held else None
+                if step is not None:
+                    steps.append(self._completed(step, reasons.get(at, "unknown"), now))
+            return Written(steps)
+
+        return len(await self.alerts.change(missing, work, then=self.note))
+
+    async def end(self, at: Place, at_ns: int) -> int:
+        """Take note that a place's open episode ended at an instant that was found out afterwards."""
+        reasons = await self._reasons([at])
+
+        def work(current: Mapping[Place, Episode]) -> Written:
+            episode = current.get(at)
+            step = lost(episode, frozenset(), at_ns) if episode is not None and episode.open else None
+            return Written([] if step is None else [self._completed(step, reasons.get(at, "unknown"), at_ns)])
+
+        return len(await self.alerts.change([at], work, then=self.note))
+
+    def note(self, steps: Sequence[Step]) -> None:
+        """Take what was kept into what is at hand; called on the event loop, in the order of commits."""
+        self._open = None
+        settled = []
+        for step in steps:
+            episode = step.episode
+            if episode.open or episode.held:
+                self._unsettled[episode.alert.id] = episode
+            else:
+                self._unsettled.pop(episode.alert.id, None)
+                settled.append(episode)
+        if settled:
+            self._settled(settled)
+
+    def _completed(self, step: Step, reason: ResolveReason, now_ns: int) -> Step:
+        alert = step.episode.alert
+        if step.changes[:1] == ("triggered",):
+            snapshot = self._known(alert.key)
+            figures = {} if snapshot is None else {"metrics_snapshot": dict(snapshot.metrics)}
+            alert = replace(alert, metadata={**alert.metadata, **figures})
+        if "resolved" in step.changes and alert.resolve_reason == "unknown":
+            alert = replace(alert, resolve_reason=reason)
+        return step._replace(episode=replace(step.episode, alert=alert))
+
+    async def _reasons(self, places: Collection[Place]) -> dict[Place, ResolveReason]:
+        """Find out why alerts end now: the rule is gone or was edited, its figure is absent, or it recovered."""
+        if not places:
+            return {}
+        try:
+            rules = await self._rules({at.rule_id for at in places})
+        except FeaturewatchError as error:
+            _log.warning("why alerts ended is not known: %s", error)
+            return {}
+        reasons: dict[Place, ResolveReason] = {}
+        by_window: defaultdict[int, set[Place]] = defaultdict(set)
+        for at in places:
+            rule = rules.get(at.rule_id)
+            if rule is None or not rule.enabled:
+                reasons[at] = "rule_removed"
+            elif rule.metric in METRICS:
+                by_window[rule.window_minutes].add(at)
+            else:
+                reasons[at] = "recovered"
+        for window, asked in by_window.items():
+            try:
+                measured = await self._metrics.measure({at.key for at in asked}, window * 60.0)
+            except FeaturewatchError as error:
+                _log.warning("why alerts ended is not known: %s", error)
+                continue
+            for at in asked:
+                figures = measured.get(at.key)
+                value = None if figures is None else figures.metrics.get(rules[at.rule_id].metric)
+                reasons[at] = self._reason(rules[at.rule_id], at, value)
+        return reasons
+
+    def _reason(self, rule: AlertRule, at: Place, value: float | None) -> ResolveReason:
+        if value is None:
+            return "no_data"
+        fired = next((episode.alert for episode in self._unsettled.values() if episode.place == at), None)
+        if fired is not None and rule.updated_ns > fired.triggered_ns:
+            condition, threshold = fired.metadata.get("condition"), fired.metadata.get("threshold")
+            before = next((known for known in CONDITIONS if known == condition), None)
+            if before and isinstance(threshold, (int, float)) and holds(rule.metric, before, threshold, value):
+                return "rule_changed"
+        return "recovered"
+
+
+def _summary(alert: Alert) -> AlertSummary:
+    type_ = str(alert.metadata.get("metric") or "alert")
+    return AlertSummary(type_, alert.message, alert.severity, alert.triggered_ns)
+
+
+def _in_time(signal: Signal) -> tuple[int, bool]:
+    """Order signals as they happened; an end before a start of the same instant."""
+    return (signal.starts_ns if signal.ends_ns is None else signal.ends_ns, signal.ends_ns is None)
+
+
+def _delivery(step: Step, receiver: str, now_ns: int) -> Remark:
+    alert = step.episode.alert
+    return Remark(alert.id, "delivery", now_ns, receiver, "resolved" if not step.episode.open else "firing")

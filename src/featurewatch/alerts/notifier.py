@@ -1,0 +1,251 @@
+"""Whom the bridge itself tells of alerts, and when: where no Alertmanager does.
+
+As Alertmanager would: alerts of a feature and environment travel together; each channel of a rule hears of a firing
+at once, of one that stays after each cooldown, and of the end if it wants that. What is acknowledged, closed, under
+maintenance, or beside a more severe alert on the same figure is told to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from ..alert_model import SEVERITIES, AlertRule, Channel
+from ..episode_model import Episode, Maintenance, Remark
+from ..errors import FeaturewatchError, TooMany, Unavailable
+from ..model import FeatureKey
+from ..times import NS, format_instant
+from .notifications import NEVER, Group, wanted
+
+__all__ = ["Notifier", "NotifierStats", "Send"]
+
+Send: TypeAlias = Callable[[Channel, Group], Awaitable[str]]
+"""Tells a channel of a group; raises Unavailable or TooMany where it is worth trying again."""
+
+QUEUED: Final = 1_000
+"""Groups that wait to be sent; above it the oldest are dropped, and counted."""
+ATTEMPTS: Final = 8
+FIRST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 300.0
+
+_log = logging.getLogger(__name__)
+
+
+class _To(NamedTuple):
+    """A channel and an alert: what is remembered of the one telling the other."""
+
+    channel: str
+    alert_id: str
+
+
+@dataclass(slots=True)
+class NotifierStats:
+    """Counts since the start, by channel where it says so."""
+
+    sent: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    failed: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    channel: str
+    group: Group
+    alerts: tuple[tuple[str, bool], ...]
+    """Their ids, and whether they fire."""
+
+
+class Notifier:
+    """Decides at each `look` who is to be told, and sends in the background.
+
+    Args:
+        rules, channels, maintenance: what there is now.
+        send: tells a channel.
+        record: keeps what was delivered with the alerts.
+        link: the console's address, for messages.
+    """
+
+    def __init__(
+        self,
+        rules: Callable[[Collection[str]], Awaitable[Mapping[str, AlertRule]]],
+        channels: Callable[[], Awaitable[Mapping[str, Channel]]],
+        maintenance: Callable[[Collection[str]], Awaitable[Sequence[Maintenance]]],
+        send: Send,
+        record: Callable[[Sequence[Remark]], Awaitable[None]],
+        *,
+        clock: Callable[[], int],
+        link: str = "",
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.stats = NotifierStats()
+        self._rules = rules
+        self._channels = channels
+        self._maintenance = maintenance
+        self._send = send
+        self._record = record
+        self._clock = clock
+        self._link = link
+        self._pause = pause
+        self._told: dict[_To, int] = {}
+        self._queues: dict[str, deque[_Letter]] = {}
+        self._workers: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def queued(self) -> int:
+        """Groups that wait to be sent."""
+        return sum(map(len, self._queues.values()))
+
+    def resume(self, remarks: Iterable[Remark]) -> None:
+        """Take up who was told before a restart, oldest first, so that nobody is told twice."""
+        for remark in remarks:
+            if remark.kind == "delivery":
+                to = _To(remark.author, remark.alert_id)
+                if remark.text == "firing":
+                    self._told[to] = remark.at_ns
+                else:
+                    self._told.pop(to, None)
+
+    async def stop(self) -> None:
+        """Give up what waits; it is told after the next start, since nobody recorded it as told."""
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.cancel()
+        if workers:
+            await asyncio.wait(workers)
+
+    async def look(self, unsettled: Collection[Episode], ended: Sequence[Episode] = ()) -> None:
+        """Queue what is to be told now.
+
+        Args:
+            unsettled: the episodes that are open, or closed by people while their condition holds.
+            ended: those that resolved since the last look.
+        """
+        now = self._clock()
+        firing = [episode for episode in unsettled if episode.alert.status == "active"]
+        firing = await self._unhindered(firing, now)
+        rules = await self._rules({episode.alert.rule_id for episode in (*firing, *ended)})
+        due: defaultdict[tuple[str, FeatureKey], list[tuple[Episode, bool]]] = defaultdict(list)
+        for episode in firing:
+            rule = rules.get(episode.alert.rule_id)
+            if rule is None:
+                continue
+            for channel in rule.channels:
+                last = self._told.get(_To(channel, episode.alert.id))
+                if last is None or now - last >= rule.cooldown_minutes * 60 * NS:
+                    due[channel, episode.alert.key].append((episode, True))
+                    self._told[_To(channel, episode.alert.id)] = now
+        for episode in ended:
+            # Whoever heard of the firing hears of the end, whatever became of the rule.
+            for to in [to for to in self._told if to.alert_id == episode.alert.id]:
+                del self._told[to]
+                due[to.channel, episode.alert.key].append((episode, False))
+        for (channel, key), alerts in due.items():
+            self._put(_Letter(channel, self._group(channel, key, alerts), _named(alerts)))
+
+    async def _unhindered(self, firing: Sequence[Episode], now_ns: int) -> list[Episode]:
+        """Leave those that nothing keeps quiet: no maintenance, no more severe alert on the same figure."""
+        windows = await self._maintenance({episode.alert.key.feature for episode in firing}) if firing else ()
+        worst: dict[tuple[FeatureKey, str], int] = {}
+        for episode in firing:
+            figure = (episode.alert.key, str(episode.alert.metadata.get("metric", "")))
+            worst[figure] = max(worst.get(figure, 0), SEVERITIES.index(episode.alert.severity))
+        return [
+            episode
+            for episode in firing
+            if not any(_covers(window, episode.alert.key, now_ns) for window in windows)
+            and SEVERITIES.index(episode.alert.severity)
+            == worst[episode.alert.key, str(episode.alert.metadata.get("metric", ""))]
+        ]
+
+    def _group(self, channel: str, key: FeatureKey, alerts: Sequence[tuple[Episode, bool]]) -> Group:
+        told = [_alert(episode, fires, self._link) for episode, fires in alerts]
+        labels = {"feature": key.feature, "environment": key.environment}
+        return {
+            "version": "4", "groupKey": f"{channel}:{key.feature}/{key.environment}", "truncatedAlerts": 0,
+            "status": "firing" if any(fires for _, fires in alerts) else "resolved",
+            "receiver": f"featurewatch/{channel}", "groupLabels": labels, "commonLabels": labels,
+            "commonAnnotations": {}, "externalURL": self._link, "alerts": told,
+        }  # fmt: skip
+
+    def _put(self, letter: _Letter) -> None:
+        if self.queued >= QUEUED:
+            fullest = max(self._queues, key=lambda name: len(self._queues[name]))
+            self._queues[fullest].popleft()
+            self.stats.dropped += 1
+            _log.error("a notification to channel %r was dropped: %d wait already", fullest, QUEUED)
+        self._queues.setdefault(letter.channel, deque()).append(letter)
+        if letter.channel not in self._workers:
+            # Each channel by itself: one whose provider is down must not hold up the others.
+            worker = asyncio.create_task(self._work(letter.channel), name=f"featurewatch-notify-{letter.channel}")
+            self._workers[letter.channel] = worker
+
+    async def _work(self, name: str) -> None:
+        queue = self._queues[name]
+        try:
+            while queue:
+                letter = queue.popleft()
+                try:
+                    await self._deliver(letter)
+                except Exception:
+                    self.stats.failed[name] += 1
+                    _log.exception("notifying channel %r failed", name)
+        finally:
+            del self._workers[name]
+            del self._queues[name]
+
+    async def _deliver(self, letter: _Letter) -> None:
+        channel = (await self._channels()).get(letter.channel)
+        if channel is None:
+            _log.error("channel %r is gone: nobody is told of %d alerts", letter.channel, len(letter.alerts))
+            return
+        group = wanted(channel, letter.group)
+        if group is None:
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._send(channel, group)
+                break
+            except FeaturewatchError as error:
+                again = isinstance(error, Unavailable | TooMany) and attempt < ATTEMPTS
+                _log.log(logging.WARNING if again else logging.ERROR, "%s", error.message)
+                if not again:
+                    self.stats.failed[channel.name] += 1
+                    return
+                longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 1))
+                await self._pause(longest * random.uniform(0.5, 1))
+        self.stats.sent[channel.name] += 1
+        now = self._clock()
+        await self._record(
+            [
+                Remark(alert_id, "delivery", now, channel.name, "firing" if fires else "resolved")
+                for alert_id, fires in letter.alerts
+            ]
+        )
+
+
+def _named(alerts: Sequence[tuple[Episode, bool]]) -> tuple[tuple[str, bool], ...]:
+    return tuple((episode.alert.id, fires) for episode, fires in alerts)
+
+
+def _covers(window: Maintenance, key: FeatureKey, now_ns: int) -> bool:
+    same = window.feature == key.feature and window.environment in (None, key.environment)
+    return same and window.starts_ns <= now_ns < window.ends_ns
+
+
+def _alert(episode: Episode, fires: bool, link: str) -> dict[str, Any]:
+    alert = episode.alert
+    name, instance = next(iter(episode.instances.items()))
+    return {
+        "status": "firing" if fires else "resolved",
+        "labels": {**instance.labels, "severity": alert.severity},
+        "annotations": {"title": alert.title, "message": alert.message},
+        "startsAt": format_instant(alert.triggered_ns),
+        "endsAt": NEVER if fires else format_instant(alert.resolved_ns or alert.triggered_ns),
+        "generatorURL": link,
+        "fingerprint": name,
+    }

@@ -1,0 +1,268 @@
+"""One page of lines from Loki: asked for packed, read beside the event loop, in order, and in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+import orjson
+
+from ..errors import FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
+from ..model import FeatureKey, LogEntry
+from ..times import NS
+from . import logql
+from .base import LogFilter
+from .loki_entries import CATEGORIZED, read_packed, read_streams
+from .matching import compile_filter
+from .upstream import Upstream
+
+__all__ = ["LINES", "Ask", "Excessive", "Fetcher", "Page", "QueryStats", "by_time"]
+
+QUERY_RANGE: Final = "/loki/api/v1/query_range"
+VOLUME: Final = "/loki/api/v1/index/volume"
+LINES: Final = 5_000
+"""Lines of a page, which is Loki's default limit; a lower one is learned from its refusal."""
+RANGE_NS: Final = 30 * 86_400 * NS
+"""The longest range of a query, by Loki's default; a lower one is learned."""
+PAGE_BYTES: Final = 8 * 1024**2
+"""A larger answer is broken off and asked for with fewer lines."""
+
+# An answer that was kept from before must not hide lines that came late.
+_HEADERS: Final = {**CATEGORIZED, "Cache-Control": "no-cache"}
+_MOST_LINES: Final = re.compile(r"max entries limit.*\(\d+ > (\d+)\)")
+_TOO_LONG: Final = "query time range exceeds the limit"
+_TOO_MUCH: Final = re.compile(
+    r"timed? ?out|deadline exceeded|too many bytes|number of chunks|received message larger than max", re.IGNORECASE
+)
+_MS: Final = 10**6
+
+by_time: Final = itemgetter(3, 0)
+"""The order of lines: by timestamp, and by id where that is the same."""
+
+
+class Excessive(Exception):
+    """Loki cannot answer for so long a range in time, or may not; `error` is what it said.
+
+    `learned`: it said how long a range may be, see `Fetcher.range_ns`.
+    """
+
+    def __init__(self, error: FeaturewatchError, *, learned: bool = False) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.learned = learned
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which lines: of these streams, and what passes the filter; `key` where they are one feature's."""
+
+    selection: str
+    key: FeatureKey | None = None
+    filter: LogFilter = field(default_factory=LogFilter)
+
+    def among(self, stage: str) -> Ask:
+        """Ask for those of the lines alone that pass a stage."""
+        return Ask(self.selection + stage, self.key, self.filter)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Lines in ascending order, each once; `complete` where they are all of the range.
+
+    Else all is known up to the timestamp `reached`, of whose own lines some may be missing.
+
+    Attributes:
+        lines: how many Loki answered with, before the filter.
+        alone: all of them have the timestamp `reached`.
+    """
+
+    entries: list[LogEntry]
+    lines: int = 0
+    complete: bool = True
+    reached: int = 0
+    alone: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class QueryStats:
+    """Counts since the start."""
+
+    queries: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    lines: int = 0
+
+
+class Fetcher:
+    """Asks for pages.
+
+    Args:
+        environment: of lines whose labels name none.
+    """
+
+    def __init__(self, upstream: Upstream, environment: str) -> None:
+        self.environment = environment
+        self.stats = QueryStats()
+        self.range_ns = RANGE_NS
+        """The longest range that Loki takes, as far as it told."""
+        self._upstream = upstream
+        self._most = self._fitting = LINES
+        """Lines of a page: as many as Loki allows, and as of late fit in PAGE_BYTES."""
+
+    def streams_of(self, key: FeatureKey) -> str:
+        """Select the streams of a feature, those without an environment too where theirs is this one."""
+        names = (key.environment, "") if key.environment == self.environment else (key.environment,)
+        return logql.selector((key.feature,), names)
+
+    async def page(self, ask: Ask, start_ns: int, end_ns: int, limit: int, *, backward: bool) -> Page:
+        """Read lines of a range, the newest or the oldest, at most `limit`.
+
+        Args:
+            start_ns: inclusive; `end_ns` exclusive.
+
+        Raises:
+            Excessive: the range is too long for Loki.
+            Unavailable, UpstreamError, TooMany: as `Upstream.ask`.
+        """
+        question = logql.packed(ask.selection, ask.key, ask.filter)
+        started = asyncio.get_running_loop().time()
+        while True:
+            asked = max(1, min(limit, self._most, self._fitting))
+            params = {
+                "query": question.text,
+                "start": str(start_ns),
+                "end": str(end_ns),
+                "limit": str(asked),
+                "direction": "backward" if backward else "forward",
+            }
+            try:
+                body = await self._lines(params)
+            except (Unavailable, UpstreamError) as error:
+                if self._learned(error, asked):
+                    continue
+                raise self._excessive(error, end_ns - start_ns) from None
+            if body is None:
+                if asked == 1:
+                    shown = self._upstream.target.shown
+                    raise UpstreamError(f"{shown} answered one line with more than {PAGE_BYTES} bytes")
+                self._fitting = max(1, asked // 4)
+                continue
+            read = await asyncio.to_thread(self._read, body, question.parts, ask.filter)
+            if read is None:
+                question = logql.unpacked(ask.selection, ask.filter)
+                continue
+            entries, lines, first, last = read
+            if len(body) < PAGE_BYTES // 16:
+                self._fitting = min(LINES, self._fitting * 2)
+            self.stats.lines += lines
+            seconds = asyncio.get_running_loop().time() - started
+            return Page(entries, lines, lines < asked, first if backward else last, first == last, seconds)
+
+    async def has_any(self, ask: Ask, start_ns: int, end_ns: int) -> bool:
+        """Tell whether a range may hold lines of the streams, which costs Loki a hundredth of reading it.
+
+        True where it cannot tell. Raises as `page`, but never Excessive.
+        """
+        params = {"query": ask.selection, "start": str(start_ns // _MS * _MS), "end": str(-(-end_ns // _MS) * _MS)}
+        try:
+            return bool((await self.ask(VOLUME, params))["result"])
+        except (UpstreamError, TypeError, KeyError):  # where volumes are disabled, among others
+            return True
+
+    async def ask(self, path: str, params: dict[str, str]) -> Any:
+        """Ask for something else than lines, and return the `data` of the answer, None where that is nothing.
+
+        Raises:
+            Unavailable, UpstreamError, TooMany: as `Upstream.ask_json`.
+        """
+        with self._counted():
+            told = await self._upstream.ask_json("GET", path, params=params, headers=_HEADERS)
+        if not isinstance(told, dict):
+            raise self._garbage()
+        return told.get("data")
+
+    async def _lines(self, params: dict[str, str]) -> bytes | None:
+        """Return the answer; None where it is too large."""
+        parts: list[bytes] = []
+        size = 0
+        with self._counted():
+            async with self._upstream.stream("GET", QUERY_RANGE, params=params, headers=_HEADERS) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise self._upstream.refusal(answer)
+                async for part in answer.aiter_bytes():
+                    parts.append(part)
+                    size += len(part)
+                    if size > PAGE_BYTES:
+                        return None
+        return b"".join(parts)
+
+    def _read(self, body: bytes, parts: int, filter: LogFilter) -> tuple[list[LogEntry], int, int, int] | None:
+        """Read an answer: the lines that pass, how many there were, the first and the last timestamp of all."""
+        try:
+            streams = orjson.loads(body)["data"]["result"]
+        except (ValueError, KeyError, TypeError):
+            raise self._garbage() from None
+        entries = read_packed(streams, self.environment, parts) if parts else read_streams(streams, self.environment)
+        if entries is None:
+            return None
+        if not entries:
+            return [], 0, 0, 0
+        entries.sort(key=by_time)
+        lines, first, last = len(entries), entries[0].timestamp_ns, entries[-1].timestamp_ns
+        if filter != LogFilter():
+            entries = list(filter_of(filter, entries))
+        return list(_each_once(entries)), lines, first, last
+
+    def _learned(self, error: FeaturewatchError, asked: int) -> bool:
+        """Learn from a refusal how many lines a page may have; whether that was it."""
+        allowed = _MOST_LINES.search(error.message)
+        if allowed is None or not 0 < int(allowed[1]) < asked:
+            return False
+        self._most = int(allowed[1])
+        return True
+
+    def _excessive(self, error: FeaturewatchError, range_ns: int) -> Exception:
+        if _TOO_LONG in error.message:
+            self.range_ns = max(NS, min(self.range_ns, range_ns) // 2)
+            return Excessive(error, learned=True)
+        return Excessive(error) if isinstance(error, TimedOut) or _TOO_MUCH.search(error.message) else error
+
+    def _garbage(self) -> UpstreamError:
+        target = self._upstream.target
+        return UpstreamError(f"{target.shown} answered a query with something else: is {target.setting}_URL right?")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self.stats.queries += 1
+        try:
+            yield
+        except (Unavailable, UpstreamError, TooMany):
+            self.stats.failures += 1
+            raise
+        finally:
+            self.stats.seconds += loop.time() - started
+
+
+def filter_of(filter: LogFilter, entries: list[LogEntry]) -> Iterator[LogEntry]:
+    """Yield the lines that pass, as the one predicate has it that live streams use."""
+    passes = compile_filter(filter)
+    return (entry for entry in entries if passes(entry))
+
+
+def _each_once(entries: list[LogEntry]) -> Iterator[LogEntry]:
+    """Leave out lines that Loki holds twice: those with the id and the timestamp of the one before."""
+    before = None
+    for entry in entries:
+        place = (entry.timestamp_ns, entry.id, entry.feature, entry.environment)
+        if place != before:
+            yield entry
+        before = place
