@@ -90,6 +90,7 @@ class ChannelBook:
         if current is not None:
             old = set(current.secrets.values()) - set(saved.secrets.values())
             await asyncio.to_thread(self._secrets.drop, old)
+        await self.sweep()
         self._changed()
         return saved
 
@@ -117,7 +118,7 @@ class ChannelBook:
         return "" if told is None else await self._deliverer.send(channel, told)
 
     async def sweep(self) -> None:
-        """Remove the files of secrets that no channel names."""
+        """Remove the files of secrets that no channel names: two edits at once leave one."""
         used = {file for channel in (await self._store.channels()).values() for file in channel.secrets.values()}
         await asyncio.to_thread(self._secrets.sweep, used)
 

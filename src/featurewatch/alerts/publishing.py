@@ -24,10 +24,11 @@ from .channel_publisher import AlertmanagerTarget, ChannelPublisher, ChannelStat
 from .delivery import MailServer
 from .deployments import Deployments
 from .mimir_alertmanager import MimirAlertmanager
+from .prometheus import Rendering
 from .prometheus_files import PrometheusFiles
 from .publisher import Publisher
 from .rule_check import RuleCheck
-from .rule_sources import RuleGroups
+from .rule_sources import Translated
 from .ruler_api import Ruler
 from .ruler_targets import LokiRuler, MimirRuler
 from .rulers import RuleTarget
@@ -102,14 +103,11 @@ class Publishing:
         self.channels = _channels(settings, channels)
         self.publishers: dict[str, Publisher] = {}
         self._running = AsyncExitStack()
+        rendering = Rendering(
+            settings.uptime_threshold, default_environment=settings.environment, console_url=settings.public_url
+        )
         for kind, target in _rulers(settings).items():
-            source = RuleGroups(
-                rules,
-                state,
-                lines=kind == _LINES,
-                uptime_threshold=settings.uptime_threshold,
-                default_environment=settings.environment,
-            )
+            source = Translated(rules, state, "logs" if kind == _LINES else "metric", rendering=lambda: rendering)
             routes = None if self.channels is None else partial(self.channels.ensure, kind)
             self.publishers[kind] = Publisher(source, target, Deployments(rules, clock=clock), routes=routes)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ..errors import SettingsError, Unauthenticated, Unavailable
+from ..errors import SettingsError, Unavailable
 
 __all__ = ["NAME", "WebhookToken"]
 
@@ -48,20 +48,23 @@ class WebhookToken:
                 raise Unavailable(f"{self.path} cannot be written ({error.strerror}): make it writable") from None
         text = self._read()
         if not text:
-            raise SettingsError(f"WEBHOOK_TOKEN_FILE: expected a token in {self.path}, which is empty")
+            raise SettingsError(f"FEATUREWATCH_WEBHOOK_TOKEN_FILE: expected a token in {self.path}, which is empty")
         return text
 
-    def check(self, headers: Mapping[str, str]) -> None:
-        """Raise Unauthenticated where a request does not show the token as `Authorization: Bearer …`."""
-        scheme, _, shown = headers.get("authorization", "").partition(" ")
+    def shown_by(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request shows the token as `Authorization: Bearer …`.
+
+        Raises:
+            Unavailable: the operator's file cannot be read; where ours does not exist, nobody shows it.
+        """
         try:
             text = self._read()
-        except SettingsError:
-            text = ""
-        if scheme.lower() != "bearer" or not text or not hmac.compare_digest(shown.strip().encode(), text.encode()):
-            raise Unauthenticated(
-                "this is for Alertmanager, which shows the token of FEATUREWATCH_WEBHOOK_TOKEN_FILE as bearer token"
-            )
+        except SettingsError as error:
+            if self.own:
+                return False
+            raise Unavailable(f"{error.message}: webhooks wait until it can") from None
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        return bool(text) and scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), text.encode())
 
     def _read(self) -> str:
         try:
@@ -71,7 +74,6 @@ class WebhookToken:
                 self._text = self.path.read_text(encoding="utf-8").strip()
                 self._seen = seen
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"WEBHOOK_TOKEN_FILE {self.path} cannot be read ({getattr(error, 'strerror', None) or 'no text'})"
-            ) from None
+            reason = getattr(error, "strerror", None) or "no text"
+            raise SettingsError(f"FEATUREWATCH_WEBHOOK_TOKEN_FILE {self.path} cannot be read ({reason})") from None
         return self._text
