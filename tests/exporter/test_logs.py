@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import threading
 import time
+import types
 from typing import Any
 
 import loguru
@@ -391,3 +393,16 @@ def test_a_time_that_cannot_be_costs_its_own_line_alone(
     assert featurewatch.flush(timeout=20)
     assert [line for _, _, line, _ in pushed(receiver)] == ["before", "after"]
     assert dropped("logs", "unreadable") == 1
+
+
+def test_a_line_is_shipped_while_another_thread_imports_opentelemetry(
+    receiver: Receiver, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the thread that pushes does, when an app logs its first lines."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", types.ModuleType("opentelemetry.trace"))
+    with Feature("chat").call():
+        logger.info("early")
+    assert dropped("logs", "unreadable") == 0
+    monkeypatch.undo()
+    assert featurewatch.flush(timeout=20)
+    assert [line for _, _, line, _ in pushed(receiver)] == ["early"]

@@ -159,7 +159,10 @@ def put(
                 extras[name] = value = plain(value)
                 size += len(str(value))
     trace = _modules.get("opentelemetry.trace")
-    trace_id = 0 if trace is None else trace.get_current_span().get_span_context().trace_id
+    try:
+        trace_id = 0 if trace is None else trace.get_current_span().get_span_context().trace_id
+    except Exception:  # half imported, by another thread just now; or a span of the app's own
+        trace_id = 0
     shipper.put((time, key, level_number, message, source, extras, trace_id), size)
 
 
