@@ -18,7 +18,7 @@ from .messages import Gap, Message, Parcel, happened, log_line, metrics_update, 
 from .outbox import Outbox
 from .positions import Position
 from .publisher import Pressure, Publisher
-from .routes import EVERY, Routes, Selector
+from .routes import Routes, Selector, features_of
 from .stats import Stats
 from .turns import Turns
 
@@ -249,7 +249,7 @@ class Hub:
             if group is None:
                 group = _Group(added[1])
                 self._groups.add(added, added[0], group)
-                self.logs.want(_wanted((added[0],)))
+                self.logs.want(features_of((added[0],)))
             group.members[subscriber] = None
         subscriber.following = wanted
 
@@ -355,7 +355,7 @@ class Hub:
             for subscriber in group.members:
                 # Most follow one thing: nothing to merge, and nothing kept for each of 10,000.
                 if len(subscriber.following) == 1:
-                    subscriber.outbox.put_lines(alone)
+                    subscriber.outbox.put_lines(alone, commit)
                 else:
                     through[subscriber] = (*through.get(subscriber, ()), group)
         for subscriber, groups in through.items():
@@ -374,7 +374,7 @@ class Hub:
             now, now_ns = loop.time(), self.clock()
             if now - renewed >= RENEW_S:
                 renewed = now
-                self.logs.want(_wanted(selector for selector, _ in self._groups.items()))
+                self.logs.want(features_of(selector for selector, _ in self._groups.items()))
             for client in tuple(self._clients):
                 try:
                     since = client.subscriber.outbox.sending_since
@@ -386,11 +386,6 @@ class Hub:
                         client.check(now_ns)
                 except Exception:
                     _log.exception("checking a stream failed")
-
-
-def _wanted(selectors: Iterable[Selector]) -> frozenset[str] | None:
-    features = frozenset(selector.feature for selector in selectors)
-    return None if EVERY in features else features
 
 
 def _merged(groups: tuple[_Group, ...]) -> Sequence[Message]:
