@@ -16,7 +16,7 @@ from ..times import NS
 from .messages import Gap, Message, Parcel, happened, log_line, pack
 from .positions import Position
 from .publisher import Pressure, Publisher
-from .routes import EVERY, Routes, Selector
+from .routes import Routes, Selector, features_of
 from .stats import Stats
 from .subscribers import Group, Latest, Subscriber
 from .turns import Turns
@@ -210,7 +210,7 @@ class Hub:
             if group is None:
                 group = Group(added[1])
                 self._groups.add(added, added[0], group)
-                self.logs.want(_wanted((added[0],)))
+                self.logs.want(features_of((added[0],)))
             group.members[subscriber] = None
         subscriber.following = wanted
 
@@ -340,7 +340,7 @@ class Hub:
             now, now_ns = loop.time(), self.clock()
             if now - renewed >= RENEW_S:
                 renewed = now
-                self.logs.want(_wanted(selector for selector, _ in self._groups.items()))
+                self.logs.want(features_of(selector for selector, _ in self._groups.items()))
             for client in tuple(self._clients):
                 try:
                     since = client.subscriber.outbox.sending_since
