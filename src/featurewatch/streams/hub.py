@@ -354,11 +354,6 @@ class Hub:
                     _log.exception("checking a stream failed")
 
 
-def _wanted(selectors: Iterable[Selector]) -> frozenset[str] | None:
-    features = frozenset(selector.feature for selector in selectors)
-    return None if EVERY in features else features
-
-
 def _merged(groups: tuple[Group, ...]) -> Sequence[Message]:
     if len(groups) == 1:
         return groups[0].lines
