@@ -120,6 +120,15 @@ def test_a_refusal_names_the_caller_the_setting_and_the_time(clock: Clock) -> No
         rates.spend(WALL, "")
 
 
+def test_a_clock_that_is_put_back_shuts_nobody_out() -> None:
+    now = 1_000_000 * NS
+    buckets = Buckets(rate=1.0, size=3.0, limit=10, clock=lambda: now)
+    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0]
+    now -= 6 * 3600 * NS
+    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0]
+    assert buckets.take("a") == 1
+
+
 async def test_a_caller_that_asks_too_often_is_refused_and_others_are_not(anyio_backend: str, tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     secrets = {name: tokens.create(file, name=name, role="admin")[1] for name in ("busy", "calm")}

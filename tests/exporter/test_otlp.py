@@ -343,3 +343,16 @@ def test_opentelemetry_switched_off_pushes_nothing(
     assert featurewatch.flush(timeout=5)
     assert RUNTIME.pusher is None
     assert receiver.received == []
+
+
+def test_an_attribute_that_is_none_is_not_told_with_each_push(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "nonsense,team=a")
+    featurewatch.configure(otlp_endpoint=receiver.url)
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    assert featurewatch.flush(timeout=20)
+    assert caplog.records == []
+    resource = decode(receiver.of("/v1/metrics")[-1].body).resource_metrics[0].resource
+    assert attributes(resource.attributes)["team"] == "a"

@@ -38,8 +38,8 @@ class Buckets:
         now = self._clock()
         full_at = max(self._full_at.get(name, 0), now)
         if full_at > now + self._size_ns:
-            # The clock was put back: nobody is shut out for as long as that.
-            full_at = self._full_at[name] = now + self._size_ns
+            # The clock was put back: nobody is shut out for as long as that, nor at all.
+            full_at = now
         full_at += self._each_ns
         if (over := full_at - now - self._size_ns) > 0:
             return math.ceil(over / NS)

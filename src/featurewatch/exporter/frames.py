@@ -40,8 +40,8 @@ class Codec(Protocol):
     def decode(self, body: bytes) -> tuple[str, list[Record]]: ...
 
 
-def codec(format: int) -> Codec:
-    """Return the codec of a format.
+def codec(format: int, resource: Iterable[tuple[str, str]] = ()) -> Codec:
+    """Return the codec of a format, which writes so much of the resource where it has a place for that.
 
     Raises:
         ValueError: there is none, as for a spool that a later version wrote.
@@ -54,7 +54,7 @@ def codec(format: int) -> Codec:
         if format == OTLP_PROTOBUF:
             from .otlp_logs import OtlpCodec
 
-            return OtlpCodec()
+            return OtlpCodec(resource)
     raise ValueError(f"expected a batch of format {LOKI_JSON} or {OTLP_PROTOBUF}, got {format}")
 
 

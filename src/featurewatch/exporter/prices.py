@@ -102,7 +102,8 @@ class Estimator:
                 self._idle = False
             aggregate, model, tokens = self._waiting.popleft()
             try:
-                usd = self._estimate(model, dict(zip(TOKEN_KINDS, tokens, strict=True)))
+                # True counts as 1 everywhere but in the table.
+                usd = self._estimate(model, dict(zip(TOKEN_KINDS, map(int, tokens), strict=True)))
             except Exception as error:
                 self._drops.count("costs", "estimate_failed", aggregate.key)
                 self._drops.tell("estimate", "the cost of a call to %s cannot be estimated: %s", model, error)

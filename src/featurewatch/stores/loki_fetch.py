@@ -21,7 +21,7 @@ from .loki_entries import CATEGORIZED, read_packed, read_streams
 from .matching import compile_filter
 from .upstream import Upstream
 
-__all__ = ["LINES", "Ask", "Excessive", "Fetcher", "Page", "QueryStats", "by_time"]
+__all__ = ["LINES", "QUERY_RANGE", "Ask", "Excessive", "Fetcher", "Page", "QueryStats", "by_time"]
 
 QUERY_RANGE: Final = "/loki/api/v1/query_range"
 VOLUME: Final = "/loki/api/v1/index/volume"
@@ -40,7 +40,8 @@ _TOO_LONG: Final = "query time range exceeds the limit"
 _TOO_MUCH: Final = re.compile(
     r"timed? ?out|deadline exceeded|too many bytes|number of chunks|received message larger than max", re.IGNORECASE
 )
-_MS: Final = 10**6
+_ROUNDED_NS: Final = 10 * NS
+"""Volumes are counted by times that Loki rounds: what lies in the last second of a range was seen to be left out."""
 
 by_time: Final = itemgetter(3, 0)
 """The order of lines: by timestamp, and by id where that is the same."""
@@ -170,7 +171,7 @@ class Fetcher:
 
         True where it cannot tell. Raises as `page`, but never Excessive.
         """
-        params = {"query": ask.selection, "start": str(start_ns // _MS * _MS), "end": str(-(-end_ns // _MS) * _MS)}
+        params = {"query": ask.selection, "start": str(start_ns - _ROUNDED_NS), "end": str(end_ns + _ROUNDED_NS)}
         try:
             return bool((await self.ask(VOLUME, params))["result"])
         except (UpstreamError, TypeError, KeyError):  # where volumes are disabled, among others

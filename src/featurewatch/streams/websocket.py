@@ -195,6 +195,9 @@ class _Session:
     def check(self, now_ns: int) -> None:
         """End what has no credentials in time; ask for new ones where they ended."""
         access, principal = self._access, self._principal
+        if access.deadline_ns is not None:
+            # A clock that was put back must not put the end off.
+            access.deadline_ns = min(access.deadline_ns, now_ns + (AUTH_S if principal is None else RENEW_S) * NS)
         if principal is not None and access.deadline_ns is None:
             if (principal.expires_ns is not None and principal.expires_ns <= now_ns) or not self._holds(principal):
                 access.deadline_ns = now_ns + RENEW_S * NS
