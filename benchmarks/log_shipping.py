@@ -221,6 +221,7 @@ def outage(loki: Any, seconds: float, rate: int, spooled: Sequence[bool]) -> Non
                 stdout=subprocess.PIPE, text=True, timeout=seconds + DRAIN_S + 120,
             )  # fmt: skip
             told = json.loads(ran.stdout.splitlines()[-1])
+            print(f"  ... written and delivered in {told['drained']:.0f} s, now counted", flush=True)
             count, different = numbered(loki, job, told["lines"])
             print(f"  {'with' if with_spool else 'without'} a spool: {told['lines']:,} lines written at "
                   f"{told['rate']:,.0f}/s, resident memory from {told['before']:.0f} to at most {told['most']:.0f} MiB "
@@ -316,15 +317,19 @@ def main() -> None:
         return away(options.url, options.job, options.spool, float(options.away), options.rate)
     import shutil
 
-    from loki import Loki, make
+    from loki import LIMITS, Loki, make
 
     url = os.environ.get("FEATUREWATCH_TEST_LOKI_URL", "")
     if not url and shutil.which("loki") is None:
         print("skipped: no program loki on PATH, and no FEATUREWATCH_TEST_LOKI_URL")
         return None
     with tempfile.TemporaryDirectory() as folder:
-        loki = Loki(url) if url else make(Path(folder))
-        if not url:
+        if url:
+            loki = Loki(url)
+        else:
+            # Large pages: to read millions of lines by 5,000 takes longer than to write them.
+            loki = make(Path(folder), f"{LIMITS}, max_entries_limit_per_query: 100000")
+            loki.page = 100_000
             loki.start()
         try:
             if options.outage is None:

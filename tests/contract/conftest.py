@@ -1,4 +1,4 @@
-"""A real PostgreSQL of its own for the stores that can use one."""
+"""A real PostgreSQL of its own for the stores that can use one, and a real Loki."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from loki import loki_of_tenants as loki_of_tenants
+from prometheus import prometheus as prometheus
+from prometheus import victoriametrics as victoriametrics
 
 _numbers = itertools.count()
 

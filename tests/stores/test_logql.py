@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from featurewatch.model import FeatureKey, LogEntry
 from featurewatch.stores.base import LogFilter
-from featurewatch.stores.logql import Question, having_id, packed, quote, selector, unpacked, without_id
+from featurewatch.stores.logql import Question, having_id, packed, quote, selector, unpacked
 from featurewatch.stores.logql_search import patterns
 from featurewatch.stores.loki_entries import read_streams
 from featurewatch.stores.matching import matches
@@ -65,7 +65,6 @@ def test_selectors() -> None:
     assert selector(["b.c", "a"]) == '{feature=~"a|b\\\\x{2e}c"}'
     assert selector() == '{feature=~".+"}'
     assert selector() + having_id('x"') == '{feature=~".+"} | id="x\\""'
-    assert without_id() == ' | id=""'
 
 
 def test_filters() -> None:

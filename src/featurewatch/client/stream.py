@@ -107,7 +107,9 @@ class Stream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End it. Harmless when repeated."""
+        """End it; a task that waits for a message stops. Harmless when repeated."""
+        if not self._over and self._ahead.empty():
+            self._ahead.put_nowait(StopAsyncIteration())
         self._over = True
         self._on_close(self)
         if self._pump is not None and not self._pump.done():
@@ -255,15 +257,18 @@ class Stream:
                 if isinstance(message, Connected):
                     self._refusals = 0
                     self._connections += 1
-                    if self._shown is not connection.transport and (self._shown or connection.transport == "sse"):
-                        passed.append(transport_changed(self._wish.only, connection.transport, self._why))
-                    self._shown = connection.transport
+                    self._tell_transport(connection.transport, passed)
                 elif isinstance(message, Refused):
                     self._raise_if_final(message)
                 passed.append(message)
         finally:
             if passed:
                 await self._ahead.put(passed)
+
+    def _tell_transport(self, transport: Transport, passed: list[Message]) -> None:
+        before, self._shown = self._shown, transport
+        if self._choice.falls_back and transport != (before or "websocket"):
+            passed.append(transport_changed(self._wish.only, transport, self._why))
 
     def _raise_if_final(self, refused: Refused) -> None:
         if refused.code == Forbidden.code:

@@ -149,7 +149,7 @@ def _describe(about: dict[str, str], extras: dict[str, Any]) -> None:
             about[name] = str(extras[name])
     trace_id = extras.get("trace_id") or extras.get("otelTraceID")
     if trace_id and trace_id != "0":
-        about["trace_id"] = str(trace_id)
+        about["trace_id"] = f"{trace_id:032x}" if type(trace_id) is int and trace_id > 0 else str(trace_id)
     if users:
         about["metadata"] = metadata_text(users)
 

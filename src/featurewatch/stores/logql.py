@@ -10,12 +10,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from ..levels import names_of
 from ..model import LEVELS, FeatureKey
 from .base import LogFilter
 from .logql_search import patterns
 from .loki_entries import PACKED, SEPARATOR
 
-__all__ = ["Question", "having_id", "packed", "quote", "selector", "unpacked", "without_id"]
+__all__ = ["Question", "counting", "having_id", "packed", "quote", "selector", "unpacked"]
 
 _TEXT: Final = "{{__line__}}"
 _PACK: Final = "".join(f"{{{{.{name}}}}}{SEPARATOR}" for name in PACKED) + _TEXT
@@ -62,11 +63,6 @@ def having_id(entry_id: str) -> str:
     return f" | id={quote(entry_id)}"
 
 
-def without_id() -> str:
-    """Keep the lines that have none."""
-    return ' | id=""'
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """A query for lines; `parts` are those of a packed line (see `loki_entries.read_packed`), 0: lines as they are."""
@@ -92,6 +88,26 @@ def packed(selection: str, key: FeatureKey | None, filter: LogFilter) -> Questio
 def unpacked(selection: str, filter: LogFilter) -> Question:
     """Ask for the lines as they are, whatever a filter searches for."""
     return Question(f"{selection}{_levels(filter)}{_source(filter)}")
+
+
+def counting(selection: str, filter: LogFilter, milliseconds: int) -> str:
+    """Count exactly the lines that pass a filter, which searches for nothing, in the time before an instant."""
+    return f"sum(count_over_time({selection}{_levels_exactly(filter)}{_source(filter)} [{milliseconds}ms]))"
+
+
+def _levels_exactly(filter: LogFilter) -> str:
+    """Keep the lines of some levels, as `loki_entries` reads them: by the first name that says one, info else."""
+    if not filter.levels or len(filter.levels) == len(LEVELS):
+        return ""
+    default = "info" in filter.levels
+    names = [name for level in LEVELS if (level in filter.levels) != default for name in names_of(level)]
+    pattern = quote(rf"(?i)\s*(?:{'|'.join(names)})[234]?\s*")
+    # What is no name at all is info, too: where that is wanted, the names of the others are what is not.
+    told = f"!~{pattern}" if default else f"=~{pattern}"
+    nothing = quote("|unknown")
+    last = f"severity!~{nothing} and severity{told}" + (f" or severity=~{nothing}" if default else "")
+    detected = f"detected_level!~{nothing} and detected_level{told} or detected_level=~{nothing} and ({last})"
+    return f' | level!="" and level{told} or level="" and ({detected})'
 
 
 def _levels(filter: LogFilter) -> str:

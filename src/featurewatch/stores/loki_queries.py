@@ -6,24 +6,23 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
-from ..errors import OutOfRange, TimedOut, UpstreamError
+from ..errors import OutOfRange, TimedOut
 from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey, LogEntry, StoredLog
 from ..times import NS
 from . import logql
 from .base import LogFilter, LogPage, LogQuery
-from .logql_count import stages
 from .loki_cursor import LokiCursor
-from .loki_fetch import LINES, QUERY_RANGE, Ask, Fetcher
-from .loki_walk import Walk
+from .loki_fetch import LINES, Ask, Fetcher
+from .loki_histogram import counts
+from .loki_walk import FIRST_SLICE_NS, Walk
 from .matching import check_search, storable
 
 __all__ = ["LokiQueries"]
 
 SERIES: Final = "/loki/api/v1/series"
 LABELS: Final = "/loki/api/v1/labels"
-QUERY: Final = "/loki/api/v1/query"
 
 AHEAD_NS: Final = 3600 * NS
 """Loki takes lines of up to 10 minutes ahead by default."""
@@ -44,8 +43,6 @@ PING_NS: Final = 300 * NS
 _BESIDES: Final = 20
 """Lines that are asked for besides a page, so that those of its last timestamp are mostly among them."""
 _MOST_NAMED: Final = 200
-_MOST_STEPS: Final = 10_000
-"""Loki gives 11,000 points."""
 
 _TIMED_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -84,51 +81,6 @@ class LokiQueries:
             entries.reverse()
         return LogPage(tuple(StoredLog(0, entry) for entry in entries), next_cursor)
 
-    async def counts(
-        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
-    ) -> Sequence[int]:
-        """Count the lines that match in each step of (start, end].
-
-        Loki counts; but what a search finds is read, since Loki folds case by simpler rules than ours, and so is what
-        is left of a last step that is not whole.
-
-        Raises:
-            OutOfRange: the search text is too long. Unavailable, UpstreamError, TooMany: Loki's.
-        """
-        step_ns = step_s * NS
-        counted = [0] * max(0, -(-(end_ns - start_ns) // step_ns))
-        whole = 0 if filter.search else (end_ns - start_ns) // step_ns
-        counting = f"sum(count_over_time({self._fetcher.streams_of(key)}{stages(filter)}[{step_s}s]))"
-        # Loki moves the ends of a range to multiples of the step: what lies between them is asked for one by one.
-        at_once = _MOST_STEPS if start_ns % step_ns == 0 else 1
-        for first in range(0, whole, at_once):
-            last = min(first + at_once, whole)
-            told = await self._counted(counting, start_ns + first * step_ns, start_ns + last * step_ns, step_s)
-            for step, count in told.items():
-                counted[first + step] = count
-        if whole < len(counted):
-            query = LogQuery(key, filter, start_ns=start_ns + whole * step_ns + 1, end_ns=end_ns + 1)
-            async for chunk in self.export(query):
-                for entry in chunk:
-                    counted[(entry.timestamp_ns - start_ns - 1) // step_ns] += 1
-        return counted
-
-    async def _counted(self, counting: str, start_ns: int, end_ns: int, step_s: int) -> dict[int, int]:
-        """Ask how many lines there are in each step of (start, end]; steps without any are left out."""
-        # A step is told at its end.
-        first_ns = start_ns + step_s * NS
-        if first_ns == end_ns:
-            told = await self._fetcher.ask(QUERY, {"query": counting, "time": str(end_ns)})
-        else:
-            span = {"start": str(first_ns), "end": str(end_ns), "step": f"{step_s}s"}
-            told = await self._fetcher.ask(QUERY_RANGE, {"query": counting, **span})
-        try:
-            one: Any = told["result"][0] if told["result"] else {"values": ()}
-            values = one["values"] if "values" in one else [one["value"]]
-            return {round((float(at) - start_ns / NS) / step_s) - 1: int(count) for at, count in values}
-        except (KeyError, TypeError, ValueError, IndexError):
-            raise UpstreamError(f"expected counts of Loki, got {str(told)[:80]!r}") from None
-
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         """Find a line and its neighbours; see LogStore. Of lines with the same id, that with the latest timestamp.
 
@@ -159,6 +111,23 @@ class LokiQueries:
             async for chunk in chunks:
                 for begin in range(0, len(chunk), LINES):
                     yield chunk[begin : begin + LINES]
+
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        """Count the lines that match in each step of (start, end]; see LogStore and `loki_histogram`."""
+        query = LogQuery(key, filter, start_ns + 1, end_ns + 1)
+
+        async def chunks() -> AsyncGenerator[list[LogEntry], None]:
+            walk = self._walk(query, None, backward=False, limit=LINES, export=True)
+            if walk is not None:
+                async with aclosing(walk.chunks()) as found:
+                    async for chunk in found:
+                        yield chunk
+
+        ask = Ask(self._fetcher.streams_of(key), key, filter)
+        async with aclosing(chunks()) as lines:
+            return await counts(self._fetcher, ask, start_ns, end_ns, step_s, lines)
 
     async def keys(self) -> set[FeatureKey]:
         """Return the features and environments that have lines, as far back as lines are looked for.
@@ -231,7 +200,9 @@ class LokiQueries:
                 patience_s=EXPORT_PATIENCE_S,
                 first_ns=EXPORT_FIRST_NS,
             )
-        return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit)
+        # Backward, the first slice is the last hour and what lies ahead of the clock.
+        first = FIRST_SLICE_NS + (max(0, end - now) if backward else 0)
+        return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit, first_ns=first)
 
     async def _find(self, entry_id: str, keys: Collection[FeatureKey] | None) -> LogEntry | None:
         features = set() if keys is None else {key.feature for key in keys}
@@ -244,10 +215,7 @@ class LokiQueries:
             at = int(entry_id[:16], 16)
             if whole[0] <= at < whole[1]:
                 # An id that is made of the line itself, and one that was made when the line was.
-                ways[:0] = [
-                    (Ask(selection).among(logql.without_id()), at, at + 1),
-                    (by_id, at - NEAR_NS, at + NEAR_NS),
-                ]
+                ways[:0] = [(Ask(selection), at, at + 1), (by_id, at - NEAR_NS, at + NEAR_NS)]
         for ask, start, end in ways:
             walk = Walk(self._fetcher, ask, start, end, backward=True, limit=100)
             async with aclosing(walk.chunks()) as chunks:

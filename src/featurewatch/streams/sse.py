@@ -19,7 +19,7 @@ from ..snapshots import Snapshots
 from ..stores.base import LogFilter
 from .backlog import Rendering, refusal
 from .feed import Feed
-from .hub import STALLED_S, Hub, Subscriber
+from .hub import SLOW, STALLED_S, Hub, Subscriber
 from .messages import Message, Parcel, histories, log_line
 from .outbox import Outbox
 from .positions import Position
@@ -76,7 +76,7 @@ class _Reader:
     def end(self, code: int, reason: str) -> None:
         if not self._subscriber.outbox.closed:
             self._hub.stats.closed[str(code)] += 1
-            self._subscriber.outbox.close()
+            self._subscriber.outbox.close(discard=code == SLOW)
 
     async def __aenter__(self) -> Self:
         self._hub.open(self, "sse")

@@ -55,6 +55,8 @@ async def ready(call: Call) -> Response:
         said = await _state(api.ping)
         # Told and not required: figures, lines and alerts are served without it.
         checks["alertmanager"] = {"ok": not said, "required": False, **({"error": said} if said else {})}
+    for kind, said in call.bridge.publishing.problems.items():
+        checks[f"publishing_{kind}"] = {"ok": False, "required": False, "error": said}
     good = not any(states) and not authenticator.shut
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
