@@ -23,6 +23,7 @@ server:
   http_listen_port: {http}
   grpc_listen_address: 127.0.0.1
   grpc_listen_port: {grpc}
+  http_server_write_timeout: 5m
   log_level: warn
 common:
   path_prefix: {data}
