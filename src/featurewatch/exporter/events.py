@@ -199,7 +199,7 @@ def event(call: Call, now_ns: int, now: float) -> dict[str, Any]:
     if call._model:
         found["model"] = _label(call._model)
     if call._tokens is not None:
-        found["tokens"] = {kind: count for kind, count in zip(TOKEN_KINDS, call._tokens, strict=True) if count}
+        found["tokens"] = {kind: int(count) for kind, count in zip(TOKEN_KINDS, call._tokens, strict=True) if count}
     if call._usd is not None:
         found["cost_usd"] = call._usd
     return found

@@ -68,6 +68,7 @@ class LokiLive:
         self._taking_up: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._keeping = asyncio.create_task(self._keep(), name="featurewatch-loki-live")
+        self._reconciler.start()
         self._follow()
 
     @classmethod

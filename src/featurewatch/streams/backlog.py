@@ -45,7 +45,7 @@ def expanded(hub: Hub, selector: Selector) -> list[FeatureKey]:
     if selector.feature != EVERY:
         chosen = directory.choose(selector.feature)
         return [] if chosen is None else [FeatureKey(selector.feature, selector.environment or chosen)]
-    return [key for key in directory.keys() if selector.matches(key, directory.choose(key.feature))]  # noqa: SIM118 (not a mapping)
+    return sorted(key for key in directory.keys() if selector.matches(key, directory.choose(key.feature)))  # noqa: SIM118 (not a mapping)
 
 
 async def read(

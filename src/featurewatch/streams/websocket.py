@@ -34,6 +34,8 @@ RENEW_S: Final = 30
 """How long a socket may stay after its credential ended."""
 ATTEMPTS: Final = 5
 """Wrong credentials on one socket, after which it is closed."""
+FREE_SUBSCRIPTIONS: Final = 4
+"""Subscriptions that come with a socket; further ones count as requests of its caller."""
 CROWDED_S: Final = 0.02
 """How often a client that asks without reading is looked at."""
 CLOSE_S: Final = 5.0
@@ -54,7 +56,7 @@ class _Access:
 
     deadline_ns: int | None = None
     attempts: int = 0
-    warned: bool = False
+    asked: int = 0
 
 
 async def serve_websocket(
@@ -250,13 +252,14 @@ class _Session:
                 self._send(messages.message("pong", None, {}, self._hub.clock()))
                 return
             case Auth(token):
-                self._spend(self._principal)
                 await self._identify(token)
                 return
         if self._feed is None:
             raise Unauthenticated('send {"type": "auth", "token": "…"} first')
         if isinstance(command, (SubscribeLogs, Subscribe)):
-            self._spend(self._principal)
+            self._access.asked += 1
+            if self._access.asked > FREE_SUBSCRIPTIONS:
+                self._spend(self._principal)
         match command:
             case SubscribeLogs(feature, filter, environment, after, history):
                 await self._feed.follow(feature, filter, environment, after, history)
