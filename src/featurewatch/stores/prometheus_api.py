@@ -74,6 +74,11 @@ class QueryApi:
         span = {"start": _seconds(start_ms), "end": _seconds(end_ms), "step": str(step_s)}
         return await self._ask("query_range", {"query": promql, **span}, _matrix)
 
+    async def count(self, selector: str, start_ms: int, end_ms: int) -> int:
+        """Count the series of a selector that there were in a span; raises as `instant`."""
+        span = {"start": _seconds(start_ms), "end": _seconds(end_ms)}
+        return await self._ask("series", {"match[]": selector, **span}, len)
+
     async def _ask(self, path: str, form: Mapping[str, str], read: Callable[[Any], T]) -> T:
         given = {
             **form,
