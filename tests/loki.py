@@ -23,6 +23,7 @@ server:
   http_listen_port: {http}
   grpc_listen_address: 127.0.0.1
   grpc_listen_port: {grpc}
+  http_server_write_timeout: 5m
   log_level: warn
 common:
   path_prefix: {data}
@@ -35,6 +36,11 @@ schema_config:
     - {{from: 2020-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}
 ingester: {{lifecycler: {{min_ready_duration: 0s}}, query_store_max_look_back_period: -1ns}}
 analytics: {{reporting_enabled: false}}
+# Otherwise the parts of the one process find each other by a ring that is looked at every 10 s.
+frontend: {{scheduler_address: "127.0.0.1:{grpc}", scheduler_dns_lookup_period: 300ms}}
+frontend_worker: {{scheduler_address: "127.0.0.1:{grpc}", dns_lookup_duration: 300ms}}
+query_scheduler: {{use_scheduler_ring: false}}
+{more}
 limits_config: {{{limits}}}
 """
 
@@ -141,18 +147,21 @@ def binary() -> str:
     return found
 
 
-def make(folder: Path, limits: str = LIMITS, *, tenants: bool = False) -> Loki:
+def make(folder: Path, limits: str = LIMITS, *, tenants: bool = False, more: str = "") -> Loki:
     """Prepare a Loki of its own in a folder, on free ports of the loopback; `start` it.
 
     Args:
         tenants: each tenant (X-Scope-OrgID) has lines of its own, and there is none without; a new one is empty.
+        more: further configuration, such as `querier: {tail_max_duration: 5s}`.
     """
     binary()
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         http, grpc = one.getsockname()[1], other.getsockname()[1]
-    config = CONFIG.format(http=http, grpc=grpc, data=folder / "data", limits=limits, tenants=str(tenants).lower())
+    config = CONFIG.format(
+        http=http, grpc=grpc, data=folder / "data", limits=limits, tenants=str(tenants).lower(), more=more
+    )
     (folder / "loki.yaml").write_text(config)
     return Loki(f"http://127.0.0.1:{http}", folder)
 

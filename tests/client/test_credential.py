@@ -24,6 +24,17 @@ async def test_a_fixed_token_is_shown_and_cannot_be_renewed() -> None:
     assert await Credential(None).headers() == {}
 
 
+async def test_a_token_from_a_file_loses_its_line_break_and_one_that_is_none_is_not_shown() -> None:
+    assert await Credential("fw_a_b\n").headers() == {"Authorization": "Bearer fw_a_b"}
+    assert await Credential("  ").headers() == {}
+    for wrong in ("fw_a_b\nfw_c_d", "fw_a b", "fw_ä", "fw_a\x00b"):
+        with pytest.raises(Unauthenticated) as refused:
+            Credential(wrong)
+        assert "fw_" not in str(refused.value)
+        with pytest.raises(Unauthenticated):
+            await Credential(lambda wrong=wrong: wrong).token()
+
+
 async def test_a_function_is_asked_once_and_again_when_its_token_ended() -> None:
     given: list[str] = []
 

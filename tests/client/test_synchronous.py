@@ -193,8 +193,11 @@ def test_a_wrong_wish_is_refused_at_once(client: Client) -> None:
         client.stream("no such id")
     with pytest.raises(BadInput, match="several"):
         client.stream([])
-    with client.stream("chat") as stream, pytest.raises(NotFound, match="chat"):
-        stream.unsubscribe("other")
+    with client.stream("chat") as stream:
+        with pytest.raises(NotFound, match="chat"):
+            stream.unsubscribe("other")
+        with pytest.raises(BadInput, match="close"):
+            stream.unsubscribe("chat")
 
 
 def test_a_closed_client_says_so_and_no_bridge_too() -> None:

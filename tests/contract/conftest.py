@@ -1,4 +1,4 @@
-"""A real PostgreSQL of its own for the stores that can use one, and a real Loki."""
+"""A real PostgreSQL of its own for the stores that can use one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from loki import loki_of_tenants as loki_of_tenants
 from prometheus import prometheus as prometheus
 from prometheus import victoriametrics as victoriametrics
 

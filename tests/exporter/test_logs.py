@@ -406,3 +406,14 @@ def test_a_line_is_shipped_while_another_thread_imports_opentelemetry(
     monkeypatch.undo()
     assert featurewatch.flush(timeout=20)
     assert [line for _, _, line, _ in pushed(receiver)] == ["early"]
+
+
+def test_fields_with_a_place_of_their_own_are_cut_so_that_loki_takes_them(
+    receiver: Receiver, logger: logging.Logger
+) -> None:
+    with Feature("chat").call():
+        logger.info("x", extra=dict.fromkeys(("source", "user_id", "trace_id", "other"), "é" * 100_000))
+    assert featurewatch.flush(timeout=20)
+    ((_, _, _, about),) = pushed(receiver)
+    assert {len(about[name]) for name in ("source", "user_id", "trace_id")} == {256}
+    assert sum(len(name) + len(value.encode()) for name, value in about.items()) < 64 * 1024

@@ -358,6 +358,51 @@ def test_workers_that_begin_and_end_while_others_are_read_are_counted_once(tmp_p
     assert seen[-1] == 800
 
 
+BUSY = """
+    import threading
+    def run(number):
+        for round in range(10_000):
+            with chat.call(model="m") as call:
+                call.tokens(input=1)
+                call.cost(0.5)
+                if round % 3000 == number:
+                    call.fail(f"error-{round}-{number}")
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_what_is_read_while_calls_are_noted_belongs_together(tmp_path: Path) -> None:
+    """Whole calls at every moment, from a process that is killed in the middle too."""
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(SCRIPT) + textwrap.dedent(BUSY), str(tmp_path), "0", "1"],
+            env=environment(),
+        )
+        for _ in range(2)
+    ]
+    before = reads = 0
+    while any(child.poll() is None for child in children):
+        if before > 1000 and children[0].poll() is None:
+            children[0].kill()
+        for record in others_of(tmp_path):
+            snapshot = record.snapshot()
+            calls = int(sum(snapshot.numbers["feature_requests_total"].values()))
+            assert sum(snapshot.distributions["feature_request_duration_seconds"].counts) == calls
+            assert snapshot.numbers["feature_tokens_total"].get(("m", "input"), 0) == calls
+            assert snapshot.numbers["feature_cost_usd_total"].get(("m", "reported"), 0) == 0.5 * calls
+            assert calls >= before
+            before, reads = calls, reads + 1
+    assert reads > 5
+    assert children[1].wait() == 0
+    (record,) = others_of(tmp_path)
+    assert 20_000 <= sum(record.snapshot().numbers["feature_requests_total"].values()) <= 40_000
+    assert record.running == 0
+
+
 def test_drops_of_all_processes_are_shown(tmp_path: Path) -> None:
     worker(tmp_path, 1, "with chat.call() as call: call.cost('much')")
     featurewatch.configure(environment="production", multiprocess_dir=tmp_path)

@@ -31,6 +31,12 @@ NOWHERE = "http://127.0.0.1:9"
 KEY = FeatureKey("chat", "production")
 
 
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again sooner than an app would."""
+    monkeypatch.setattr(sender, "RETRY_FIRST_S", 0.05)
+
+
 def line(text: str) -> Line:
     return Line(time.time_ns(), KEY, 20, text, "app")
 
@@ -385,7 +391,8 @@ def test_a_line_that_cannot_be_written_costs_no_other(receiver: Receiver, caplog
     assert to.stop(soon())
 
 
-def test_failures_at_the_same_time_make_the_pause_grow_once() -> None:
+def test_failures_at_the_same_time_make_the_pause_grow_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "RETRY_FIRST_S", 0.5)
     pace = sender.Pace(lambda: 1.0)
     started = time.monotonic()
     pace.failed(Verdict("later"), started)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..errors import FeaturewatchError, Forbidden, NotFound, Unauthenticated
+from ..errors import BadInput, FeaturewatchError, Forbidden, NotFound, Unauthenticated
 from .calls import Calls
 from .choice import STABLE_S, Backoff, Choice, Transport, Wanted
 from .messages import Connected, Message, Refused
@@ -151,10 +151,12 @@ class Stream:
         """Bring a feature no more, where the features were named.
 
         Raises:
-            NotFound: it is not among them.
+            NotFound: it is not among them. BadInput: it is the only one.
         """
         if feature not in self._wish.features:
             raise NotFound(f"{feature!r} is not subscribed; there are: {', '.join(self._wish.features)}")
+        if len(self._wish.features) == 1:
+            raise BadInput(f"{feature!r} is all that is subscribed: close the stream instead")
         self._wish.choose([name for name in self._wish.features if name != feature])
         await self._tell({"type": "unsubscribe", "featureId": feature})
 

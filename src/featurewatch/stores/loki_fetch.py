@@ -37,9 +37,9 @@ PAGE_BYTES: Final = 8 * 1024**2
 _HEADERS: Final = {**CATEGORIZED, "Cache-Control": "no-cache"}
 _MOST_LINES: Final = re.compile(r"max entries limit.*\(\d+ > (\d+)\)")
 _TOO_LONG: Final = "query time range exceeds the limit"
-_TOO_MUCH: Final = re.compile(
-    r"timed? ?out|deadline exceeded|too many bytes|number of chunks|received message larger than max", re.IGNORECASE
-)
+_TOO_MUCH: Final = re.compile(r"timed? ?out|deadline exceeded|too many bytes|number of chunks", re.IGNORECASE)
+_OVERLARGE: Final = "message larger than max"
+"""Loki's parts send each other messages of at most 4 MiB by default, answers among them."""
 _ROUNDED_NS: Final = 10 * NS
 """Volumes are counted by times that Loki rounds: what lies in the last second of a range was seen to be left out."""
 
@@ -151,8 +151,7 @@ class Fetcher:
                 raise self._excessive(error, end_ns - start_ns) from None
             if body is None:
                 if asked == 1:
-                    shown = self._upstream.target.shown
-                    raise UpstreamError(f"{shown} answered one line with more than {PAGE_BYTES} bytes")
+                    raise UpstreamError(f"{self._upstream.target.shown} cannot answer with one line: it is too large")
                 self._fitting = max(1, asked // 4)
                 continue
             read = await asyncio.to_thread(self._read, body, question.parts, ask.filter)
@@ -190,13 +189,15 @@ class Fetcher:
         return told.get("data")
 
     async def _lines(self, params: dict[str, str]) -> bytes | None:
-        """Return the answer; None where it is too large."""
+        """Return the answer; None where it is too large, for us or within Loki."""
         parts: list[bytes] = []
         size = 0
         with self._counted():
             async with self._upstream.stream("GET", QUERY_RANGE, params=params, headers=_HEADERS) as answer:
                 if not answer.is_success:
                     await answer.aread()
+                    if answer.status_code >= 500 and _OVERLARGE in answer.text:
+                        return None
                     raise self._upstream.refusal(answer)
                 async for part in answer.aiter_bytes():
                     parts.append(part)

@@ -28,9 +28,10 @@ AHEAD_NS: Final = 3600 * NS
 """Loki takes lines of up to 10 minutes ahead by default."""
 FARTHEST_NS: Final = 30 * 86_400 * NS
 """Further ahead nothing is looked for, whatever end is asked for."""
-EXPORT_AHEAD: Final = 3
+EXPORT_AHEAD: Final = 2
 """Slices that an export asks for at a time; each is held in memory."""
 EXPORT_FIRST_NS: Final = 60 * NS
+SEARCH_FIRST_NS: Final = 600 * NS
 EXPORT_PATIENCE_S: Final = 30.0
 """An export that was begun cannot tell of a failure but by breaking off: it waits so long for Loki to come back."""
 FIND_S: Final = 30.0
@@ -200,8 +201,9 @@ class LokiQueries:
                 patience_s=EXPORT_PATIENCE_S,
                 first_ns=EXPORT_FIRST_NS,
             )
-        # Backward, the first slice is the last hour and what lies ahead of the clock.
-        first = FIRST_SLICE_NS + (max(0, end - now) if backward else 0)
+        # Backward, the first slice has what lies ahead of the clock, too; a search may have much to look at.
+        first = SEARCH_FIRST_NS if query.filter.search else FIRST_SLICE_NS
+        first += max(0, end - now) if backward else 0
         return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit, first_ns=first)
 
     async def _find(self, entry_id: str, keys: Collection[FeatureKey] | None) -> LogEntry | None:
