@@ -29,7 +29,6 @@ from fastapi import FastAPI, WebSocket
 from featurewatch.access import ANYONE
 from featurewatch.directory import Directory
 from featurewatch.model import FeatureKey, LogEntry, StoredLog
-from featurewatch.stores.base import LogPage
 from featurewatch.streams.hub import Hub
 from featurewatch.streams.messages import log_line
 from featurewatch.streams.positions import Position
@@ -48,8 +47,11 @@ def serve(port_pipe: int, stock: bool) -> None:
     class Nothing:
         """Stores that hold nothing: the benchmark publishes by itself."""
 
-        def listen(self, listener: Any) -> Any:
+        def listen(self, listener: Any, gaps: Any = None) -> Any:
             return lambda: None
+
+        def want(self, features: Any) -> None:
+            return
 
         async def last_position(self) -> int:
             return 0
@@ -57,8 +59,8 @@ def serve(port_pipe: int, stock: bool) -> None:
         async def last_event_position(self) -> int:
             return 0
 
-        async def query(self, query: Any) -> Any:
-            return LogPage(())
+        async def newest(self, key: Any, filter: Any, limit: int) -> Any:
+            return ()
 
         async def environment_of(self, feature: str, asked: str | None) -> str:
             return "production"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Final
 
 from hypothesis import strategies as st
@@ -33,13 +34,19 @@ _ALPHABET: Final = 'aAbBsSkKiIfF%_\\*?[]"\0 éÉßẞſKİıﬁΣσςжЖ\ufffd\
 texts = st.text(alphabet=_ALPHABET, max_size=8)
 searches = st.text(alphabet=_ALPHABET, min_size=1, max_size=3)
 levels = st.sampled_from(LEVELS)
+objects = st.builds(
+    lambda value, escaped: json.dumps(value, ensure_ascii=escaped),
+    st.dictionaries(texts, st.one_of(texts, st.integers(0, 99), st.lists(texts, max_size=2)), max_size=2),
+    st.booleans(),
+)
+"""Texts of JSON objects, with what is beyond ASCII as it is or escaped."""
 
 entries = st.builds(
     line,
     texts,
     at=st.integers(0, 20),
     level=levels,
-    source=st.one_of(st.just("app"), texts),
-    metadata=st.one_of(st.none(), texts),
-    trace_id=st.one_of(st.none(), texts),
+    source=st.one_of(st.just("app"), searches),
+    metadata=st.one_of(st.none(), objects),
+    trace_id=st.one_of(st.none(), searches),
 )

@@ -17,12 +17,13 @@ import httpx
 import pytest
 
 CONFIG = """\
-auth_enabled: false
+auth_enabled: {tenants}
 server:
   http_listen_address: 127.0.0.1
   http_listen_port: {http}
   grpc_listen_address: 127.0.0.1
   grpc_listen_port: {grpc}
+  http_server_write_timeout: 5m
   log_level: warn
 common:
   path_prefix: {data}
@@ -32,9 +33,14 @@ common:
   storage: {{filesystem: {{chunks_directory: {data}/chunks, rules_directory: {data}/rules}}}}
 schema_config:
   configs:
-    - {{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}
-ingester: {{lifecycler: {{min_ready_duration: 0s}}}}
+    - {{from: 2020-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}
+ingester: {{lifecycler: {{min_ready_duration: 0s}}, query_store_max_look_back_period: -1ns}}
 analytics: {{reporting_enabled: false}}
+# Otherwise the parts of the one process find each other by a ring that is looked at every 10 s.
+frontend: {{scheduler_address: "127.0.0.1:{grpc}", scheduler_dns_lookup_period: 300ms}}
+frontend_worker: {{scheduler_address: "127.0.0.1:{grpc}", dns_lookup_duration: 300ms}}
+query_scheduler: {{use_scheduler_ring: false}}
+{more}
 limits_config: {{{limits}}}
 """
 
@@ -43,6 +49,9 @@ LIMITS = (
     "per_stream_rate_limit_burst: 128MB, shard_streams: {enabled: false}"
 )
 """Rates that a test's burst does not reach, and no sharding, which may store a batch twice that was sent twice."""
+
+ANY_TIME = f"{LIMITS}, reject_old_samples: false"
+"""The same, and lines of any age: those of the samples are of 2023."""
 
 
 class Stored(NamedTuple):
@@ -55,11 +64,12 @@ class Stored(NamedTuple):
 
 @dataclass
 class Loki:
-    """Loki at a URL; `stop` and `start` where it is our own process."""
+    """Loki at a URL; `stop` and `start` where it is our own process. `page`: how many lines a query may answer with."""
 
     url: str
     folder: Path | None = None
     process: subprocess.Popen[bytes] | None = None
+    page: int = 5000
 
     def start(self) -> None:
         assert self.folder is not None
@@ -103,7 +113,7 @@ class Loki:
             while True:
                 answer = client.get(
                     f"{self.url}/loki/api/v1/query_range",
-                    params={"query": selector, "start": start, "end": end, "limit": 5000, "direction": "forward"},
+                    params={"query": selector, "start": start, "end": end, "limit": self.page, "direction": "forward"},
                 )
                 answer.raise_for_status()
                 page = sorted(
@@ -124,7 +134,7 @@ class Loki:
                         left[key] -= 1
                     else:
                         yield one
-                if len(page) < 5000:
+                if len(page) < self.page:
                     return
                 assert last > start, "a page holds one timestamp alone"
                 start = last
@@ -137,14 +147,22 @@ def binary() -> str:
     return found
 
 
-def make(folder: Path, limits: str = LIMITS) -> Loki:
-    """Prepare a Loki of its own in a folder, on free ports of the loopback; `start` it."""
+def make(folder: Path, limits: str = LIMITS, *, tenants: bool = False, more: str = "") -> Loki:
+    """Prepare a Loki of its own in a folder, on free ports of the loopback; `start` it.
+
+    Args:
+        tenants: each tenant (X-Scope-OrgID) has lines of its own, and there is none without; a new one is empty.
+        more: further configuration, such as `querier: {tail_max_duration: 5s}`.
+    """
     binary()
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         http, grpc = one.getsockname()[1], other.getsockname()[1]
-    (folder / "loki.yaml").write_text(CONFIG.format(http=http, grpc=grpc, data=folder / "data", limits=limits))
+    config = CONFIG.format(
+        http=http, grpc=grpc, data=folder / "data", limits=limits, tenants=str(tenants).lower(), more=more
+    )
+    (folder / "loki.yaml").write_text(config)
     return Loki(f"http://127.0.0.1:{http}", folder)
 
 
@@ -156,6 +174,15 @@ def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loki]:
         yield Loki(url.rstrip("/"))
         return
     made = make(tmp_path_factory.mktemp("loki"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def loki_of_tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loki]:
+    """Loki for all tests that want an empty one: each takes a tenant of its own. Not to be stopped."""
+    made = make(tmp_path_factory.mktemp("loki-of-tenants"), ANY_TIME, tenants=True)
     made.start()
     yield made
     made.stop()

@@ -23,8 +23,8 @@ ORDER: Final = {
 """Stations by how far down the data's way they are; a module imports from stations above or its own alone."""
 
 SHARED: Final = {
-    "model", "alert_model", "episode_model", "errors", "times", "ids", "families", "formulas", "health", "access",
-    "wire", "settings", "settings_alerting", "levels", "confidential",
+    "model", "alert_model", "alert_wire", "episode_model", "errors", "times", "ids", "families", "formulas", "health",
+    "access", "wire", "settings", "settings_alerting", "levels", "confidential",
 }  # fmt: skip
 """What all stations share; these import nothing but each other."""
 
@@ -91,6 +91,15 @@ def test_the_exporter_stands_alone(path: Path) -> None:
     for name, line, _ in imports(path):
         there = own(name)
         assert there is None or there in light | {"exporter"}, f"{path.relative_to(ROOT)}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "client").rglob("*.py")), ids=lambda path: path.name)
+def test_the_client_knows_nothing_of_the_bridge_but_what_travels(path: Path) -> None:
+    for name, line, _ in imports(path):
+        there = own(name)
+        assert there is None or there in SHARED - {"wire", "settings"} | {"client"}, (
+            f"{path.relative_to(ROOT)}:{line} imports {name}"
+        )
 
 
 def test_what_the_exporter_shares_is_the_standard_library_alone() -> None:

@@ -195,7 +195,7 @@ def test_a_second_bridge_is_told_who_holds_the_data_or_the_port(tmp_path: Path) 
         (("--port", "70000"), {}, "FEATUREWATCH_PORT"),
         ((), {"FEATUREWATCH_METRICS_INTERVAL": "often"}, "FEATUREWATCH_METRICS_INTERVAL"),
         ((), {"FEATUREWATCH_API_TOKENS_FILE": "/no/such/tokens.json"}, "featurewatch token create"),
-        ((), {"FEATUREWATCH_LOKI_URL": "http://127.0.0.1:3100"}, "embedded stores only"),
+        ((), {"FEATUREWATCH_LOKI_URL": "127.0.0.1:3100"}, "FEATUREWATCH_LOKI_URL"),
         ((), {"FEATUREWATCH_DATABASE_URL": "mysql://root:hunter2@db/x"}, "expected sqlite"),
     ],
 )

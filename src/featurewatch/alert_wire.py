@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from .alert_model import Alert, AlertRule, Deed
+from .alert_model import Alert, AlertRule, Burn, Deed, LogSelection
 from .times import format_instant
 
-__all__ = ["RULE_FIELDS", "alert", "changes", "deed", "deployment", "rule"]
+__all__ = ["RULE_FIELDS", "alert", "changes", "deed", "deployment", "read_rule", "rule"]
 
 RULE_FIELDS: Final = (
     "name", "metric", "condition", "threshold", "severity", "enabled", "cooldown_minutes", "notification_channels",
@@ -55,6 +56,33 @@ def rule(value: AlertRule) -> dict[str, Any]:
         }
     shown["deployment"] = deployment(value)
     return shown
+
+
+def read_rule(told: Mapping[str, Any]) -> AlertRule:
+    """Read a rule as a bridge shows it; how far it got and who made it are left out."""
+    logs, burn = told.get("logs"), told.get("burn")
+    return AlertRule(
+        id=told["id"],
+        feature=told["featureId"],
+        name=told["name"],
+        metric=told["metric"],
+        condition=told["condition"],
+        threshold=float(told["threshold"]),
+        severity=told["severity"],
+        enabled=told["enabled"],
+        cooldown_minutes=told["cooldown_minutes"],
+        channels=tuple(told["notification_channels"]),
+        window_minutes=told["window_minutes"],
+        for_minutes=told["for_minutes"],
+        keep_firing_minutes=told["keep_firing_minutes"],
+        on_no_data=told["on_no_data"],
+        environment=told["environment"],
+        kind=told["kind"],
+        logs=None if logs is None else LogSelection(tuple(logs["levels"]), logs["search"], logs["source"]),
+        burn=None if burn is None else Burn(burn["factor"], burn["long_minutes"], burn["short_minutes"]),
+        origin=told["origin"],
+        revision=told["revision"],
+    )
 
 
 def deployment(value: AlertRule) -> dict[str, Any]:

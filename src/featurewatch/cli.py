@@ -23,6 +23,7 @@ _EPILOG = """\
 examples:
   featurewatch demo                                   an example app and its bridge, on this machine
   featurewatch serve --port 8400                      the bridge, with its console at http://127.0.0.1:8400
+  featurewatch apply features.yml --dry-run           what a file of features and alert rules would change
   featurewatch tail summarize --level error           errors of a feature as they happen
   featurewatch logs export summarize --since 24h -o day.csv --format csv
   featurewatch token create --role viewer --features 'sum*'

@@ -18,7 +18,12 @@ class Directory:
 
     def __init__(self) -> None:
         self._environments: dict[str, frozenset[str]] = {}
+        self._size = 0
         self.revision = 0
+
+    def __len__(self) -> int:
+        """Return how many there are, each environment of a feature by itself."""
+        return self._size
 
     def note(self, keys: Collection[FeatureKey]) -> list[FeatureKey]:
         """Note that features exist in environments; return those that were new."""
@@ -28,6 +33,7 @@ class Directory:
             if key.environment not in known:
                 self._environments[key.feature] = known | {key.environment}
                 new.append(key)
+        self._size += len(new)
         self.revision += bool(new)
         return new
 
@@ -45,6 +51,7 @@ class Directory:
                 self._environments[key.feature] = left
             else:
                 del self._environments[key.feature]
+        self._size -= len(gone)
         self.revision += bool(gone)
 
     def features(self) -> list[str]:

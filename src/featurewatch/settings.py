@@ -33,7 +33,7 @@ EXPORTER_NAMES = frozenset(
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
 
 COMMAND_NAMES = {
-    "URL": "The bridge that `tail` and `logs export` ask; default http://127.0.0.1:8400.",
+    "URL": "The bridge that `apply`, `rules`, `tail` and `logs export` ask; default http://127.0.0.1:8400.",
     "TOKEN": "The API token that they show.",
     "DEBUG": "1: a command that fails shows where, as a traceback.",
 }
@@ -214,11 +214,14 @@ class Settings(Alerting):
     unknown_metrics: Literal["null", "zero"] = Field(
         "null", description="What a figure that cannot be known is sent as."
     )
-    log_retention: float = Field(14 * 86_400.0, ge=60, description="How long the embedded store keeps lines.")
+    log_retention: float = Field(14 * 86_400.0, ge=60, description="How long lines are kept, or looked for in Loki.")
     log_max_bytes: int = Field(
         10 * 1024**3,
         ge=10 * 1024**2,
         description="How large the embedded log store may grow; the oldest lines go first.",
+    )
+    arrivals_max_bytes: int = Field(
+        2 * 1024**3, ge=10 * 1024**2, description="How large the journal may grow that streams over Loki resume from."
     )
     metric_retention: float = Field(400 * 86_400.0, ge=3600, description="How long the embedded store keeps metrics.")
     max_body_bytes: int = Field(16 * 1024**2, ge=1024, description="Largest request body, after decompression.")

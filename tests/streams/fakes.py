@@ -134,6 +134,7 @@ class FakeLogs:
         return self.lines[-1].position if self.lines else 0
 
     async def keys(self) -> set[FeatureKey]:
+        await self._ask()
         return {line.entry.key for line in self.lines}
 
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:

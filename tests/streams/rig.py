@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from featurewatch.access import ANYONE, Principal
@@ -14,14 +14,6 @@ from featurewatch.streams.hub import Hub
 from featurewatch.streams.metric_poll import MetricPoll
 from featurewatch.streams.websocket import serve_websocket
 from streams.fakes import KEY, Clock, FakeLogs, FakeMetrics, FakeState, FakeWebSocket
-
-
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until something holds that everything else on the loop brings about."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.001)
 
 
 class Rig:

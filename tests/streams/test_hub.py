@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from featurewatch.directory import Directory
 from featurewatch.model import FeatureKey, LogGap
 from featurewatch.streams import hub as hub_module
+from featurewatch.streams import subscribers
 from featurewatch.streams.routes import Routes, Selector
 from featurewatch.times import NS
 from streams.fakes import KEY, START_NS, entry
@@ -18,7 +19,7 @@ from streams.rig import running
 @pytest.mark.anyio
 async def test_a_line_is_encoded_and_filtered_once_for_all_who_ask_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = passed = 0
-    encode, compiled = hub_module.log_line, hub_module.compile_filter
+    encode, compiled = hub_module.log_line, subscribers.compile_filter
 
     def counting_line(*args: object, **options: object) -> object:
         nonlocal encoded
@@ -36,7 +37,7 @@ async def test_a_line_is_encoded_and_filtered_once_for_all_who_ask_alike(monkeyp
         return count
 
     monkeypatch.setattr(hub_module, "log_line", counting_line)
-    monkeypatch.setattr(hub_module, "compile_filter", counting_filter)
+    monkeypatch.setattr(subscribers, "compile_filter", counting_filter)
     async with running() as rig:
         rig.logs.publish(entry(0))
         assert encoded == 0, "nobody asked"

@@ -10,7 +10,7 @@ from featurewatch.model import LogGap, StoredLog
 from featurewatch.streams import publisher as module
 from featurewatch.streams.publisher import SLICE, Pressure, Publisher
 from streams.fakes import entry
-from streams.rig import until
+from waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 
 from featurewatch.streams.messages import PARCEL_BYTES
 from featurewatch.streams.turns import Turns
-from streams.rig import until
+from waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -26,6 +26,7 @@ from ..snapshots import Snapshots
 from ..stores import Stores, open_stores
 from ..stores.upstream import Upstream, target_of
 from ..streams.hub import Hub
+from ..streams.log_discovery import LogDiscovery
 from ..streams.metric_poll import MetricPoll
 from . import errors, openapi
 from .alert_readings import alert_readings
@@ -152,9 +153,14 @@ async def _start(
         clock=clock,
         queue_bytes=settings.stream_queue_bytes,
         max_streams=settings.max_streams,
+        max_features=settings.max_features,
     )
     await hub.start()
     running.push_async_callback(hub.stop)
+    if settings.loki_url:
+        discovery = LogDiscovery(stores.logs, hub)
+        discovery.start()
+        running.push_async_callback(discovery.stop)
     poll = MetricPoll(snapshots, stores.metrics, stores.state, hub, interval_s=settings.metrics_interval, clock=clock)
     await poll.start()
     running.push_async_callback(poll.stop)
@@ -201,8 +207,9 @@ async def _start(
         rates=Rates(
             ingest=settings.ingest_rate,
             query=settings.query_rate,
+            streams=settings.max_streams,
             clock=clock,
-            refused=lambda kind: meters.limited.labels(kind).inc(),
+            refused=lambda limit: meters.limited.labels(limit).inc(),
         ),
         alerting=alerting,
         channels=channels,

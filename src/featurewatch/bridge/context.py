@@ -68,7 +68,7 @@ class Bridge:
         if action is None:
             return NOBODY
         caller = await self.identify(request, ticket=ticket)
-        self.rates.spend(caller, _address(request), writes=action == "ingest")
+        self.rates.spend(caller, _address(request), "stream" if ticket else "ingest" if action == "ingest" else "query")
         if action != "any" and not caller.may(action):
             raise Forbidden(f"role {caller.role} of {caller.name!r} does not include {action!r}, which this needs")
         return caller

@@ -27,6 +27,9 @@ def readings(stores: Stores, poll: MetricPoll) -> Iterator[Told]:
     queued = getattr(stores.logs, "queued_bytes", None)
     if queued is not None:
         yield "featurewatch_log_store_queued_bytes", "gauge", "Bytes of lines that wait for the disk.", {(): queued}
+    more = getattr(stores.logs, "readings", None)
+    if more is not None:
+        yield from more()
     dropped = getattr(stores.metrics, "dropped_samples", None)
     if dropped is not None:
         name, help_ = "featurewatch_metric_store_dropped_samples_total", "Samples too old, or of too many series."

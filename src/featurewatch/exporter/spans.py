@@ -14,8 +14,8 @@ from opentelemetry.trace import StatusCode
 from ..families import TOKEN_KINDS
 from ..model import FEATURE_ID, FEATURE_ID_RULE
 from . import genai
-from .aggregate import Declaration
 from .call import Call, current_call, is_cancellation
+from .declaration import Declaration
 from .drops import shown
 from .feature import Feature
 from .runtime import RUNTIME

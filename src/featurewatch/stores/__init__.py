@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import SettingsError
 from .alert_base import AuditLog, RuleStore
 from .base import LogStore, MetricStore
 
@@ -51,19 +50,13 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
     """Open the stores that the settings choose; what was opened is closed again where one of them fails.
 
     Raises:
-        SettingsError: a store is asked for that this version does not have.
+        SettingsError: a certificate authority of an upstream cannot be read.
         Unavailable: a store cannot be opened; the message says why and what to do. StoreLocked where another
             bridge uses the same DATA_DIR.
     """
-    if settings.loki_url:
-        raise SettingsError(
-            "FEATUREWATCH_LOKI_URL is set, but this version serves its embedded stores only: unset it "
-            "(a later version reads from Loki)"
-        )
     # Imported here, so that a command that opens no store does not wait for SQLAlchemy.
     from sqlalchemy import URL
 
-    from .embedded_logs import EmbeddedLogs
     from .lock import DirectoryLock
     from .state import State
     from .state_alerts import Alerts
@@ -80,14 +73,7 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
         )
         opened.push_async_callback(state.close)
         metrics, calls = await _open_metrics(settings, opened, clock)
-        logs = await EmbeddedLogs.open(
-            folder / "logs.db",
-            retention_s=settings.log_retention,
-            max_bytes=settings.log_max_bytes,
-            queue_bytes=settings.log_queue_bytes,
-            clock=clock,
-        )
-        opened.push_async_callback(logs.close)
+        logs = await _open_logs(settings, opened, clock)
         return Stores(
             logs,
             metrics,
@@ -100,6 +86,36 @@ async def open_stores(settings: Settings, *, clock: Callable[[], int] = time.tim
             calls,
             opened.pop_all(),
         )
+
+
+async def _open_logs(settings: Settings, opened: AsyncExitStack, clock: Callable[[], int]) -> LogStore:
+    if not settings.loki_url:
+        from .embedded_logs import EmbeddedLogs
+
+        embedded = await EmbeddedLogs.open(
+            settings.data_dir / "logs.db",
+            retention_s=settings.log_retention,
+            max_bytes=settings.log_max_bytes,
+            queue_bytes=settings.log_queue_bytes,
+            clock=clock,
+        )
+        opened.push_async_callback(embedded.close)
+        return embedded
+
+    from .loki import LokiStore
+    from .upstream import Upstream, target_of
+
+    store = await LokiStore.open(
+        Upstream(target_of(settings, "loki")),
+        settings.data_dir,
+        environment=settings.environment,
+        lookback_s=settings.log_retention,
+        queue_bytes=settings.log_queue_bytes,
+        journal_bytes=settings.arrivals_max_bytes,
+        clock=clock,
+    )
+    opened.push_async_callback(store.close)
+    return store
 
 
 async def _open_metrics(

@@ -14,6 +14,7 @@ from .loki_fetch import Fetcher
 from .loki_live import LokiLive, Reading
 from .loki_push import Pusher
 from .loki_queries import LokiQueries
+from .next_flight import NextFlight
 from .upstream import Upstream
 
 __all__ = ["LokiStore"]
@@ -34,6 +35,7 @@ class LokiStore:
         self._fetcher = fetcher
         self._queries = queries
         self._live = live
+        self._flights = NextFlight[Sequence[StoredLog]]()
         self._opened = AsyncExitStack()
 
     @classmethod
@@ -77,6 +79,7 @@ class LokiStore:
             opened.push_async_callback(pusher.close)
             fetcher = Fetcher(upstream, environment)
             store = cls(pusher, fetcher, LokiQueries(fetcher, lookback_s=lookback_s, clock=clock), live)
+            opened.push_async_callback(store._flights.close)
             store._opened = opened.pop_all()
             return store
 
@@ -104,12 +107,21 @@ class LokiStore:
         return await self._queries.page(query)
 
     async def newest(self, key: FeatureKey, filter: LogFilter, limit: int) -> Sequence[StoredLog]:
+        """Read the last lines; see LogStore. Of however many who ask alike, Loki is asked twice at most at a time."""
+        return await self._flights.ask((key, filter, limit), lambda: self._newest(key, filter, limit))
+
+    async def _newest(self, key: FeatureKey, filter: LogFilter, limit: int) -> Sequence[StoredLog]:
         await self._live.ready(key.feature)
         page = await self._queries.page(LogQuery(key, filter, limit=limit))
         return await self._live.meet(key, [line.entry for line in page.entries])
 
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         return await self._queries.around(entry_id, keys, count)
+
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        return await self._queries.counts(key, filter, start_ns, end_ns, step_s)
 
     def export(self, query: LogQuery) -> AsyncGenerator[Sequence[LogEntry], None]:
         return self._queries.export(query)

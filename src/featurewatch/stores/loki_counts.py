@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..model import FeatureKey, LogEntry
@@ -142,16 +144,14 @@ def spans(missing: Iterable[Missing], width_ns: int) -> list[Span]:
     found: list[Span] = []
     run: list[Missing] = []
     lines = 0
-    for one in sorted(missing, key=lambda one: one.bucket):
-        if (
-            run
-            and one.bucket != run[-1].bucket
-            and (lines + one.theirs > SPAN_LINES or one.bucket > run[-1].bucket + CLOSE)
-        ):
+    for bucket, group in groupby(sorted(missing, key=_bucket), key=_bucket):
+        more = list(group)
+        weight = sum(one.theirs for one in more)
+        if run and (bucket > run[-1].bucket + CLOSE or lines + weight > SPAN_LINES):
             found.append(_span(run, width_ns))
             run, lines = [], 0
-        run.append(one)
-        lines += one.theirs
+        run += more
+        lines += weight
     if run:
         found.append(_span(run, width_ns))
     return found
@@ -165,6 +165,9 @@ def within(found: Sequence[Span], most: int) -> tuple[list[Span], list[Span]]:
         if lines > most and number:
             return list(found[len(found) - number :]), list(found[: len(found) - number])
     return list(found), []
+
+
+_bucket: Final = itemgetter(1)
 
 
 def _span(run: Sequence[Missing], width_ns: int) -> Span:

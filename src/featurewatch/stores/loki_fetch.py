@@ -21,7 +21,7 @@ from .loki_entries import CATEGORIZED, read_packed, read_streams
 from .matching import compile_filter
 from .upstream import Upstream
 
-__all__ = ["LINES", "Ask", "Excessive", "Fetcher", "Page", "QueryStats", "by_time"]
+__all__ = ["LINES", "QUERY_RANGE", "Ask", "Excessive", "Fetcher", "Page", "QueryStats", "by_time"]
 
 QUERY_RANGE: Final = "/loki/api/v1/query_range"
 VOLUME: Final = "/loki/api/v1/index/volume"
@@ -29,6 +29,7 @@ LINES: Final = 5_000
 """Lines of a page, which is Loki's default limit; a lower one is learned from its refusal."""
 RANGE_NS: Final = 30 * 86_400 * NS
 """The longest range of a query, by Loki's default; a lower one is learned."""
+SHORTEST_RANGE_NS: Final = 60 * NS
 PAGE_BYTES: Final = 8 * 1024**2
 """A larger answer is broken off and asked for with fewer lines."""
 
@@ -36,10 +37,11 @@ PAGE_BYTES: Final = 8 * 1024**2
 _HEADERS: Final = {**CATEGORIZED, "Cache-Control": "no-cache"}
 _MOST_LINES: Final = re.compile(r"max entries limit.*\(\d+ > (\d+)\)")
 _TOO_LONG: Final = "query time range exceeds the limit"
-_TOO_MUCH: Final = re.compile(
-    r"timed? ?out|deadline exceeded|too many bytes|number of chunks|received message larger than max", re.IGNORECASE
-)
-_MS: Final = 10**6
+_TOO_MUCH: Final = re.compile(r"timed? ?out|deadline exceeded|too many bytes|number of chunks", re.IGNORECASE)
+_OVERLARGE: Final = "message larger than max"
+"""Loki's parts send each other messages of at most 4 MiB by default, answers among them."""
+_ROUNDED_NS: Final = 10 * NS
+"""Volumes are counted by times that Loki rounds: what lies in the last second of a range was seen to be left out."""
 
 by_time: Final = itemgetter(3, 0)
 """The order of lines: by timestamp, and by id where that is the same."""
@@ -149,8 +151,7 @@ class Fetcher:
                 raise self._excessive(error, end_ns - start_ns) from None
             if body is None:
                 if asked == 1:
-                    shown = self._upstream.target.shown
-                    raise UpstreamError(f"{shown} answered one line with more than {PAGE_BYTES} bytes")
+                    raise UpstreamError(f"{self._upstream.target.shown} cannot answer with one line: it is too large")
                 self._fitting = max(1, asked // 4)
                 continue
             read = await asyncio.to_thread(self._read, body, question.parts, ask.filter)
@@ -169,7 +170,7 @@ class Fetcher:
 
         True where it cannot tell. Raises as `page`, but never Excessive.
         """
-        params = {"query": ask.selection, "start": str(start_ns // _MS * _MS), "end": str(-(-end_ns // _MS) * _MS)}
+        params = {"query": ask.selection, "start": str(start_ns - _ROUNDED_NS), "end": str(end_ns + _ROUNDED_NS)}
         try:
             return bool((await self.ask(VOLUME, params))["result"])
         except (UpstreamError, TypeError, KeyError):  # where volumes are disabled, among others
@@ -188,13 +189,15 @@ class Fetcher:
         return told.get("data")
 
     async def _lines(self, params: dict[str, str]) -> bytes | None:
-        """Return the answer; None where it is too large."""
+        """Return the answer; None where it is too large, for us or within Loki."""
         parts: list[bytes] = []
         size = 0
         with self._counted():
             async with self._upstream.stream("GET", QUERY_RANGE, params=params, headers=_HEADERS) as answer:
                 if not answer.is_success:
                     await answer.aread()
+                    if answer.status_code >= 500 and _OVERLARGE in answer.text:
+                        return None
                     raise self._upstream.refusal(answer)
                 async for part in answer.aiter_bytes():
                     parts.append(part)
@@ -229,8 +232,8 @@ class Fetcher:
         return True
 
     def _excessive(self, error: FeaturewatchError, range_ns: int) -> Exception:
-        if _TOO_LONG in error.message:
-            self.range_ns = max(NS, min(self.range_ns, range_ns) // 2)
+        if _TOO_LONG in error.message and range_ns > SHORTEST_RANGE_NS:
+            self.range_ns = max(SHORTEST_RANGE_NS, min(self.range_ns, range_ns) // 2)
             return Excessive(error, learned=True)
         return Excessive(error) if isinstance(error, TimedOut) or _TOO_MUCH.search(error.message) else error
 

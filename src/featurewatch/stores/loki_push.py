@@ -37,6 +37,8 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 _LATE: Final = re.compile(r"too old|too far behind|out of order|too new")
 _LONG: Final = re.compile(r"max entry size|structured metadata too large|too many structured metadata")
+_STREAM: Final = re.compile(r"'\{.*?\}'")
+"""The labels that Loki repeats; they may be longer than what it has to say."""
 _OVERLONG: Final = re.compile(r"received message larger than max|too large")
 
 
@@ -336,7 +338,7 @@ def _is_too_much(answer: httpx.Response) -> bool:
 
 
 def _words(answer: httpx.Response) -> str:
-    line = " ".join(answer.text.split())
+    line = _STREAM.sub("'{…}'", " ".join(answer.text.split()))
     return line[:300] + "…" if len(line) > 300 else line or "it did not say why"
 
 

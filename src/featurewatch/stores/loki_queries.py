@@ -12,10 +12,11 @@ from ..errors import OutOfRange, TimedOut
 from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey, LogEntry, StoredLog
 from ..times import NS
 from . import logql
-from .base import LogPage, LogQuery
+from .base import LogFilter, LogPage, LogQuery
 from .loki_cursor import LokiCursor
 from .loki_fetch import LINES, Ask, Fetcher
-from .loki_walk import Walk
+from .loki_histogram import counts
+from .loki_walk import FIRST_SLICE_NS, Walk
 from .matching import check_search, storable
 
 __all__ = ["LokiQueries"]
@@ -27,9 +28,10 @@ AHEAD_NS: Final = 3600 * NS
 """Loki takes lines of up to 10 minutes ahead by default."""
 FARTHEST_NS: Final = 30 * 86_400 * NS
 """Further ahead nothing is looked for, whatever end is asked for."""
-EXPORT_AHEAD: Final = 3
+EXPORT_AHEAD: Final = 2
 """Slices that an export asks for at a time; each is held in memory."""
 EXPORT_FIRST_NS: Final = 60 * NS
+SEARCH_FIRST_NS: Final = 600 * NS
 EXPORT_PATIENCE_S: Final = 30.0
 """An export that was begun cannot tell of a failure but by breaking off: it waits so long for Loki to come back."""
 FIND_S: Final = 30.0
@@ -111,6 +113,23 @@ class LokiQueries:
                 for begin in range(0, len(chunk), LINES):
                     yield chunk[begin : begin + LINES]
 
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        """Count the lines that match in each step of (start, end]; see LogStore and `loki_histogram`."""
+        query = LogQuery(key, filter, start_ns + 1, end_ns + 1)
+
+        async def chunks() -> AsyncGenerator[list[LogEntry], None]:
+            walk = self._walk(query, None, backward=False, limit=LINES, export=True)
+            if walk is not None:
+                async with aclosing(walk.chunks()) as found:
+                    async for chunk in found:
+                        yield chunk
+
+        ask = Ask(self._fetcher.streams_of(key), key, filter)
+        async with aclosing(chunks()) as lines:
+            return await counts(self._fetcher, ask, start_ns, end_ns, step_s, lines)
+
     async def keys(self) -> set[FeatureKey]:
         """Return the features and environments that have lines, as far back as lines are looked for.
 
@@ -182,7 +201,10 @@ class LokiQueries:
                 patience_s=EXPORT_PATIENCE_S,
                 first_ns=EXPORT_FIRST_NS,
             )
-        return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit)
+        # Backward, the first slice has what lies ahead of the clock, too; a search may have much to look at.
+        first = SEARCH_FIRST_NS if query.filter.search else FIRST_SLICE_NS
+        first += max(0, end - now) if backward else 0
+        return Walk(self._fetcher, ask, start, end, backward=backward, limit=limit, first_ns=first)
 
     async def _find(self, entry_id: str, keys: Collection[FeatureKey] | None) -> LogEntry | None:
         features = set() if keys is None else {key.feature for key in keys}
@@ -195,10 +217,7 @@ class LokiQueries:
             at = int(entry_id[:16], 16)
             if whole[0] <= at < whole[1]:
                 # An id that is made of the line itself, and one that was made when the line was.
-                ways[:0] = [
-                    (Ask(selection).among(logql.without_id()), at, at + 1),
-                    (by_id, at - NEAR_NS, at + NEAR_NS),
-                ]
+                ways[:0] = [(Ask(selection), at, at + 1), (by_id, at - NEAR_NS, at + NEAR_NS)]
         for ask, start, end in ways:
             walk = Walk(self._fetcher, ask, start, end, backward=True, limit=100)
             async with aclosing(walk.chunks()) as chunks:

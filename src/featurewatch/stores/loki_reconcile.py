@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Final, Protocol
 
 from ..errors import FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
 from ..model import FeatureKey, LogEntry
 from ..times import NS
 from .loki_arrivals import Arrivals
-from .loki_counts import Knowledge, Missing, Span, Tally, judge, spans, within
+from .loki_counts import Counts, Knowledge, Missing, Span, Tally, judge, spans, within
 from .loki_memory import EVERY
-from .loki_reads import LokiReads
 
-__all__ = ["ReconcileStats", "Reconciler"]
+__all__ = ["Reads", "ReconcileStats", "Reconciler"]
 
 EVERY_S: Final = 5.0
 WITHOUT_TAIL_S: Final = 1.0
-"""How often counts are compared while a tail is open, and while none is."""
+HOUR_EVERY_S: Final = 60.0
+"""How often counts are compared while a tail is open, and while none is; and those of the hour."""
 SETTLE_S: Final = 2.0
 SETTLE_ASKED_S: Final = 1.0
 """What is younger may still be on its way: the tail hands lines on every half second."""
@@ -44,6 +44,16 @@ ATTEMPTS: Final = 4
 SKEW_NS: Final = 10 * NS
 
 _log = logging.getLogger(__name__)
+
+
+class Reads(Protocol):
+    """What is asked of Loki; see LokiReads."""
+
+    async def counts(self, features: Collection[str], start_ns: int, end_ns: int, width_ns: int) -> Counts: ...
+
+    def lines(
+        self, features: Collection[str], start_ns: int, end_ns: int
+    ) -> AsyncGenerator[Sequence[LogEntry], None]: ...
 
 
 @dataclass(slots=True)
@@ -67,7 +77,7 @@ class Reconciler:
     def __init__(
         self,
         arrivals: Arrivals,
-        reads: LokiReads,
+        reads: Reads,
         *,
         clock: Callable[[], int],
         tailed: Callable[[], bool],
@@ -86,6 +96,10 @@ class Reconciler:
         self._asking = asyncio.Event()
         self._fine_due = self._hour_due = 0.0
         self._failed: dict[tuple[int, int], int] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Compare from now on whenever it is due."""
         self._running = asyncio.create_task(self._run(), name="featurewatch-reconciliation")
 
     def soon(self, from_ns: int, to_ns: int) -> None:
@@ -97,8 +111,9 @@ class Reconciler:
 
     async def close(self) -> None:
         """Stop. Harmless when repeated."""
-        self._running.cancel()
-        await asyncio.wait([self._running])
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
 
     async def round(self) -> None:
         """Compare once, as far as it is due.
@@ -110,6 +125,7 @@ class Reconciler:
         features = [name for name, known in memory.covered.items() if known.from_ns is not None]
         if not features:
             self._asked = None
+            self._asking.clear()
             memory.reconciled_ns = 0
             return
         asked, self._asked = self._asked, None
@@ -146,7 +162,7 @@ class Reconciler:
                 if far:
                     raise
                 self.stats.failures += 1
-            self._hour_due = max(started + 60, time() + SHARE_OF_HOUR * (time() - started))
+            self._hour_due = max(started + HOUR_EVERY_S, time() + SHARE_OF_HOUR * (time() - started))
         fine_started = time()
         await self._compare(self._arrivals.seconds, features, max(begin, end - FINE_S * NS), end)
         if full:
@@ -186,7 +202,8 @@ class Reconciler:
             return
         wait = max(0.1, self._fine_due - time()) if self._tailed() else WITHOUT_TAIL_S
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._asking.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._asking.wait()
 
     async def _compare(self, tally: Tally, features: Collection[str], start_ns: int, end_ns: int) -> None:
         width = tally.width_ns

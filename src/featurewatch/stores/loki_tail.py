@@ -66,7 +66,8 @@ class _Tail:
         self.reading.cancel()
         await asyncio.wait([self.reading])
         with suppress(OSError, ConnectionClosed, TimeoutError):
-            await asyncio.wait_for(self.socket.close(), 2)
+            async with asyncio.timeout(2):
+                await self.socket.close()
         # Where Loki hangs, a close handshake would not end.
         self.socket.transport.abort()
 
@@ -130,7 +131,7 @@ class LokiTail:
         self._running.cancel()
         await asyncio.wait([self._running])
         if self._closing is not None:
-            await self._closing
+            await asyncio.wait([self._closing])
         if self._tail is not None:
             await self._tail.close()
             self._tail, self.stats.open = None, 0
@@ -169,7 +170,7 @@ class LokiTail:
     async def _replace(self, old: _Tail | None, selector: str) -> None:
         """Open a tail, and close the old one once what it still holds has come."""
         if self._closing is not None:
-            await self._closing
+            await asyncio.wait([self._closing])
         self._tail = new = await self._open(selector)
         self.problem = None
         self.stats.opened += 1
@@ -239,7 +240,8 @@ class LokiTail:
 
     async def _pause(self, tail: _Tail, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), max(0.0, seconds))
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._changed.wait()
 
     async def _retire(self, tail: _Tail) -> None:
         await tail.close()

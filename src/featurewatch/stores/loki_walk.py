@@ -13,7 +13,7 @@ from ..model import LogEntry
 from ..times import NS
 from .loki_fetch import LINES, Ask, Excessive, Fetcher, Page, by_time
 
-__all__ = ["Walk"]
+__all__ = ["FIRST_SLICE_NS", "Walk"]
 
 FIRST_SLICE_NS: Final = 3600 * NS
 SHORTEST_SLICE_NS: Final = 10**6

@@ -45,7 +45,7 @@ def expanded(hub: Hub, selector: Selector) -> list[FeatureKey]:
     if selector.feature != EVERY:
         chosen = directory.choose(selector.feature)
         return [] if chosen is None else [FeatureKey(selector.feature, selector.environment or chosen)]
-    return [key for key in directory.keys() if selector.matches(key, directory.choose(key.feature))]  # noqa: SIM118 (not a mapping)
+    return sorted(key for key in directory.keys() if selector.matches(key, directory.choose(key.feature)))  # noqa: SIM118 (not a mapping)
 
 
 async def read(
@@ -119,7 +119,7 @@ async def _newest(
         async with turns:
             return await catchup.newest(hub.logs, key, filter, upto.log)
 
-    keys = [key for selector in chosen.values() for key in expanded(hub, selector)]
+    keys = sorted({key for selector in chosen.values() for key in expanded(hub, selector)})
     pages = await asyncio.gather(*map(page, keys))
     return [
         message for key, lines in zip(keys, pages, strict=True) for message in render(key.feature, lines, upto, False)

@@ -10,16 +10,15 @@ from typing import Final, Protocol
 
 from ..directory import Directory
 from ..errors import TooMany
-from ..model import Event, FeatureKey, LogEntry, LogGap, MetricsSnapshot, StoredLog
+from ..model import Event, FeatureKey, LogGap, MetricsSnapshot, StoredLog
 from ..stores.base import LogFilter, LogStore, StateStore
-from ..stores.matching import compile_filter
 from ..times import NS
-from .messages import Gap, Message, Parcel, happened, log_line, metrics_update, pack
-from .outbox import Outbox
+from .messages import Gap, Message, Parcel, happened, log_line, pack
 from .positions import Position
 from .publisher import Pressure, Publisher
-from .routes import EVERY, Routes, Selector
+from .routes import Routes, Selector, features_of
 from .stats import Stats
+from .subscribers import Group, Latest, Subscriber
 from .turns import Turns
 
 __all__ = ["Client", "Hub", "Subscriber"]
@@ -39,18 +38,6 @@ DRAIN_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Subscriber:
-    """One client's side of the hub: what waits for it and what it asked for."""
-
-    __slots__ = ("following", "outbox", "unknown_as_zero", "watching")
-
-    def __init__(self, outbox: Outbox, *, unknown_as_zero: bool = False) -> None:
-        self.outbox = outbox
-        self.unknown_as_zero = unknown_as_zero
-        self.watching: frozenset[Selector] = frozenset()
-        self.following: frozenset[tuple[Selector, LogFilter]] = frozenset()
-
-
 class Client(Protocol):
     """What the hub asks of a transport."""
 
@@ -66,35 +53,6 @@ class Client(Protocol):
         ...
 
 
-class _Group:
-    """Everybody who follows the same lines: the filter runs once for all of them."""
-
-    __slots__ = ("lines", "matches", "members")
-
-    def __init__(self, filter: LogFilter) -> None:
-        self.matches: Callable[[LogEntry], bool] = compile_filter(filter)
-        self.members: dict[Subscriber, None] = {}
-        self.lines: list[Message] = []
-
-
-class _Latest:
-    """The last snapshot of a feature, encoded for each way of showing what is unknown, once somebody wants it."""
-
-    __slots__ = ("_parcels", "position", "snapshot")
-
-    def __init__(self, snapshot: MetricsSnapshot, position: Position) -> None:
-        self.snapshot = snapshot
-        self.position = position
-        self._parcels: dict[bool, Parcel] = {}
-
-    def parcel(self, unknown_as_zero: bool) -> Parcel:
-        parcel = self._parcels.get(unknown_as_zero)
-        if parcel is None:
-            message = metrics_update(self.snapshot, self.position, unknown_as_zero=unknown_as_zero)
-            parcel = self._parcels[unknown_as_zero] = Parcel((message,))
-        return parcel
-
-
 class Hub:
     """Publishes lines, events and snapshots to all clients; all of it happens on one event loop.
 
@@ -105,6 +63,7 @@ class Hub:
         clock: nanoseconds since the epoch.
         queue_bytes: lines that may wait for one client; above it the oldest become a gap.
         max_streams: open streams; one more is refused.
+        max_features: features (each environment counts) that lines or events may bring; of more nothing is told.
         jitter_s: a restart spreads the closing of clients over so many seconds.
     """
 
@@ -117,6 +76,7 @@ class Hub:
         clock: Callable[[], int],
         queue_bytes: int = 1024**2,
         max_streams: int = 10_000,
+        max_features: int = 100_000,
         jitter_s: float = 1.0,
     ) -> None:
         self.logs = logs
@@ -125,6 +85,7 @@ class Hub:
         self.clock = clock
         self.queue_bytes = queue_bytes
         self.max_streams = max_streams
+        self.max_features = max_features
         self.stats = Stats()
         self.turns = Turns()
         self.stopping = False
@@ -134,8 +95,8 @@ class Hub:
         self._log_position = self._event_position = 0
         self._clients: dict[Client, None] = {}
         self._watchers: Routes[dict[Subscriber, None]] = Routes(directory)
-        self._groups: Routes[_Group] = Routes(directory)
-        self._latest: dict[FeatureKey, _Latest] = {}
+        self._groups: Routes[Group] = Routes(directory)
+        self._latest: dict[FeatureKey, Latest] = {}
         self._publisher = Publisher(self._publish, self._lose, self._pressure)
         self._ends: list[Callable[[], None]] = []
         self._sweeper: asyncio.Task[None] | None = None
@@ -247,9 +208,9 @@ class Hub:
         for added in wanted - subscriber.following:
             group = self._groups.get(added)
             if group is None:
-                group = _Group(added[1])
+                group = Group(added[1])
                 self._groups.add(added, added[0], group)
-                self.logs.want(_wanted((added[0],)))
+                self.logs.want(features_of((added[0],)))
             group.members[subscriber] = None
         subscriber.following = wanted
 
@@ -257,6 +218,11 @@ class Hub:
         """Return the last snapshot of a feature as it was published."""
         known = self._latest.get(key)
         return None if known is None else known.parcel(unknown_as_zero)
+
+    def meet(self, keys: Iterable[FeatureKey]) -> None:
+        """Note features that exist, as many as there is room for."""
+        for key in keys:
+            self._meet(key)
 
     def publish_logs(self, batch: Sequence[StoredLog]) -> None:
         """Send lines that the store has committed, in order of position; of very many the first at once."""
@@ -269,11 +235,11 @@ class Hub:
     def _publish(self, batch: Sequence[StoredLog], commit: int) -> None:
         now_ns = self.clock()
         now_s, event_position = now_ns // NS, self._event_position
-        touched: dict[_Group, None] = {}
+        touched: dict[Group, None] = {}
         keys: set[FeatureKey] = set()
         # Looked up once for a run of lines of the same feature, as they mostly come.
         key: FeatureKey | None = None
-        groups: tuple[_Group, ...] = ()
+        groups: tuple[Group, ...] = ()
         for stored in batch:
             entry = stored.entry
             if key is None or entry.feature != key.feature or entry.environment != key.environment:
@@ -307,7 +273,7 @@ class Hub:
     def publish_snapshots(self, snapshots: Iterable[MetricsSnapshot]) -> None:
         """Send the snapshots of a tick: all there are. They are what a client that comes later sees first."""
         position = self.position
-        latest = {snapshot.key: _Latest(snapshot, position) for snapshot in snapshots}
+        latest = {snapshot.key: Latest(snapshot, position) for snapshot in snapshots}
         self._latest = latest
         for key, figures in latest.items():
             for watchers in self._watchers.to(key):
@@ -315,13 +281,13 @@ class Hub:
                     subscriber.outbox.put_figures(key, figures.parcel(subscriber.unknown_as_zero), position)
 
     def _meet(self, key: FeatureKey) -> None:
-        if self.directory.note((key,)):
+        if len(self.directory) < self.max_features and self.directory.note((key,)):
             self.new_keys.add(key)
 
     def _lose(self, gap: LogGap) -> None:
         told = Gap(gap.reason, gap.feature, gap.count, gap.from_ns, gap.to_ns)
         parcel = Parcel((told.message(self.position),))
-        groups: Iterable[_Group]
+        groups: Iterable[Group]
         if gap.feature is not None and gap.environment is not None:
             groups = self._groups.to(FeatureKey(gap.feature, gap.environment))
         else:
@@ -346,16 +312,16 @@ class Hub:
                 found = "slow"
         return found
 
-    def _deliver(self, touched: Collection[_Group], commit: int) -> None:
+    def _deliver(self, touched: Collection[Group], commit: int) -> None:
         """Hand each subscriber its lines in order of position, whichever groups they came through."""
-        shared: dict[tuple[_Group, ...], list[Parcel]] = {}
-        through: dict[Subscriber, tuple[_Group, ...]] = {}
+        shared: dict[tuple[Group, ...], list[Parcel]] = {}
+        through: dict[Subscriber, tuple[Group, ...]] = {}
         for group in touched:
             alone = shared[group,] = pack(group.lines)
             for subscriber in group.members:
                 # Most follow one thing: nothing to merge, and nothing kept for each of 10,000.
                 if len(subscriber.following) == 1:
-                    subscriber.outbox.put_lines(alone)
+                    subscriber.outbox.put_lines(alone, commit)
                 else:
                     through[subscriber] = (*through.get(subscriber, ()), group)
         for subscriber, groups in through.items():
@@ -374,24 +340,21 @@ class Hub:
             now, now_ns = loop.time(), self.clock()
             if now - renewed >= RENEW_S:
                 renewed = now
-                self.logs.want(_wanted(selector for selector, _ in self._groups.items()))
+                self.logs.want(features_of(selector for selector, _ in self._groups.items()))
             for client in tuple(self._clients):
                 try:
                     since = client.subscriber.outbox.sending_since
                     if since is not None and now - since > STALLED_S:
                         client.end(SLOW, f"nothing was read for {STALLED_S:.0f} s")
+                    elif client.subscriber.outbox.overfull:
+                        client.end(SLOW, "more happened than was read")
                     else:
                         client.check(now_ns)
                 except Exception:
                     _log.exception("checking a stream failed")
 
 
-def _wanted(selectors: Iterable[Selector]) -> frozenset[str] | None:
-    features = frozenset(selector.feature for selector in selectors)
-    return None if EVERY in features else features
-
-
-def _merged(groups: tuple[_Group, ...]) -> Sequence[Message]:
+def _merged(groups: tuple[Group, ...]) -> Sequence[Message]:
     if len(groups) == 1:
         return groups[0].lines
     lines: Mapping[int, Message] = {

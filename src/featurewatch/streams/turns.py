@@ -14,28 +14,28 @@ from .messages import PARCEL_BYTES
 
 __all__ = ["Turns"]
 
-TURN_BYTES: Final = 1024**2
+TURN_BYTES: Final = 4 * 1024**2
+"""Some milliseconds."""
 
 
 class Turns:
     """Hands out turns, first come, first served. Who has one writes about a parcel, and says how much it was."""
 
-    __slots__ = ("_left", "_refilling", "_size", "_waiting")
+    __slots__ = ("_left", "_refilling", "_size", "_waiting", "free")
 
     def __init__(self, size: int = TURN_BYTES) -> None:
         self._size = size
         self._left = size
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._refilling = False
-
-    @property
-    def free(self) -> bool:
-        """Whether one may write now; else one has to `wait`."""
-        return self._left > 0 and not self._waiting
+        self.free = True
+        """Whether one may write now; else one has to `wait`. Looked at before each write, so it is no property."""
 
     def spend(self, size: int) -> None:
         """Say how much was written."""
-        self._left -= size
+        self._left = left = self._left - size
+        if left <= 0:
+            self.free = False
         if not self._refilling:
             self._refill_next()
 
@@ -43,6 +43,7 @@ class Turns:
         """Return when it is one's turn."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self.free = False
         if not self._refilling:
             self._refill_next()
         await turn
@@ -60,5 +61,6 @@ class Turns:
             if not turn.done():  # a client that left meanwhile
                 turns -= 1
                 turn.set_result(None)
+        self.free = not self._waiting
         if self._waiting:
             self._refill_next()

@@ -1,0 +1,35 @@
+"""How commands get a bridge's rules, and how they show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .asking import Asker
+
+__all__ = ["condition", "rules_of", "state", "table"]
+
+
+def rules_of(bridge: Asker, features: Sequence[str] = ()) -> list[Any]:
+    """Return the rules of features (none named: of all) as the bridge shows them."""
+    return list(bridge.ask("GET", "/alerts/rules", query={"feature_id": ",".join(features)})["rules"])
+
+
+def condition(rule: Mapping[str, Any]) -> str:
+    """Say in short what a rule asks for."""
+    words = {"greater_than": ">", "less_than": "<", "equals": "="}
+    return f"{rule['metric']} {words[rule['condition']]} {rule['threshold']:g} over {rule['window_minutes']} min"
+
+
+def state(rule: Mapping[str, Any]) -> str:
+    """Say how far a rule got."""
+    return str(rule["deployment"]["state"]) if rule["enabled"] else "disabled"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns that are as wide as what is in them."""
+    lines = [head, *rows]
+    widths = [max(len(row[at]) for row in lines) for at in range(len(head))]
+    for row in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
