@@ -13,7 +13,7 @@ from ..errors import TooMany
 from ..model import Event, FeatureKey, LogGap, MetricsSnapshot, StoredLog
 from ..stores.base import LogFilter, LogStore, StateStore
 from ..times import NS
-from .messages import Gap, Message, Parcel, happened, log_line, pack
+from .messages import Gap, Lines, Message, Parcel, happened, log_line, pack
 from .positions import Position
 from .publisher import Pressure, Publisher
 from .routes import Routes, Selector, features_of
@@ -314,7 +314,7 @@ class Hub:
 
     def _deliver(self, touched: Collection[Group], commit: int) -> None:
         """Hand each subscriber its lines in order of position, whichever groups they came through."""
-        shared: dict[tuple[Group, ...], list[Parcel]] = {}
+        shared: dict[tuple[Group, ...], list[Lines]] = {}
         through: dict[Subscriber, tuple[Group, ...]] = {}
         for group in touched:
             alone = shared[group,] = pack(group.lines)

@@ -94,6 +94,12 @@ class Parcel:
         )
 
 
+class Lines(Parcel):
+    """A parcel of log lines: what a slow client's queue may drop."""
+
+    __slots__ = ()
+
+
 def text_frame(text: str) -> bytes:
     """Frame a text for a WebSocket, final and unmasked (RFC 6455, section 5.2)."""
     body = text.encode()
@@ -206,15 +212,15 @@ class Gap:
         return message("gap", self.feature, data, self.to_ns, position)
 
 
-def pack(lines: Sequence[Message]) -> list[Parcel]:
+def pack(lines: Sequence[Message]) -> list[Lines]:
     """Split lines into parcels of about 16 KB, at least one line each."""
-    parcels: list[Parcel] = []
+    parcels: list[Lines] = []
     start = size = 0
     for index, line in enumerate(lines):
         if index > start and size + line.size > PARCEL_BYTES:
-            parcels.append(Parcel(lines[start:index]))
+            parcels.append(Lines(lines[start:index]))
             start, size = index, 0
         size += line.size
     if start < len(lines):
-        parcels.append(Parcel(lines[start:]))
+        parcels.append(Lines(lines[start:]))
     return parcels

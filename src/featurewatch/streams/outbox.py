@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from ..model import FeatureKey
-from .messages import Gap, Parcel
+from .messages import Gap, Lines, Parcel
 from .positions import Position
 from .stats import Stats
 
@@ -31,15 +31,6 @@ class Slot:
         self.parcels: deque[Parcel] = deque()
         self.filled = False
         self.releases = releases
-
-
-class _Lines:
-    """A parcel of log lines: what is dropped when the client is too slow."""
-
-    __slots__ = ("parcel",)
-
-    def __init__(self, parcel: Parcel) -> None:
-        self.parcel = parcel
 
 
 class _Figures:
@@ -75,7 +66,7 @@ class _Loss:
             self.position = line.position
 
 
-_Item: TypeAlias = Parcel | Slot | _Lines | _Figures | _Loss
+_Item: TypeAlias = Parcel | Slot | _Figures | _Loss
 
 
 class Outbox:
@@ -136,7 +127,7 @@ class Outbox:
         self._kept += parcel.size
         self.wake()
 
-    def put_lines(self, parcels: Iterable[Parcel], commit: int | None = None) -> None:
+    def put_lines(self, parcels: Iterable[Lines], commit: int | None = None) -> None:
         """Add log lines; where they exceed the bound, drop the oldest.
 
         A client that had taken all before is not slow: it gets the whole of a commit, however large.
@@ -150,7 +141,7 @@ class Outbox:
         if caught_up:
             self._whole = commit
         for parcel in parcels:
-            self._items.append(_Lines(parcel))
+            self._items.append(parcel)
             self._lines += parcel.size
         if self._lines > self._limit and not caught_up and (commit is None or commit != self._whole):
             self._shed()
@@ -217,18 +208,23 @@ class Outbox:
 
     def wake(self) -> None:
         waiter = self._waiter
-        if waiter is not None and not waiter.done() and self.ready():
-            waiter.set_result(None)
+        if waiter is not None and self.ready():
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Return what is done once `ready`: for the one task that takes, and only where nothing is ready now.
+
+        A future rather than a coroutine: 10,000 clients wait anew after each line.
+        """
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
 
     async def wait(self) -> None:
         """Return once `ready`."""
-        if self.ready():
-            return
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        if not self.ready():
+            await self.arrival()
 
     def close(self, *, discard: bool = False) -> None:
         """Take nothing more in, and let the taking task end once it has taken what it wants; `discard`: at once."""
@@ -241,9 +237,9 @@ class Outbox:
         self.wake()
 
     def _unpacked(self, item: _Item) -> Parcel:
-        if type(item) is _Lines:
-            self._lines -= item.parcel.size
-            return item.parcel
+        if type(item) is Lines:
+            self._lines -= item.size
+            return item
         if type(item) is Parcel:
             self._replies -= 1
             self._kept -= item.size
@@ -266,15 +262,15 @@ class Outbox:
         newest = self._items.pop()  # stays, even where it alone exceeds the bound
         while self._lines > floor and self._items:
             item = self._items.popleft()
-            if type(item) is not _Lines:
+            if type(item) is not Lines:
                 kept.append(item)
                 continue
-            self._lines -= item.parcel.size
-            self._stats.dropped["slow_consumer"] += len(item.parcel.messages)
+            self._lines -= item.size
+            self._stats.dropped["slow_consumer"] += len(item.messages)
             loss = kept[-1] if kept else None
             if type(loss) is not _Loss:
                 loss = _Loss()
                 kept.append(loss)
-            loss.add(item.parcel)
+            loss.add(item)
         self._items.extendleft(reversed(kept))
         self._items.append(newest)

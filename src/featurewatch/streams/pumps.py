@@ -23,7 +23,8 @@ async def pump_messages(
 ) -> None:
     """Send each message as a frame, until the outbox is closed and empty or `going` says no."""
     send, time = websocket.send, asyncio.get_running_loop().time
-    ready_made = FRAMES in websocket.scope.get("extensions", ())
+    ready_made = websocket.scope.get("extensions", {}).get(FRAMES)
+    write: Callable[[bytes], bool] | None = ready_made["write"] if ready_made else None
     while going():
         if not turns.free:
             await turns.wait()
@@ -31,11 +32,14 @@ async def pump_messages(
         if parcel is None:
             if outbox.closed:
                 return
-            await outbox.wait()
+            await outbox.arrival()
             continue
         turns.spend(parcel.size)
+        if write is not None and write(parcel.frames):
+            stats.messages += len(parcel.messages)
+            continue
         outbox.sending_since = time()
-        if ready_made:
+        if write is not None:
             await send({"type": "websocket.send", FRAMES: parcel.frames})
         else:
             for message in parcel.messages:

@@ -14,7 +14,8 @@ __all__ = ["FRAMES", "StreamProtocol", "uvicorn_options"]
 FRAMES: Final = "featurewatch.frames"
 """An ASGI extension: a `websocket.send` may carry, under this name, text frames that are ready for the wire.
 
-A frame that a server sends is not masked, so that all clients receive the same bytes: they are made once.
+A frame that a server sends is not masked, so that all clients receive the same bytes: they are made once. The
+extension's `write` writes them at once, without the coroutines of a `send`, or says that it has to wait.
 """
 
 ABORT_S: Final = 10.0
@@ -34,7 +35,14 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         # Compressed frames differ by connection: there they are left to uvicorn.
         if self.response.status_code == 101 and not self.conn.extensions:
-            self.scope["extensions"][FRAMES] = {}
+            self.scope["extensions"][FRAMES] = {"write": self.write_now}
+
+    def write_now(self, frames: bytes) -> bool:
+        """Write frames that are ready for the wire, where that needs no waiting; whether they were written."""
+        if not self.writable.is_set() or self.disconnected or self.close_sent or self.transport.is_closing():
+            return False
+        self.transport.write(frames)
+        return True
 
     async def send(self, message: Any) -> None:
         frames = message.get(FRAMES)
