@@ -45,6 +45,7 @@ async def test_history_live_and_resume_over_a_real_socket(tmp_path: Path, ws: An
 async def test_a_restart_on_the_same_data_is_survived(tmp_path: Path) -> None:
     async with serving(tmp_path) as bridge, bridge.client() as connection:
         await connection.send('{"type": "subscribe_logs"}')
+        await hear(connection, "log_history")
         await bridge.stores.logs.append(lines(0, 5))
         last = ""
         for _ in range(5):
@@ -69,6 +70,10 @@ async def test_batches_over_a_real_socket(tmp_path: Path) -> None:
         first = orjson.loads(await connection.recv())
         assert first[0]["type"] == "connection_confirmed"
         await connection.send('{"type": "subscribe_logs"}')
+        begun = False
+        while not begun:
+            frame = orjson.loads(await asyncio.wait_for(connection.recv(), 10))
+            begun = any(message["type"] == "log_history" for message in frame)
         await bridge.stores.logs.append(lines(0, 3_000, 500))
         got: list[str] = []
         while len(got) < 3_000:
