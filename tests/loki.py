@@ -23,6 +23,7 @@ server:
   http_listen_port: {http}
   grpc_listen_address: 127.0.0.1
   grpc_listen_port: {grpc}
+  http_server_write_timeout: 5m
   log_level: warn
 common:
   path_prefix: {data}
@@ -63,11 +64,12 @@ class Stored(NamedTuple):
 
 @dataclass
 class Loki:
-    """Loki at a URL; `stop` and `start` where it is our own process."""
+    """Loki at a URL; `stop` and `start` where it is our own process. `page`: how many lines a query may answer with."""
 
     url: str
     folder: Path | None = None
     process: subprocess.Popen[bytes] | None = None
+    page: int = 5000
 
     def start(self) -> None:
         assert self.folder is not None
@@ -111,7 +113,7 @@ class Loki:
             while True:
                 answer = client.get(
                     f"{self.url}/loki/api/v1/query_range",
-                    params={"query": selector, "start": start, "end": end, "limit": 5000, "direction": "forward"},
+                    params={"query": selector, "start": start, "end": end, "limit": self.page, "direction": "forward"},
                 )
                 answer.raise_for_status()
                 page = sorted(
@@ -132,7 +134,7 @@ class Loki:
                         left[key] -= 1
                     else:
                         yield one
-                if len(page) < 5000:
+                if len(page) < self.page:
                     return
                 assert last > start, "a page holds one timestamp alone"
                 start = last

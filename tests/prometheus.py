@@ -79,6 +79,9 @@ class Server:
         """Let it hang: connections are accepted, and nothing is answered until `resume`."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        # A signal takes a while to reach all threads, and those that it did not reach yet answer.
+        wait_for(lambda: all(_state(task) == "T" for task in tasks.iterdir()), what="its threads to stop")
 
     def resume(self) -> None:
         assert self.process is not None
@@ -211,6 +214,11 @@ def wait_for(read: Callable[[], T], *, within_s: float = 60, what: str = "it") -
         assert time.monotonic() < deadline, f"waited {within_s:g} s for {what}"
         time.sleep(0.1)
     return found
+
+
+def _state(task: Path) -> str:
+    """Read the state of a thread: T where it is stopped."""
+    return (task / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
 
 
 def _program(command: str, package: str) -> str:

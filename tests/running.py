@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +44,24 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def bridge(folder: Path, *options: str, port: int = 0, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Run `featurewatch serve` with its data in `folder` and stop it at the end; port 0: any free one."""
+def bridge(
+    folder: Path,
+    *options: str,
+    port: int = 0,
+    env: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
+) -> Iterator[Running]:
+    """Run `featurewatch serve` with its data in `folder` and stop it at the end; port 0: any free one.
+
+    Args:
+        within: a command that becomes the one that follows it, such as `nice`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     errors = folder / "stderr.txt"
     with errors.open("ab") as stderr:
         process = subprocess.Popen(
             [
+                *within,
                 sys.executable,
                 "-m",
                 "featurewatch.cli",

@@ -93,6 +93,15 @@ def test_the_exporter_stands_alone(path: Path) -> None:
         assert there is None or there in light | {"exporter"}, f"{path.relative_to(ROOT)}:{line} imports {name}"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "client").rglob("*.py")), ids=lambda path: path.name)
+def test_the_client_knows_nothing_of_the_bridge_but_what_travels(path: Path) -> None:
+    for name, line, _ in imports(path):
+        there = own(name)
+        assert there is None or there in SHARED - {"wire", "settings"} | {"client"}, (
+            f"{path.relative_to(ROOT)}:{line} imports {name}"
+        )
+
+
 def test_what_the_exporter_shares_is_the_standard_library_alone() -> None:
     for name in sorted(SHARED - {"wire", "settings", "settings_alerting"}):
         for imported, line, _ in imports(ROOT / f"{name}.py"):

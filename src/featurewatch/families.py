@@ -17,7 +17,10 @@ TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write", "reasoning
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric family. `unit` is the OTLP unit (UCUM); the Prometheus unit is part of the name."""
+    """One metric family. `unit` is the OTLP unit (UCUM); the Prometheus unit is part of the name.
+
+    A gauge has no unit "1": Prometheus's OTLP receiver would name it `…_ratio`.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -42,7 +45,7 @@ FIRST_TOKEN: Final = Family(
     "How long calls took to their first token.",
     unit="s",
 )
-IN_PROGRESS: Final = Family("feature_requests_in_progress", "gauge", "Calls that run now.")
+IN_PROGRESS: Final = Family("feature_requests_in_progress", "gauge", "Calls that run now.", unit="{call}")
 TOKENS: Final = Family("feature_tokens_total", "counter", "Tokens used, by model and kind.", ("model", "kind"))
 COST: Final = Family(
     "feature_cost_usd_total",
@@ -55,8 +58,8 @@ UNPRICED: Final = Family(
     "feature_unpriced_requests_total", "counter", "Calls whose model has no known price.", ("model",)
 )
 BUDGET: Final = Family("feature_budget_usd_per_day", "gauge", "Budget in US dollars a day.", unit="{USD}")
-PROBE: Final = Family("feature_probe_success", "gauge", "Whether the last synthetic check succeeded.")
-INFO: Final = Family("feature_info", "gauge", "What the feature is.", ("name", "owner", "version"))
+PROBE: Final = Family("feature_probe_success", "gauge", "Whether the last synthetic check succeeded.", unit="")
+INFO: Final = Family("feature_info", "gauge", "What the feature is.", ("name", "owner", "version"), "")
 DROPPED: Final = Family(
     "featurewatch_dropped_total",
     "counter",
@@ -69,6 +72,7 @@ PRICE_TABLE: Final = Family(
     "gauge",
     "The version of the price table that costs are estimated with.",
     ("version",),
+    "",
 )
 """Of the process, not of a feature: it carries no `feature` and no `environment`, and is none of FAMILIES."""
 

@@ -18,7 +18,7 @@ from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
 from .settings_alerting import DURATIONS as ALERTING_DURATIONS
 from .settings_alerting import LISTS as ALERTING_LISTS
-from .settings_alerting import Alerting
+from .settings_alerting import Alerting, lacking
 from .times import parse_duration
 
 PREFIX = "FEATUREWATCH_"
@@ -274,21 +274,10 @@ class Settings(Alerting):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _rules_have_a_reader(self) -> Settings:
-        if self.prometheus_rules_dir is not None and not (self.prometheus_ruler_urls or self.prometheus_url):
-            raise ValueError(
-                f"{PREFIX}PROMETHEUS_RULES_DIR is set without {PREFIX}PROMETHEUS_RULER_URLS or {PREFIX}PROMETHEUS_URL: "
-                "say who reads the folder, so that it is told to reload"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _alertmanager_knows_us(self) -> Settings:
-        if (self.alertmanager_config is not None or self.mimir_url) and not self.webhook_address:
-            raise ValueError(
-                f"{PREFIX}WEBHOOK_URL is missing: expected the address of this bridge as Alertmanager reaches it, such "
-                f"as http://bridge:{self.port or 8400}{self.api_prefix}/webhooks/alertmanager"
-            )
+    def _publishes(self) -> Settings:
+        address = f"{self.port or 8400}{self.api_prefix}"
+        if problem := lacking(self, self.prometheus_url, self.loki_url, self.webhook_address, address):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

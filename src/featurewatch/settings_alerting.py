@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-__all__ = ["DURATIONS", "LISTS", "Alerting"]
+__all__ = ["DURATIONS", "LISTS", "Alerting", "lacking"]
 
 DURATIONS: Final = (
     "alertmanager_timeout",
@@ -75,6 +75,9 @@ class Alerting(BaseModel):
     alertmanager_webhook_token_file: Path | None = Field(
         None, description="Path of WEBHOOK_TOKEN_FILE as Alertmanager sees it, where that is another."
     )
+    loki_ruler: bool = Field(
+        False, description="1: Loki's ruler evaluates rules on lines (its API must be on), in place of the bridge."
+    )
     secrets_dir: Path | None = Field(
         None, description="Folder for the secrets of channels, a file each, mode 0600; default: DATA_DIR/secrets."
     )
@@ -109,6 +112,28 @@ class Alerting(BaseModel):
         for problem in _misfits(self):
             raise ValueError(problem)
         return self
+
+
+def lacking(given: Alerting, prometheus_url: str, loki_url: str, webhook: str, address: str) -> str:
+    """Say which setting is missing for what is to be published, "" where none is.
+
+    Args:
+        webhook: where Alertmanager reaches this bridge, "" where that is not known.
+        address: the port and prefix of the API, for an example.
+    """
+    if given.prometheus_rules_dir is not None and not (given.prometheus_ruler_urls or prometheus_url):
+        return (
+            "FEATUREWATCH_PROMETHEUS_RULES_DIR is set without FEATUREWATCH_PROMETHEUS_RULER_URLS or "
+            "FEATUREWATCH_PROMETHEUS_URL: say who reads the folder, so that it is told to reload"
+        )
+    if given.loki_ruler and not loki_url:
+        return "FEATUREWATCH_LOKI_RULER is set without FEATUREWATCH_LOKI_URL: say where Loki is"
+    if (given.alertmanager_config is not None or given.mimir_url) and not webhook:
+        return (
+            "FEATUREWATCH_WEBHOOK_URL is missing: expected the address of this bridge as Alertmanager reaches it, such "
+            f"as http://bridge:{address}/webhooks/alertmanager"
+        )
+    return ""
 
 
 def _misfits(given: Alerting) -> list[str]:

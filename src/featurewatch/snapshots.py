@@ -60,6 +60,7 @@ class Snapshots:
         self._default_environment = default_environment
         self._alerts = alerts
         self._writes = 0
+        self._forgotten: dict[str, int] = {}
         self._running: dict[_Query, asyncio.Task[list[MetricsSnapshot]]] = {}
         self._answers: OrderedDict[_Query, tuple[int, list[MetricsSnapshot]]] = OrderedDict()
         self._last: OrderedDict[_Windows, dict[FeatureKey, MetricsSnapshot]] = OrderedDict()
@@ -129,6 +130,15 @@ class Snapshots:
         self._writes += 1
         self._answers.clear()
 
+    def forget(self, feature: str) -> None:
+        """Forget a feature that was deleted: what it sent before, still within the window, does not bring it back."""
+        self._forgotten[feature] = self._clock()
+        self.directory.forget([key for key in self.directory.keys() if key.feature != feature])  # noqa: SIM118 (not a mapping)
+        for last in self._last.values():
+            for key in [key for key in last if key.feature == feature]:
+                del last[key]
+        self.expire()
+
     async def environment_of(self, feature: str, asked: str | None) -> str:
         """Return the environment that a request means: the one asked for, else the feature's own choice.
 
@@ -171,7 +181,11 @@ class Snapshots:
                 raise
             return stale
         if keys is None:
-            sending = {key for key, value in measured.items() if sends(value.metrics)}
+            sending = {
+                key
+                for key, value in measured.items()
+                if sends(value.metrics) and (key.feature in records or not self.just_forgotten(key.feature))
+            }
             names = {key.feature for key in sending}
             declared = [key for record in records.values() for key in self._places(record, names)]
             keys = frozenset(sending.union(declared))
@@ -179,6 +193,14 @@ class Snapshots:
         snapshots = self._judged(sorted(keys), measured, records)
         self._keep((window_s, uptime_window_s), snapshots)
         return snapshots
+
+    def just_forgotten(self, feature: str) -> bool:
+        """Tell whether a feature was deleted within the window, so that what is measured may be from before."""
+        forgotten_ns = self._forgotten.get(feature)
+        if forgotten_ns is not None and not 0 <= self._clock() - forgotten_ns <= self.window_s * NS:
+            del self._forgotten[feature]
+            return False
+        return forgotten_ns is not None
 
     def _judged(
         self,

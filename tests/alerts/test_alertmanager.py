@@ -147,6 +147,12 @@ def test_a_group_is_looked_at_in_parts_of_the_cooldown(cooldown: int) -> None:
     assert repeat % group == 0
 
 
+def test_the_base_that_is_shipped_can_be_added_to() -> None:
+    text = (Path(__file__).parents[2] / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
+    merged = base(text).add(routes=[{"receiver": "nobody"}], receivers=[], inhibit_rules=[], header="")
+    assert yaml.safe_load(merged)["route"]["receiver"] == "nobody"
+
+
 def test_the_bridge_hears_of_everything_first_and_goes_on() -> None:
     first = yaml.safe_load(rendered({}).text)["route"]["routes"][0]
     assert (first["receiver"], first["continue"]) == (BRIDGE, True)

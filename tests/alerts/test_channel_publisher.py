@@ -70,7 +70,7 @@ async def publishing(
     publisher = ChannelPublisher(
         source, secrets, target, base=base, bridge=bridge, secrets_folder=str(at.parent / SECRETS)
     )
-    await target.open()
+    await publisher._open()
     try:
         yield publisher, source
     finally:
@@ -318,7 +318,6 @@ async def _publish_and_die(folder: Path, url: str, config: Path, fatal: str) -> 
     publisher = ChannelPublisher(
         source, secrets, target, base=None, bridge=None, secrets_folder=str(config.parent / SECRETS)
     )
-    await target.open()
     await publisher.ensure("test", [OPS])
 
 

@@ -17,7 +17,7 @@ from featurewatch.alerts.deployments import Deployments
 from featurewatch.alerts.publisher import Publisher
 from featurewatch.alerts.routes import Route
 from featurewatch.alerts.rulers import Progress, Report, RuleGroup, SeenGroup, SeenRule
-from featurewatch.errors import StoreFull, Unavailable
+from featurewatch.errors import StoreFull, StoreLocked, Unavailable
 from prometheus import Prometheus
 
 from .groups import by_id, group, target_on
@@ -232,14 +232,30 @@ async def test_routes_are_made_before_the_rules_that_use_them() -> None:
     assert order[0] == ({Route(("ops",), 60)}, [])
 
 
-async def test_a_target_that_cannot_be_taken_is_told_of_at_the_start() -> None:
+async def test_a_target_that_another_bridge_has_is_told_of_at_the_start() -> None:
     class Taken(Target):
         async def open(self) -> None:
-            raise Unavailable("PROMETHEUS_RULES_DIR cannot be written")
+            raise StoreLocked("PROMETHEUS_RULES_DIR is in use by another bridge")
 
-    with pytest.raises(Unavailable, match="PROMETHEUS_RULES_DIR"):
+    with pytest.raises(StoreLocked, match="PROMETHEUS_RULES_DIR"):
         async with running(Source(), Taken()):
             pass
+
+
+async def test_a_target_that_cannot_be_used_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featurewatch.alerts.publisher.RETRY_S", (0.05,))
+    writable = asyncio.Event()
+
+    class ReadOnly(Target):
+        async def open(self) -> None:
+            if not writable.is_set():
+                raise Unavailable("PROMETHEUS_RULES_DIR cannot be written")
+
+    async with running(Source(group("a")), ReadOnly(), interval_s=0) as (publisher, store):
+        await until(lambda: store.told.get("a") is not None and store.told["a"].error)
+        assert publisher.problem == "PROMETHEUS_RULES_DIR cannot be written"
+        writable.set()
+        await until(lambda: states(store, "evaluated") == {"a"})
 
 
 @pytest.mark.stack

@@ -19,12 +19,15 @@ NAMED: Final[Mapping[str, str]] = {
     "log_id": "line-of-{feature}",
     "rule_id": "rule-of-{feature}",
     "alert_id": "alert-of-{feature}",
-    "channel_id": "channel-of-{feature}",
     "window_id": "window-of-{feature}",
-    "maintenance_id": "window-of-{feature}",
-    "name": "channel-of-{feature}",
+    "channel_name": "ops",  # no feature's
 }
-"""What path parameters are called with. A new endpoint with another one says here how it is called."""
+"""What path parameters are called with where a test knows no ids. A new endpoint with another one adds it here."""
+
+BODIES: Final[Mapping[str, Any]] = {
+    "POST /alerts/bulk": {"action": "comment", "comment": "seen", "ids": ["{alert_id}"]},
+}
+"""Bodies that name something else than a feature; `{…}` stands for an id as above."""
 
 FEATURE_NAMES: Final = ("feature_id", "featureId")
 
@@ -44,13 +47,23 @@ class Operation:
         return f"{self.method} {self.path}"
 
     @property
+    def streams(self) -> bool:
+        """Whether the answer has no end."""
+        return "text/event-stream" in json.dumps(self.told["responses"])
+
+    @property
     def names_feature(self) -> bool:
-        """Whether a call says which feature it is about."""
+        """Whether a call says which feature it is about, by its id or by the id of something that is the feature's."""
         return EXAMPLE in json.dumps(self.call(EXAMPLE))
 
-    def call(self, feature: str, *, optional: bool = False) -> dict[str, Any]:
-        """Make the arguments of an httpx request about a feature; `optional`: with the optional parameters too."""
-        values = {name: value.format(feature=feature) for name, value in NAMED.items()}
+    def call(self, feature: str, ids: Mapping[str, str] | None = None, *, optional: bool = False) -> dict[str, Any]:
+        """Make the arguments of an httpx request about a feature.
+
+        Args:
+            ids: of what is the feature's, by the names of path parameters; others are made up.
+            optional: with the optional parameters too.
+        """
+        values = {name: value.format(feature=feature) for name, value in NAMED.items()} | dict(ids or {})
         values["feature_id"] = feature
         unknown = set(re.findall(r"\{(\w+)\}", self.path)) - values.keys()
         assert not unknown, f"{self}: say in tests/bridge/calling.py what {sorted(unknown)} is called with"
@@ -63,17 +76,21 @@ class Operation:
         }
         made: dict[str, Any] = {"method": self.method, "url": path, "params": query}
         if self.body is not None:
-            made["content"] = json.dumps(self.body).replace(EXAMPLE, feature)
+            text = json.dumps(self.body).replace(EXAMPLE, feature)
+            made["content"] = re.sub(r"\{(\w+_id)\}", lambda found: values[found[1]], text)
             made["headers"] = {"Content-Type": "application/json"}
         return made
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
     """Yield all operations, and the HEAD of each GET that is no stream."""
+    prefix = next(path for path in document["paths"] if path.endswith("/me")).removesuffix("/me")
     for path, methods in document["paths"].items():
         for method, told in methods.items():
-            yield Operation(method.upper(), path, told.get("x-action"), told, _body(document, told))
-            if method == "get" and "text/event-stream" not in json.dumps(told["responses"]):
+            body = BODIES.get(f"{method.upper()} {path.removeprefix(prefix)}", _body(document, told))
+            operation = Operation(method.upper(), path, told.get("x-action"), told, body)
+            yield operation
+            if method == "get" and not operation.streams:
                 yield Operation("HEAD", path, told.get("x-action"), told, None)
 
 

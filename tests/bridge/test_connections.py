@@ -23,10 +23,10 @@ LINE = json.dumps({"featureId": "chat", "message": "x"}).encode()
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let patience end after moments."""
-    monkeypatch.setattr(connections, "HEAD_S", 0.4)
-    monkeypatch.setattr(connections, "LINGER_S", 0.4)
-    monkeypatch.setattr(connections, "STALLED_S", 0.4)
-    monkeypatch.setattr(bodies, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(connections, "HEAD_S", 0.7)
+    monkeypatch.setattr(connections, "LINGER_S", 0.7)
+    monkeypatch.setattr(connections, "STALLED_S", 0.7)
+    monkeypatch.setattr(bodies, "PATIENCE_S", 0.7)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_stream_outlives_all_of_these(port: int) -> None:
     with link(port) as opened:
         opened.sendall(head("GET", f"{API}/features/chat/metrics/stream") + b"\r\n")
         received, began = b"", time.monotonic()
-        while time.monotonic() - began < 1.5:
+        while time.monotonic() - began < 2:
             part = opened.recv(65_536)
             assert part, "the stream ended"
             received += part
@@ -171,10 +171,9 @@ def test_a_stream_outlives_all_of_these(port: int) -> None:
 
 
 def test_keep_alive_goes_on_between_requests(port: int) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client, link(port) as opened:
-        assert client.get("/healthz").status_code == 200
+    with link(port) as opened:
         opened.sendall(head("GET", "/healthz"))
         assert b"200 OK" in opened.recv(65_536)
-        time.sleep(0.8)
+        time.sleep(1.1)
         opened.sendall(head("GET", "/healthz", "Connection: close"))
         assert b"200 OK" in rest(opened), "an idle connection has uvicorn's own patience"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -15,6 +16,11 @@ async def put(client: httpx.AsyncClient, body: dict[str, Any], **headers: str) -
     return await client.put(
         SUMMARIZE, json=body, headers={name.replace("_", "-"): text for name, text in headers.items()}
     )
+
+
+async def ticks(client: httpx.AsyncClient) -> float:
+    text = (await client.get("/metrics")).text
+    return float(text.partition("\nfeaturewatch_poll_ticks_total ")[2].partition("\n")[0])
 
 
 async def test_there_are_no_features_at_first(client: httpx.AsyncClient) -> None:
@@ -85,6 +91,21 @@ async def test_a_threshold_is_what_health_is_judged_by(client: httpx.AsyncClient
     assert (await client.get(SUMMARIZE)).json()["health_indicators"]["status"] == "healthy"
     edited = await client.patch(SUMMARIZE, json={"thresholds": {"error_rate": 1}})
     assert edited.json()["health_indicators"]["status"] == "warning"
+
+
+async def test_a_deleted_feature_is_not_brought_back_by_the_calls_it_counted_before(client: httpx.AsyncClient) -> None:
+    call = {"outcome": "success", "duration_ms": 1}
+    await client.post(f"{SUMMARIZE}/requests", json=call)
+    assert (await client.delete(SUMMARIZE)).status_code == 204
+    # Two ticks, of which the second began after the deletion.
+    before = await ticks(client)
+    async with asyncio.timeout(30):
+        while await ticks(client) < before + 2:  # noqa: ASYNC110 (another task counts)
+            await asyncio.sleep(0.05)
+    assert (await client.get(f"{API}/features")).json() == {"features": []}
+    await client.post(f"{SUMMARIZE}/requests", json=call)
+    (listed,) = (await client.get(f"{API}/features")).json()["features"]
+    assert listed["id"] == "summarize"
 
 
 async def test_a_deleted_feature_is_unknown_until_it_sends_again(client: httpx.AsyncClient) -> None:

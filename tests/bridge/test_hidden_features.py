@@ -5,12 +5,14 @@ The walk goes through every endpoint of the OpenAPI document; one that is added 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 import httpx
 import pytest
@@ -18,6 +20,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from featurewatch import tokens
 from featurewatch.access import ALLOWED
+from featurewatch.bridge.app import create_app
+from featurewatch.settings import load
 
 from .calling import Operation, operations
 from .running import API, bridge, client_of, serving
@@ -52,6 +56,10 @@ CALLS: Final = [
 ]
 
 
+Looks: TypeAlias = tuple[int, str, str]
+"""An answer's status, body and headers."""
+
+
 def limited(role: str) -> str:
     """Name the caller of a role that may see `chat*` alone."""
     return f"limited-{role}"
@@ -82,10 +90,11 @@ def seed(post: Any, put: Any) -> list[Any]:
 
 
 class Callers:
-    """Clients by the name of their token."""
+    """Clients by the name of their token. `ids` are those of the hidden feature's rule, alert and window."""
 
     def __init__(self, admin: httpx.AsyncClient, secrets: dict[str, str]) -> None:
         self.app: Any = admin.app  # type: ignore[attr-defined]  # see running
+        self.ids: dict[str, dict[str, str]] = {}
         self._secrets = secrets
 
     def by(self, name: str) -> httpx.AsyncClient:
@@ -109,13 +118,29 @@ async def callers(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Callers]:
             # What is added later is told of the hidden feature too, by its own example.
             if operation.method in ("POST", "PUT") and operation.names_feature:
                 await admin.request(**operation.call(HIDDEN))
+        callers.ids = await ids_of_the_hidden(admin)
         yield callers
 
 
-def looks(answer: httpx.Response, name: str) -> tuple[int, str, dict[str, str]]:
-    """Return all of an answer but its time, with the feature that was asked for named `<it>`."""
-    headers = {key: value.replace(name, "<it>") for key, value in answer.headers.items() if key != "date"}
-    return answer.status_code, answer.text.replace(name, "<it>"), headers
+async def ids_of_the_hidden(admin: httpx.AsyncClient) -> dict[str, dict[str, str]]:
+    """Find the ids of what is the hidden feature's, and make up such of what does not exist."""
+    found = {}
+    for name, path, key in (
+        ("rule_id", f"/features/{HIDDEN}/alerts/rules", "rules"),
+        ("alert_id", f"/features/{HIDDEN}/alerts", "alerts"),
+        ("window_id", f"/features/{HIDDEN}/maintenance", "maintenance"),
+    ):
+        found[name] = (await admin.get(API + path)).json()[key][0]["id"]
+    return {HIDDEN: found, ABSENT: {name: name[0] * len(id_) for name, id_ in found.items()}}
+
+
+def looks(answer: httpx.Response, name: str, ids: Mapping[str, str] = MappingProxyType({})) -> Looks:
+    """Return all of an answer but its time, with what was asked for named `<it>`."""
+    headers = {key: value for key, value in answer.headers.items() if key != "date"}
+    told = [answer.text, json.dumps(headers)]
+    for text in (name, *ids.values()):
+        told = [part.replace(text, "<it>") for part in told]
+    return answer.status_code, told[0], told[1]
 
 
 def shows_nothing(answer: httpx.Response, *, named: bool) -> None:
@@ -150,15 +175,15 @@ async def test_every_endpoint_answers_alike_for_a_hidden_feature_and_one_that_do
         {"If-Match": '"r9"', "Last-Event-ID": "MS4xLjEuMQ"},
     ]
     for operation in callers.operations():
-        if not operation.names_feature:
+        if not operation.names_feature or operation.streams:
             continue
         for headers in conditions:
             for optional in (False, True):
                 answers = []
                 for name in (HIDDEN, ABSENT):
-                    call = operation.call(name, optional=optional)
+                    call = operation.call(name, callers.ids[name], optional=optional)
                     call["headers"] = {**call.get("headers", {}), **headers}
-                    answers.append(looks(await caller.request(**call, timeout=20), name))
+                    answers.append(looks(await caller.request(**call, timeout=20), name, callers.ids[name]))
                 assert answers[0] == answers[1], f"{operation} {headers}"
                 assert MARK not in str(answers[0]).lower(), f"{operation} {headers}"
                 assert answers[0][0] != 304
@@ -173,7 +198,7 @@ async def test_no_endpoint_shows_a_hidden_feature_to_those_who_do_not_ask_for_it
         for optional in (False, True):
             if optional and operation.method == "DELETE":
                 continue
-            if "/stream" in operation.path:
+            if operation.streams:
                 continue  # below, over a real server
             answer = await caller.request(**operation.call(SEEN, optional=optional), timeout=20)
             shows_nothing(answer, named=False)
@@ -191,13 +216,17 @@ async def test_what_limited_callers_tried_changed_nothing_of_the_hidden_feature(
         feature = (await admin.get(f"{API}/features/{HIDDEN}")).json()
         lines = (await admin.get(f"{API}/logs?feature_id={HIDDEN}&environment={ENVIRONMENT}")).json()
         events = (await admin.get(f"{API}/features/{HIDDEN}/test-results")).json()
-        return [feature["revision"], feature["owner"], len(lines["logs"]), len(events["test_results"])]
+        rules = (await admin.get(f"{API}/features/{HIDDEN}/alerts/rules")).json()["rules"]
+        windows = (await admin.get(f"{API}/features/{HIDDEN}/maintenance")).json()["maintenance"]
+        alert = (await admin.get(f"{API}/alerts/{callers.ids[HIDDEN]['alert_id']}")).json()
+        counts = [len(lines["logs"]), len(events["test_results"]), len(rules), len(windows), len(alert["remarks"])]
+        return [feature["revision"], feature["owner"], counts, alert["status"]]
 
     before = await state()
     for role in ALLOWED:
         for operation in callers.operations():
             if operation.method not in ("GET", "HEAD") and operation.names_feature:
-                await callers.by(limited(role)).request(**operation.call(HIDDEN))
+                await callers.by(limited(role)).request(**operation.call(HIDDEN, callers.ids[HIDDEN]))
     assert await state() == before
 
 
@@ -246,7 +275,7 @@ async def test_a_hidden_feature_is_looked_up_no_further_than_one_that_does_not_e
     """What takes no other steps takes no other time."""
     asked: Counter[str] = Counter()
     stores = callers.app.state.bridge.stores
-    for store in (stores.logs, stores.metrics, stores.state):
+    for store in (getattr(stores, field.name) for field in dataclasses.fields(stores) if field.name[0] != "_"):
         for name in dir(type(store)):
             method = getattr(store, name)
             if name.startswith("_") or not callable(method) or name in ("close", "ping"):
@@ -261,15 +290,18 @@ async def test_a_hidden_feature_is_looked_up_no_further_than_one_that_does_not_e
     for role in ALLOWED:
         caller = callers.by(limited(role))
         for operation in callers.operations():
-            if not operation.names_feature:
+            if not operation.names_feature or operation.streams:
                 continue
-            steps = []
-            for name in (HIDDEN, ABSENT):
-                asked.clear()
-                await caller.request(**operation.call(name))
-                # The tick of the metrics asks too, at its own times.
-                steps.append({step: count for step, count in asked.items() if step not in ("measure", "see", "info")})
-            assert steps[0].keys() == steps[1].keys(), f"{role} {operation}"
+            # What runs in the background asks too, now and then: a difference that lasts is one of the two features.
+            for _ in range(5):
+                steps = []
+                for name in (HIDDEN, ABSENT):
+                    asked.clear()
+                    await caller.request(**operation.call(name, callers.ids[name]))
+                    steps.append(dict(asked))
+                if steps[0] == steps[1]:
+                    break
+            assert steps[0] == steps[1], f"{role} {operation}"
 
 
 # Streams, over a real server.
@@ -292,6 +324,19 @@ def opened(served: tuple[str, dict[str, str]], name: str, query: str) -> ClientC
     return connect(f"ws{url[4:]}{API}/websocket?{query}", proxy=None, additional_headers=headers)
 
 
+def firing(name: str) -> dict[str, Any]:
+    """Make the webhook by which Alertmanager tells of an alert of the hidden feature."""
+    labels = {"alertname": MARK, "feature": HIDDEN, "environment": ENVIRONMENT, "rule_id": name, "severity": "high"}
+    alert = {
+        "status": "firing",
+        "labels": labels,
+        "annotations": {"message": MARK},
+        "startsAt": "2026-01-31T12:00:00Z",
+        "fingerprint": MARK,
+    }
+    return {"version": "4", "status": "firing", "receiver": "featurewatch", "alerts": [alert]}
+
+
 def happen(served: tuple[str, dict[str, str]], sentinel: str) -> None:
     """Let something of each kind happen to the hidden feature, and then a line and a result to the visible one."""
     url, secrets = served
@@ -300,6 +345,7 @@ def happen(served: tuple[str, dict[str, str]], sentinel: str) -> None:
             admin.post("/logs", json=[{**line, "id": f"{sentinel}-{number}"} for number, line in enumerate(LINES)]),
             admin.post(f"/features/{HIDDEN}/requests", json=CALLS),
             admin.post(f"/features/{HIDDEN}/test-results", json={"name": MARK, "ok": False, **PLACE}),
+            admin.post("/webhooks/alertmanager", json=firing(sentinel)),
             admin.post(f"/features/{SEEN}/test-results", json={"name": sentinel, "ok": True}),
             admin.post("/logs", json={"featureId": SEEN, "message": sentinel}),
         ]
@@ -374,12 +420,21 @@ def test_a_position_of_those_who_see_all_shows_others_no_more(served: tuple[str,
         assert HIDDEN not in told
 
 
-@pytest.mark.parametrize("path", ["metrics/stream", "logs/stream"])
-def test_an_event_stream_hears_nothing_of_a_hidden_feature(served: tuple[str, dict[str, str]], path: str) -> None:
+STREAMS: Final = [operation for operation in operations(create_app(load({})).openapi()) if operation.streams]
+
+
+@pytest.mark.parametrize("operation", STREAMS, ids=str)
+@pytest.mark.parametrize("every", [False, True])
+def test_an_event_stream_hears_nothing_of_a_hidden_feature(
+    served: tuple[str, dict[str, str]], operation: Operation, every: bool
+) -> None:
     url, secrets = served
-    headers = {"Authorization": f"Bearer {secrets[limited('viewer')]}", "Last-Event-ID": "MS4wLjAuMQ"}
-    sentinel = f"after-{path}"
-    with httpx.stream("GET", f"{url}{API}/features/{SEEN}/{path}", headers=headers, timeout=20) as answer:
+    headers = {"Authorization": f"Bearer {secrets[limited('viewer')]}", "Last-Event-ID": "MS4xLjAuMQ"}
+    call = operation.call("*" if every and "{feature_id}" not in operation.path else SEEN)
+    if "logs" in {parameter["name"] for parameter in operation.told["parameters"]}:
+        call["params"]["logs"] = "true"
+    sentinel = f"after-{operation.path.replace('/', '-')}-{every}"
+    with httpx.stream(**{**call, "url": url + call["url"]}, headers=headers, timeout=20) as answer:
         lines = answer.iter_lines()
         told = next(lines)
         happen(served, sentinel)
@@ -389,9 +444,27 @@ def test_an_event_stream_hears_nothing_of_a_hidden_feature(served: tuple[str, di
                 break
     assert MARK not in told
     assert HIDDEN not in told
-    looked = [
-        looks(httpx.get(f"{url}{API}/features/{name}/{path}?environment={ENVIRONMENT}", headers=headers), name)
-        for name in (HIDDEN, ABSENT)
-    ]
-    assert looked[0] == looked[1]
-    assert looked[0][0] == 404
+
+
+@pytest.mark.parametrize("operation", STREAMS, ids=str)
+def test_an_event_stream_of_a_hidden_feature_begins_as_one_of_none(
+    served: tuple[str, dict[str, str]], operation: Operation
+) -> None:
+    url, secrets = served
+    headers = {"Authorization": f"Bearer {secrets[limited('viewer')]}"}
+    begun = []
+    for name in (HIDDEN, ABSENT):
+        call = operation.call(name)
+        call = {**call, "url": url + call["url"], "params": {**call["params"], **PLACE}}
+        with httpx.stream(**call, headers=headers, timeout=20) as answer:
+            if answer.status_code == 200:
+                events = (json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: "))
+                first = [{**next(events), "id": None, "timestamp": None} for _ in range(2)]
+                assert first[1]["type"] == "error"
+                begun.append((200, json.dumps(first).replace(name, "<it>"), ""))
+            else:
+                answer.read()
+                begun.append(looks(answer, name))
+    assert begun[0] == begun[1]
+    assert begun[0][0] in (200, 404)
+    assert HIDDEN not in str(begun)

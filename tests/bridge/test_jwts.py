@@ -258,5 +258,17 @@ def test_a_secret_given_as_the_path_of_its_file_is_not_shown() -> None:
         assert mistaken not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [("http://keycloak:8080/keys", True), ("http://127.0.0.1/keys", False), ("https://x/k", False)],
+)
+def test_keys_that_come_by_plain_http_are_warned_about(
+    address: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load({}, jwt_jwks_url=address, jwt_audience=AUDIENCE, jwt_issuer=ISSUER)
+    assert Verifier.of(settings, clock=time.time_ns) is not None
+    assert ("plain http" in caplog.text) == warned
+
+
 def test_nothing_is_verified_where_nothing_is_set() -> None:
     assert Verifier.of(load({}), clock=time.time_ns) is None

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from .running import API
+from .running import API, bridge
 
 pytestmark = pytest.mark.anyio
 CHAT = f"{API}/features/chat"
@@ -41,6 +42,20 @@ async def test_calls_of_several_environments_come_in_one_list(client: httpx.Asyn
     await record(client, [{**OK, "environment": "production"}, {**OK, "environment": "staging"}])
     environments = (await client.get(CHAT)).json()["environments"]
     assert environments == ["production", "staging"]
+
+
+async def test_after_a_restart_the_bridges_own_metrics_show_the_calls_that_are_new(
+    tmp_path: Path, anyio_backend: str
+) -> None:
+    async with bridge(tmp_path) as client:
+        await record(client, {**OK, "id": "old"})
+    async with bridge(tmp_path) as client:
+        again = [{**OK, "id": "old"}, {"outcome": "error", "error_type": "timeout", "duration_ms": 50, "id": "new"}]
+        assert (await record(client, again))["accepted"] == 1
+        text = (await client.get("/metrics")).text
+    labels = 'environment="development",feature="chat"'
+    assert f'feature_requests_total{{{labels},outcome="success"}} 0.0' in text
+    assert f'feature_requests_total{{{labels},outcome="error"}} 1.0' in text
 
 
 async def test_an_empty_list_is_accepted(client: httpx.AsyncClient) -> None:

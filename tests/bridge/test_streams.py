@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -171,6 +174,33 @@ def test_open_streams_are_counted_and_leave(address: str) -> None:
     with connect(socket_url(address, "featureId=chat")) as opened:
         opened.recv(10)
         assert 'featurewatch_streams_open{transport="websocket"} 1.0' in httpx.get(f"{address}/metrics").text
+
+
+def test_an_event_stream_that_nobody_reads_is_counted_and_cut_without_a_word_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("featurewatch.streams.hub.STALLED_S", 0.5)
+    monkeypatch.setattr("featurewatch.bridge.connections.STALLED_S", 1.5)
+    with serving(tmp_path) as address, socket.socket() as unread, httpx.Client(base_url=address) as http:
+        http.post(f"{API}/logs", json=LINE).raise_for_status()
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        unread.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+        unread.sendall(f"GET {API}/stream?featureId=chat&logs=true HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        deadline = time.monotonic() + 60
+        text = ""
+        while 'featurewatch_streams_closed_total{code="1013"} 1.0' not in text:
+            assert time.monotonic() < deadline, text
+            http.post(f"{API}/logs", json=[{**LINE, "message": "x" * 10_000}] * 100).raise_for_status()
+            text = http.get("/metrics").text
+        while 'featurewatch_streams_open{transport="sse"} 0.0' not in http.get("/metrics").text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        # What the system still holds for it, and then the end.
+        unread.settimeout(30)
+        with contextlib.suppress(ConnectionError):
+            while unread.recv(65_536):
+                pass
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
 
 
 def test_one_stream_more_than_may_be_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from featurewatch import tokens
 from featurewatch.access import ANYONE, Principal
-from featurewatch.bridge.throttle import BURST_S, Buckets, Rates
+from featurewatch.bridge.throttle import BURST_S, Buckets, Limit, Rates
 from featurewatch.errors import TooMany
 from featurewatch.times import NS
 
@@ -83,38 +83,50 @@ def test_so_many_callers_are_kept_the_one_that_came_longest_ago_makes_room(clock
     assert [buckets.take(name) > 0 for name in "bcda"] == [True, True, True, False]
 
 
-def test_a_caller_has_one_bucket_for_writing_and_one_for_the_rest(clock: Clock) -> None:
+def test_a_caller_has_buckets_for_writing_for_streams_and_for_the_rest(clock: Clock) -> None:
     refused: list[str] = []
-    rates = Rates(ingest=2, query=1, clock=clock, refused=refused.append)
+    rates = Rates(ingest=2, query=1, streams=100, clock=clock, refused=refused.append)
 
-    def spent(caller: Principal | None, address: str, *, writes: bool = False) -> int:
+    def spent(caller: Principal | None, address: str, limit: Limit = "query") -> int:
         count = 0
         try:
             for _ in range(1000):
-                rates.spend(caller, address, writes=writes)
+                rates.spend(caller, address, limit)
                 count += 1
         except TooMany:
             return count
         return count
 
     ten = int(BURST_S)
-    assert spent(WALL, "10.0.0.1", writes=True) == 2 * ten
+    assert spent(WALL, "10.0.0.1", "ingest") == 2 * ten
     assert spent(WALL, "10.0.0.2") == ten, "wherever it calls from"
     assert spent(WALL, "10.0.0.1") == 0
     assert spent(None, "10.0.0.1") == ten
     assert spent(ANYONE, "10.0.0.1") == 0, "who is nobody in particular is its address"
     assert spent(ANYONE, "10.0.0.2") == ten
-    assert refused == ["ingest", "query", "query", "query", "query", "query"]
+    assert spent(WALL, "10.0.0.1", "stream") == 200, "all that may be open, and those that they replace"
+    clock.pass_(5)
+    assert spent(WALL, "10.0.0.1", "stream") == 5
+    assert refused == ["ingest", "query", "query", "query", "query", "query", "stream", "stream"]
 
 
 def test_a_refusal_names_the_caller_the_setting_and_the_time(clock: Clock) -> None:
-    rates = Rates(ingest=0.01, query=0, clock=clock)
-    rates.spend(WALL, "", writes=True)
+    rates = Rates(ingest=0.01, query=0, streams=9, clock=clock)
+    rates.spend(WALL, "", "ingest")
     with pytest.raises(TooMany, match=r"'wall' asks more often than it may \(FEATUREWATCH_INGEST_RATE\)") as caught:
-        rates.spend(WALL, "", writes=True)
+        rates.spend(WALL, "", "ingest")
     assert caught.value.retry_after == 100
     for _ in range(10_000):
         rates.spend(WALL, "")
+
+
+def test_a_clock_that_is_put_back_shuts_nobody_out() -> None:
+    now = 1_000_000 * NS
+    buckets = Buckets(rate=1.0, size=3.0, limit=10, clock=lambda: now)
+    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0]
+    now -= 6 * 3600 * NS
+    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0]
+    assert buckets.take("a") == 1
 
 
 async def test_a_caller_that_asks_too_often_is_refused_and_others_are_not(anyio_backend: str, tmp_path: Path) -> None:
@@ -156,23 +168,30 @@ async def test_guessing_tokens_at_the_session_is_bounded(anyio_backend: str, tmp
 
 
 def test_what_a_socket_asks_of_the_stores_counts_too(tmp_path: Path) -> None:
-    with serving(tmp_path, query_rate=0.5) as url:
+    with serving(tmp_path, query_rate=0.5, max_streams=4) as url:
         httpx.post(f"{url}{API}/logs", json=LINE).raise_for_status()
         with connect(f"ws{url[4:]}{API}/websocket?featureId=chat", proxy=None) as socket:
-            for _ in range(8):
+            for _ in range(12):
                 socket.send(json.dumps({"type": "subscribe_logs"}))
                 socket.send(json.dumps({"type": "ping"}))
             told = [json.loads(socket.recv(10))]
-            while sum(message["type"] == "pong" for message in told) < 8:
+            while sum(message["type"] == "pong" for message in told) < 12:
                 told.append(json.loads(socket.recv(10)))
             errors = [message["data"]["code"] for message in told if message["type"] == "error"]
-            assert errors == ["too_many"] * 4, "one of five was the socket itself"
-        with connect(f"ws{url[4:]}{API}/websocket?featureId=chat", proxy=None) as socket:
-            with pytest.raises(ConnectionClosed) as caught:
-                socket.recv(10)
-            assert caught.value.rcvd is not None
-            assert caught.value.rcvd.code == 1013
-            assert "more often than it may" in caught.value.rcvd.reason
+            assert errors == ["too_many"] * 3, "four come with the socket, five are its caller's"
+        assert httpx.get(f"{url}{API}/me").status_code == 429
+        # Without a feature each ends at once, so that the number of those that are open plays no part.
+        closes = [_closed(f"ws{url[4:]}{API}/websocket") for _ in range(30)]
+        assert closes[:5] == [(1008, "featureId: expected one or more (at most 1000), or * for all")] * 5
+        assert (1013, True) in [(code, "more often than it may" in reason) for code, reason in closes]
+
+
+def _closed(address: str) -> tuple[int, str]:
+    with connect(address, proxy=None) as socket:
+        with pytest.raises(ConnectionClosed) as caught:
+            socket.recv(10)
+        assert caught.value.rcvd is not None
+        return caught.value.rcvd.code, caught.value.rcvd.reason
 
 
 @pytest.mark.parametrize(("trusted", "statuses"), [("127.0.0.1", [200, 200, 200]), ("10.0.0.0/8", [200, 200, 429])])

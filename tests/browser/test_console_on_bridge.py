@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from bridge.issuers import AUDIENCE, ISSUER, SECRET, claims, encoded, signed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -149,4 +153,37 @@ def test_a_viewer_signs_in_and_sees_its_features_alone(page: Page, tmp_path: Pat
         page.get_by_role("button", name="Close the log").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_visible()
+        page.goto("about:blank")
+
+
+def test_whoever_is_signed_in_at_another_app_of_the_site_needs_not_sign_in(page: Page, tmp_path: Path) -> None:
+    """As Supabase keeps it: a session in JSON, in base64url, in two cookies."""
+    bridge = Served(
+        tmp_path, FEATUREWATCH_JWT_SECRET=SECRET, FEATUREWATCH_JWT_AUDIENCE=AUDIENCE, FEATUREWATCH_JWT_ISSUER=ISSUER,
+        FEATUREWATCH_AUTH_COOKIE="sb-project-auth-token",
+    )  # fmt: skip
+
+    def jwt(role: str, features: list[str]) -> str:
+        return signed(claims(time.time(), featurewatch={"role": role, "features": features}))
+
+    session = json.dumps({"access_token": jwt("viewer", ["sum*"]), "user": {"id": "1"}}).encode()
+    value = f"base64-{encoded(session)}"
+    with bridge.running():
+        for feature in ("summarize", "search"):
+            bridge.post(
+                "api/v1/logs", {"featureId": feature, "message": "hi"}, authorization=f"Bearer {jwt('ingest', ['*'])}"
+            )
+        page.goto(bridge.url)
+        expect(page.get_by_label("Token")).to_be_visible()
+        half = len(value) // 2
+        page.context.add_cookies(
+            [
+                {"name": f"sb-project-auth-token.{number}", "value": part, "url": bridge.url}
+                for number, part in enumerate((value[:half], value[half:]))
+            ]
+        )
+        page.reload()
+        expect(page.locator(".rows .row-link")).to_have_text(["summarize"], timeout=PATIENCE)
+        expect(page.locator(".top .badge-text")).to_have_text("Live", timeout=PATIENCE)
+        expect(page.locator(".who")).to_have_text("ada@example.com · viewer")
         page.goto("about:blank")

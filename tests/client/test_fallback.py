@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from client.listening import Heard, at_once, send
 from client.proxy import CUT, CUT_OPEN, HANG, PASS, SILENT, STRIP, Proxy, proxy
-from featurewatch.client import AsyncClient, Connected, Disconnected, Gap, Message, Stream, TransportChanged
+from featurewatch.client import AsyncClient, Connected, Disconnected, Gap, TransportChanged
 from featurewatch.client import choice as choices
 from featurewatch.errors import Unauthenticated
 from running import Running, bridge
@@ -36,50 +36,6 @@ async def between(served: Running, anyio_backend: str) -> AsyncIterator[Proxy]:
 async def client(between: Proxy) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(between.url) as client:
         yield client
-
-
-class Heard:
-    """What a stream brought, read by a task of its own."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.messages: list[Message] = []
-        self.lines: list[str] = []
-        self._task = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        async for message in self.stream:
-            self.messages.append(message)
-            self.lines += [entry.message for entry in message.entries]
-
-    def of(self, kind: type[Message]) -> list[Any]:
-        return [message for message in self.messages if isinstance(message, kind)]
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                if self._task.done():
-                    self._task.result()
-                await asyncio.sleep(0.02)
-
-    async def __aenter__(self) -> Heard:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stream.aclose()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-
-async def at_once(seconds: float) -> None:
-    await asyncio.sleep(min(seconds, 0.05))
-
-
-async def send(url: str, feature: str, *messages: str) -> None:
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-        lines = [{"featureId": feature, "message": message} for message in messages]
-        (await http.post(f"{url}/api/v1/logs", json=lines)).raise_for_status()
 
 
 @pytest.mark.parametrize(

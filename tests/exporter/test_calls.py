@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
 import threading
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import featurewatch
 from exporter.recorded import dropped, recorded
 from featurewatch import Feature, current_call
 from featurewatch.exporter.call import NO_CALL
@@ -64,7 +66,16 @@ def test_tokens_without_a_model_belong_to_an_unknown_one() -> None:
 
 @pytest.mark.parametrize(
     "counts",
-    [{"input": -1}, {"input": math.nan}, {"output": "many"}, {"output": 1.5}, {"inputs": 3}, {"input": math.inf}],
+    [
+        {"input": -1},
+        {"input": math.nan},
+        {"output": "many"},
+        {"output": 1.5},
+        {"inputs": 3},
+        {"input": math.inf},
+        {"input": 10**12 + 1},
+        {"output": 2.0**70},
+    ],
     ids=str,
 )
 def test_wrong_token_counts_are_told_once_counted_and_left_out(
@@ -93,7 +104,7 @@ def test_no_tokens_by_any_usual_way_are_none() -> None:
     assert dropped("calls", "invalid_value") == 0
 
 
-@pytest.mark.parametrize("usd", [-0.01, math.nan, math.inf, "free", None], ids=str)
+@pytest.mark.parametrize("usd", [-0.01, math.nan, math.inf, "free", None, 1.1e9, 2**2000], ids=str)
 def test_wrong_costs_are_told_once_counted_and_left_out(usd: Any, caplog: pytest.LogCaptureFixture) -> None:
     feature = Feature("chat")
     for _ in range(2):
@@ -102,6 +113,25 @@ def test_wrong_costs_are_told_once_counted_and_left_out(usd: Any, caplog: pytest
     assert recorded(feature).cost == {}
     assert dropped("calls", "invalid_value") == 2
     assert len(caplog.records) == 1
+
+
+def test_a_token_that_is_true_is_one_and_has_a_price() -> None:
+    feature = Feature("chat")
+    with feature.call(model="gpt-5-mini") as call:
+        call.tokens(input=True)
+    assert featurewatch.flush(timeout=20)
+    assert recorded(feature).tokens == {("gpt-5-mini", "input"): 1}
+    assert recorded(feature).cost["gpt-5-mini", "estimated"] > 0
+
+
+def test_an_error_without_a_name_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    feature = Feature("chat", classify=lambda error: "")
+    for name in ("", None):
+        with feature.call() as call:
+            call.fail(name)  # type: ignore[arg-type]  # what is tested
+    with contextlib.suppress(KeyError), feature.call():
+        raise KeyError
+    assert recorded(feature).errors == {"error": 2, "KeyError": 1}
 
 
 def test_what_is_told_to_an_ended_call_is_lost_and_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -407,3 +437,17 @@ def test_a_probe_is_exported_once_it_told_something() -> None:
     assert RUNTIME.snapshots()[0].numbers["feature_probe_success"] == {(): 1}
     feature.probe(ok=False)
     assert RUNTIME.snapshots()[0].numbers["feature_probe_success"] == {(): 0}
+
+
+def test_a_call_entered_twice_at_a_time_is_one_call() -> None:
+    feature = Feature("chat")
+    call = feature.call()
+    with call:
+        with call:
+            pass
+        assert not current_call()
+    with feature.call() as outer:
+        with feature.call() as inner, outer:
+            assert current_call() is inner
+        assert not current_call()
+    assert recorded(feature).outcomes == (3, 0, 0)

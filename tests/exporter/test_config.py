@@ -96,7 +96,10 @@ def test_an_unknown_keyword_names_the_nearest() -> None:
     ("given", "expected"),
     [
         ({"environment": "pro duction"}, "environment: expected 1 to 32 of letters"),
-        ({"endpoint": "127.0.0.1:8400"}, "endpoint: expected a URL that starts with http://"),
+        ({"endpoint": "127.0.0.1:8400"}, "endpoint: expected a URL such as http://"),
+        ({"endpoint": "http:// host"}, "endpoint: expected a URL such as http://"),
+        ({"endpoint": "http://:8400"}, "endpoint: expected a URL such as http://"),
+        ({"loki_url": "http://host:port"}, "loki_url: expected a URL such as http://"),
         ({"push_interval": 0}, "push_interval: expected a number from 0.1"),
         ({"push_interval": "soon"}, "push_interval: expected a duration such as"),
         ({"push_interval": "2d"}, "push_interval: expected a number from 0.1 to 86400"),

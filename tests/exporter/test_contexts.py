@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import gc
 import threading
@@ -437,3 +438,14 @@ def test_threads_count_exactly_while_others_look(chat: Feature) -> None:
     assert recorded(chat).success == 8000
     assert recorded(chat).tokens == {("unknown", "input"): 8000}
     assert totals == sorted(totals)
+
+
+def test_a_group_of_cancellations_alone_is_one(chat: Feature) -> None:
+    inner = BaseExceptionGroup("inner", [asyncio.CancelledError(), GeneratorExit()])
+    for group in (
+        BaseExceptionGroup("all", [asyncio.CancelledError(), inner]),
+        BaseExceptionGroup("x", [inner, Boom()]),
+    ):
+        with contextlib.suppress(BaseExceptionGroup), chat.call():
+            raise group
+    assert recorded(chat).outcomes == (0, 1, 1)

@@ -27,7 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 import featurewatch
 from exporter.recorded import dropped, recorded
 from featurewatch import Feature
-from featurewatch.exporter import aggregate as aggregates
+from featurewatch.exporter import call as calls
 from featurewatch.exporter.endpoint import INLINE_FEATURES, Endpoint
 from featurewatch.exporter.exposition import Exposition, State
 from featurewatch.exporter.negotiation import OPENMETRICS, TEXT, accepts_gzip, choose
@@ -340,7 +340,7 @@ def test_promtool_accepts_the_text_of_the_endpoint() -> None:
 
 def test_counts_of_a_scrape_belong_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outcome and duration of a call appear together, also while calls end on other threads."""
-    monkeypatch.setattr(aggregates, "FOLD_AT", 3)
+    monkeypatch.setattr(calls, "FOLD_AT", 3)
     feature = Feature("chat")
     stop = threading.Event()
 
@@ -353,7 +353,7 @@ def test_counts_of_a_scrape_belong_together(monkeypatch: pytest.MonkeyPatch) -> 
     for thread in threads:
         thread.start()
     try:
-        for _ in range(40):
+        for _ in range(12):
             found = samples(get().text, parse_text)
             base = {("feature", "chat"), ("environment", "development")}
             assert (

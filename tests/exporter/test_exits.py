@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import inspect
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -558,3 +559,22 @@ def test_a_classifier_that_fails_is_told_once_and_counted(caplog: pytest.LogCapt
     assert recorded(feature).errors == {"Boom": 3}
     assert dropped("calls", "classifier_failed") == 3
     assert [record.name for record in caplog.records] == ["featurewatch"]
+
+
+def test_a_classifier_that_would_end_the_process_is_one_that_fails() -> None:
+    feature = Feature("chat", classify=lambda error: sys.exit(1))
+    with pytest.raises(Boom), feature.call():
+        raise Boom
+    assert recorded(feature).errors == {"Boom": 1}
+    assert dropped("calls", "classifier_failed") == 1
+
+
+def test_an_interruption_while_the_classifier_runs_is_the_apps_and_the_call_counts() -> None:
+    def classify(error: BaseException) -> str | None:
+        raise KeyboardInterrupt
+
+    feature = Feature("chat", classify=classify)
+    with pytest.raises(KeyboardInterrupt), feature.call():
+        raise Boom
+    assert recorded(feature).errors == {"Boom": 1}
+    assert recorded(feature).in_progress == 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import threading
 import time
+import types
 from typing import Any
 
 import loguru
@@ -356,3 +358,62 @@ def test_many_threads_lose_no_line(receiver: Receiver, logger: logging.Logger) -
     assert featurewatch.flush(timeout=60)
     lines = [line for _, _, line, _ in pushed(receiver)]
     assert len(lines) == len(set(lines)) == 6_000
+
+
+def test_a_dict_that_is_no_event_is_written_as_it_is(receiver: Receiver, logger: logging.Logger) -> None:
+    with Feature("chat").call():
+        logger.info({"pages": 2})
+    assert featurewatch.flush(timeout=20)
+    ((_, _, line, about),) = pushed(receiver)
+    assert line == "{'pages': 2}"
+    assert "metadata" not in about
+
+
+def test_a_stack_is_kept_and_a_trace_id_that_is_a_number_is_written_as_one(
+    receiver: Receiver, logger: logging.Logger
+) -> None:
+    with Feature("chat").call():
+        logger.info("here", stack_info=True, extra={"trace_id": 0xABC})
+    assert featurewatch.flush(timeout=20)
+    ((_, _, _, about),) = pushed(receiver)
+    assert about["trace_id"] == "abc".rjust(32, "0")
+    assert "test_logs.py" in json.loads(about["metadata"])["stack"]
+
+
+@pytest.mark.parametrize("created", [math.nan, math.inf, "now", None], ids=str)
+def test_a_time_that_cannot_be_costs_its_own_line_alone(
+    receiver: Receiver, logger: logging.Logger, created: Any
+) -> None:
+    with Feature("chat").call():
+        logger.info("before")
+        record = logger.makeRecord("app", 20, "f", 1, "wrong", (), None)
+        record.created = created
+        logger.handle(record)
+        logger.info("after")
+    assert featurewatch.flush(timeout=20)
+    assert [line for _, _, line, _ in pushed(receiver)] == ["before", "after"]
+    assert dropped("logs", "unreadable") == 1
+
+
+def test_a_line_is_shipped_while_another_thread_imports_opentelemetry(
+    receiver: Receiver, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the thread that pushes does, when an app logs its first lines."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", types.ModuleType("opentelemetry.trace"))
+    with Feature("chat").call():
+        logger.info("early")
+    assert dropped("logs", "unreadable") == 0
+    monkeypatch.undo()
+    assert featurewatch.flush(timeout=20)
+    assert [line for _, _, line, _ in pushed(receiver)] == ["early"]
+
+
+def test_fields_with_a_place_of_their_own_are_cut_so_that_loki_takes_them(
+    receiver: Receiver, logger: logging.Logger
+) -> None:
+    with Feature("chat").call():
+        logger.info("x", extra=dict.fromkeys(("source", "user_id", "trace_id", "other"), "é" * 100_000))
+    assert featurewatch.flush(timeout=20)
+    ((_, _, _, about),) = pushed(receiver)
+    assert {len(about[name]) for name in ("source", "user_id", "trace_id")} == {256}
+    assert sum(len(name) + len(value.encode()) for name, value in about.items()) < 64 * 1024

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
+import zlib
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 import featurewatch
 from exporter.conftest import Receiver
@@ -152,6 +154,8 @@ def test_an_outage_is_retried(receiver: Receiver) -> None:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_LOGS_EXPORTER": "none"}, {}, "", ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, {}, "", ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_METRICS_EXPORTER": "none"}, {}, "otlp", "http://c/v1/logs"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_LOGS_EXPORTER": "console, otlp"}, {}, "otlp",
+         "http://c/v1/logs"),
     ],
 )  # fmt: skip
 def test_where_lines_go(environ: dict[str, str], given: dict[str, str], kind: str, url: str) -> None:
@@ -174,3 +178,52 @@ def test_opentelemetrys_variables_say_how(receiver: Receiver, monkeypatch: pytes
     ExportLogsServiceRequest().ParseFromString(request.body)
     assert config({"OTEL_EXPORTER_OTLP_TIMEOUT": "7"}).otel_logs.timeout == 7
     assert config({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}).otel_logs.timeout is None
+
+
+def test_lines_are_of_the_resource_that_metrics_are_of(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b,service.name=shop,nonsense,=x,service.version=1.2")
+    with Feature("chat").call():
+        logger().info("x")
+    assert featurewatch.flush(timeout=20)
+    (request,) = receiver.of(LOGS)
+    message = ExportLogsServiceRequest()
+    message.ParseFromString(request.body)
+    found = {pair.key: pair.value.string_value for pair in message.resource_logs[0].resource.attributes}
+    assert found == {"service.name": "shop", "team": "a b", "service.version": "1.2"}
+    pushed = ExportMetricsServiceRequest()
+    pushed.ParseFromString(receiver.of("/v1/metrics")[-1].body)
+    of_metrics = {pair.key: pair.value.string_value for pair in pushed.resource_metrics[0].resource.attributes}
+    assert found.items() <= of_metrics.items()
+
+
+def test_a_spooled_line_keeps_its_service_where_the_resource_says_more() -> None:
+    codec = OtlpCodec([("team", "a")])
+    line = Record(FeatureKey("chat", "production"), 5, "x", {"id": "1", "level": "info", "source": "app"})
+    assert codec.decode(codec.encode([line], "reader")) == ("reader", [line])
+
+
+def test_lines_are_compressed_as_opentelemetrys_variable_says(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", receiver.url + LOGS)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "Deflate")
+    logger().info("x", extra={"feature": "chat"})
+    assert featurewatch.flush(timeout=20)
+    (request,) = receiver.of(LOGS)
+    assert request.headers["content-encoding"] == "deflate"
+    ExportLogsServiceRequest().ParseFromString(zlib.decompress(request.body))
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=a"}, "a"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=a", "OTEL_SERVICE_NAME": "b"}, "b"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=a", "FEATUREWATCH_SERVICE_NAME": "c"}, "c"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name="}, "unknown_service"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.version=1"}, "unknown_service"),
+    ],
+)
+def test_how_the_service_is_called(environ: dict[str, str], name: str) -> None:
+    assert config(environ).service_name == name

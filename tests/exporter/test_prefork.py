@@ -99,9 +99,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *command: str, env: Mapping[str, str]) -> Iterator[Server]:
-    """Run a server on a free port (`{port}` in the command) until the end of the block."""
-    server = Server(free_port(), folder / "server.log")
+def serving(folder: Path, *command: str, env: Mapping[str, str], port: int = 0) -> Iterator[Server]:
+    """Run a server on the port, or a free one (`{port}` in the command), until the end of the block."""
+    server = Server(port or free_port(), folder / "server.log")
     with server.log.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *(part.format(port=server.port) for part in command)],
@@ -164,9 +164,11 @@ def scraped(url: str, selector: str) -> list[tuple[float, float]]:
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus (Debian's package) is not installed")
 def test_four_workers_are_one_to_prometheus_while_one_is_killed_and_replaced(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
+    port = free_port()
     with (
-        serving(tmp_path, *UVICORN, env={"FEATUREWATCH_MULTIPROCESS_DIR": str(shared)}) as server,
-        prometheus(tmp_path, server.port) as url,
+        # First, since it looks at its targets five seconds after its start.
+        prometheus(tmp_path, port) as url,
+        serving(tmp_path, *UVICORN, env={"FEATUREWATCH_MULTIPROCESS_DIR": str(shared)}, port=port) as server,
     ):
         until(lambda: len(scraped(url, COUNT)) > 0, "a first scrape")
         until(lambda: server.call() or len(server.workers) == 4, "calls answered by four workers")

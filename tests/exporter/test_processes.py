@@ -26,7 +26,8 @@ METRICS, PUSH = "/v1/metrics", "/loki/api/v1/push"
 def run(script: str, *, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        env={**os.environ, **environ},
+        # A machine that is busy may take longer than the five seconds that an app's users wait.
+        env={**os.environ, "FEATUREWATCH_EXIT_TIMEOUT": "60", **environ},
         capture_output=True,
         text=True,
         timeout=120,
@@ -134,6 +135,67 @@ def test_an_exit_with_nobody_there_ends_in_its_time() -> None:
     done = run(script)
     assert "Traceback" not in done.stderr
     assert "1 lines could not be shipped" in done.stderr
+
+
+def test_lines_that_cannot_be_shipped_do_not_keep_metrics_from_being_pushed(receiver: Receiver) -> None:
+    script = """
+        import logging, featurewatch
+        featurewatch.configure(endpoint=URL, loki_url="http://127.0.0.1:9")
+        log = logging.Logger("script")
+        log.addHandler(featurewatch.LogHandler())
+        with featurewatch.Feature("chat").call():
+            log.warning("x")
+    """
+    done = run(script.replace("URL", repr(receiver.url)), FEATUREWATCH_EXIT_TIMEOUT="4")
+    assert "1 lines could not be shipped" in done.stderr
+    (counts,) = outcomes(receiver.of(METRICS)).values()
+    assert counts["success"] == 1
+
+
+IMPORTS = """
+    import logging, sys, threading
+    outside = []
+    class Watch:
+        def find_spec(self, name, path=None, target=None):
+            if threading.current_thread().name.startswith("featurewatch-"):
+                if not sys.modules["featurewatch.exporter.worker"].LOADING._is_owned():
+                    outside.append(name)
+    sys.meta_path.insert(0, Watch())
+    import featurewatch
+    featurewatch.configure(**SETTINGS)
+    log = logging.Logger("script")
+    log.addHandler(featurewatch.LogHandler())
+    with featurewatch.Feature("chat").call(model="gpt-5-mini") as call:
+        call.tokens(input=3)
+        log.info("a")
+        log.error("b", extra={"c": {1: 2}})
+    assert featurewatch.flush(timeout=60)
+    assert not outside, outside
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"endpoint": "URL"},
+        {"endpoint": "URL", "mode": "events"},
+        {"otlp_endpoint": "URL"},
+        {"loki_url": "URL", "spool_dir": "FOLDER"},
+    ],
+    ids=["bridge", "events", "collector", "Loki, spool"],
+)
+def test_threads_import_only_where_a_fork_waits_for_it(
+    receiver: Receiver, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    """A child forked in the middle of an import waits for that module for ever."""
+    # Answers of all kinds, since some are read by modules of their own.
+    late = {"Retry-After": "Thu, 01 Jan 1970 00:01:40 GMT"}
+    receiver.answers = [(429, late, b"busy"), (400, {}, b"1 errors like: entry too far behind"), (413, {}, b"large")]
+    given = {
+        name: value.replace("URL", receiver.url.replace("127.0.0.1", "localhost")).replace("FOLDER", str(tmp_path))
+        for name, value in settings.items()
+    }
+    run(IMPORTS.replace("SETTINGS", repr(given)))
 
 
 def test_the_environment_alone_is_enough(receiver: Receiver) -> None:
@@ -294,7 +356,10 @@ def test_processes_that_share_a_folder_push_their_own_and_show_all(
     path = tmp_path / "script.py"
     names = {"URL": receiver.url, "FOLDER": str(tmp_path / "shared"), "METHOD": method}
     path.write_text("".join(f"{name} = {value!r}\n" for name, value in names.items()) + textwrap.dedent(script))
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "FEATUREWATCH_EXIT_TIMEOUT": "60"},
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     pushed = [counts["success"] for counts in outcomes(receiver.of(METRICS)).values()]
     assert sorted(count for count in pushed if count) == [1, 3, 4]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import featurewatch
 from exporter.recorded import dropped
 from featurewatch import Feature
+from featurewatch.exporter import call as calls
 from featurewatch.exporter import ledger
 from featurewatch.exporter.drops import Drops
 from featurewatch.exporter.ledger import Ledger, Slot, rows
@@ -296,7 +297,7 @@ def test_a_sum_too_large_for_a_number_is_infinite_not_an_error() -> None:
             st.sampled_from(("ok", "fail", "cancel")),
             st.sampled_from((None, "m", "n", "x")),
             st.sampled_from((None, "refused", "late")),
-            AMOUNTS,
+            AMOUNTS.filter(lambda usd: usd < 1e9),
             st.booleans(),
         ),
         max_size=80,
@@ -355,6 +356,51 @@ def test_workers_that_begin_and_end_while_others_are_read_are_counted_once(tmp_p
     seen.append(errors())
     assert seen == sorted(seen)
     assert seen[-1] == 800
+
+
+BUSY = """
+    import threading
+    def run(number):
+        for round in range(10_000):
+            with chat.call(model="m") as call:
+                call.tokens(input=1)
+                call.cost(0.5)
+                if round % 3000 == number:
+                    call.fail(f"error-{round}-{number}")
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_what_is_read_while_calls_are_noted_belongs_together(tmp_path: Path) -> None:
+    """Whole calls at every moment, from a process that is killed in the middle too."""
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(SCRIPT) + textwrap.dedent(BUSY), str(tmp_path), "0", "1"],
+            env=environment(),
+        )
+        for _ in range(2)
+    ]
+    before = reads = 0
+    while any(child.poll() is None for child in children):
+        if before > 1000 and children[0].poll() is None:
+            children[0].kill()
+        for record in others_of(tmp_path):
+            snapshot = record.snapshot()
+            calls = int(sum(snapshot.numbers["feature_requests_total"].values()))
+            assert sum(snapshot.distributions["feature_request_duration_seconds"].counts) == calls
+            assert snapshot.numbers["feature_tokens_total"].get(("m", "input"), 0) == calls
+            assert snapshot.numbers["feature_cost_usd_total"].get(("m", "reported"), 0) == 0.5 * calls
+            assert calls >= before
+            before, reads = calls, reads + 1
+    assert reads > 5
+    assert children[1].wait() == 0
+    (record,) = others_of(tmp_path)
+    assert 20_000 <= sum(record.snapshot().numbers["feature_requests_total"].values()) <= 40_000
+    assert record.running == 0
 
 
 def test_drops_of_all_processes_are_shown(tmp_path: Path) -> None:
@@ -455,7 +501,10 @@ def test_threads_that_end_calls_at_once_leave_nothing_unwritten(tmp_path: Path) 
     assert record.running == 0
 
 
-def test_a_total_too_large_for_the_file_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_total_too_large_for_the_file_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "MOST_TOKENS", 2**80)
     featurewatch.configure(environment="production", multiprocess_dir=tmp_path)
     with Feature("chat").call() as call:
         call.tokens(input=2**70)

@@ -17,15 +17,24 @@ import featurewatch.errors
 from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch.exporter import sender
+from featurewatch.exporter import shipper as shippers
 from featurewatch.exporter.answers import Verdict, seconds_of
 from featurewatch.exporter.config import Config
+from featurewatch.exporter.frames import Frame, pack_lines
 from featurewatch.exporter.lines import Line
 from featurewatch.exporter.runtime import RUNTIME
 from featurewatch.exporter.shipper import BATCH_BYTES, OVERHEAD_BYTES, Shipper
 from featurewatch.model import FeatureKey
 
 PUSH = "/loki/api/v1/push"
+NOWHERE = "http://127.0.0.1:9"
 KEY = FeatureKey("chat", "production")
+
+
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again sooner than an app would."""
+    monkeypatch.setattr(sender, "RETRY_FIRST_S", 0.05)
 
 
 def line(text: str) -> Line:
@@ -247,7 +256,7 @@ def test_retry_after_is_honoured(receiver: Receiver) -> None:
 
 
 def test_nobody_there_is_told_once_and_what_is_left_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    to = shipper("http://127.0.0.1:9")
+    to = shipper(NOWHERE)
     put(to, "a", "b")
     assert not to.flush(soon(0.3))
     assert not to.stop(soon(0.1))
@@ -257,8 +266,34 @@ def test_nobody_there_is_told_once_and_what_is_left_at_the_end_is_counted(caplog
     assert last.startswith("2 lines could not be shipped")
 
 
+def test_what_is_being_packed_at_the_end_is_counted_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the first batch of a short process waits for what it has to import."""
+    packing, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Frame:
+        packing.set()
+        go_on.wait(20)
+        return pack_lines(*arguments)
+
+    monkeypatch.setattr(shippers, "pack_lines", slow)
+    to = shipper(NOWHERE)
+    put(to, "a", "b")
+    assert not to.flush(soon(0.3))
+    assert packing.wait(20)
+    put(to, "c")
+    assert not to.stop(soon(0))
+    assert dropped("logs", "undeliverable") == 3
+    assert "3 lines could not be shipped" in caplog.text
+    go_on.set()
+    assert to.worker._thread is not None
+    to.worker._thread.join(20)
+    assert dropped("logs", "undeliverable") == 3
+
+
 def test_waiting_lines_are_bounded_by_bytes(caplog: pytest.LogCaptureFixture) -> None:
-    to = shipper("http://127.0.0.1:9", log_queue_bytes=64 * 1024)
+    to = shipper(NOWHERE, log_queue_bytes=64 * 1024)
     fitting = 64 * 1024 // (1000 + OVERHEAD_BYTES)
     put(to, *["x" * 1000] * (fitting + 200))
     left = fitting + 200 - dropped("logs", "queue_full")
@@ -356,7 +391,8 @@ def test_a_line_that_cannot_be_written_costs_no_other(receiver: Receiver, caplog
     assert to.stop(soon())
 
 
-def test_failures_at_the_same_time_make_the_pause_grow_once() -> None:
+def test_failures_at_the_same_time_make_the_pause_grow_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "RETRY_FIRST_S", 0.5)
     pace = sender.Pace(lambda: 1.0)
     started = time.monotonic()
     pace.failed(Verdict("later"), started)

@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 
 from exporter.conftest import Receiver
 from exporter.recorded import dropped
-from exporter.test_shipper import PUSH, put, shipped, shipper, soon
+from exporter.test_shipper import NOWHERE, PUSH, put, shipped, shipper, soon
 from featurewatch.exporter import segment
 from featurewatch.exporter.drops import Drops
 from featurewatch.exporter.frames import LOKI_JSON, Frame
 from featurewatch.exporter.runtime import RUNTIME
 from featurewatch.exporter.spool import Spool, measure
-
-NOWHERE = "http://127.0.0.1:9"
 
 
 class Clock:

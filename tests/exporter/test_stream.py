@@ -285,3 +285,130 @@ def test_disabled_streams_still_pass_their_parts_on(monkeypatch: pytest.MonkeyPa
         assert list(reply) == ["a", "b"]
     assert asyncio.run(main()) == ["c"]
     assert list(feature.stream("xy")) == ["x", "y"]
+
+
+class Manager:
+    """What `client.messages.stream(...)` is: a context manager that yields the stream, and no iterable itself."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.left: list[type[BaseException] | None] = []
+
+    def __enter__(self) -> Any:
+        return self.stream
+
+    def __exit__(self, kind: type[BaseException] | None, *about: object) -> None:
+        self.left.append(kind)
+
+    async def __aenter__(self) -> Any:
+        return self.stream
+
+    async def __aexit__(self, kind: type[BaseException] | None, *about: object) -> None:
+        self.left.append(kind)
+
+
+class Sync(Manager):
+    __aenter__ = None  # type: ignore[assignment]  # as of a synchronous client
+
+
+def test_a_manager_is_entered_and_left_with_what_happened() -> None:
+    feature = Feature("chat")
+    whole, left, failed = Sync(Provider(["a", "b"])), Sync(Provider(["a", "b"])), Sync(Provider(["a"], fails=True))
+    with feature.stream(lambda: whole) as reply:
+        assert list(reply) == ["a", "b"]
+        assert reply.source is whole.stream, "where the usage is to be read"
+    for _ in feature.stream(left):
+        break
+    with pytest.raises(Boom), feature.stream(lambda: failed) as reply:
+        list(reply)
+    assert (whole.left, left.left, failed.left) == ([None], [GeneratorExit], [Boom])
+    seen = recorded(feature)
+    assert (seen.outcomes, seen.first_tokens, seen.in_progress) == ((1, 1, 1), 3, 0)
+
+
+def test_an_asynchronous_manager_too() -> None:
+    feature = Feature("chat")
+    whole, cut = Manager(AsyncProvider(["a", "b"])), Manager(AsyncProvider(["a"], hangs=True))
+
+    async def main() -> None:
+        async with feature.stream(lambda: whole) as reply:
+            assert [part async for part in reply] == ["a", "b"]
+            assert reply.source is whole.stream
+        began = asyncio.Event()
+
+        async def read() -> None:
+            async with feature.stream(cut) as reply:
+                async for _ in reply:
+                    began.set()
+
+        task = asyncio.create_task(read())
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert (whole.left, cut.left) == ([None], [asyncio.CancelledError])
+    assert recorded(feature).outcomes == (1, 0, 1)
+
+
+def test_the_first_part_may_be_taken_before_the_others() -> None:
+    """As by a server that looks at it before it answers."""
+    feature = Feature("chat")
+    reply = feature.stream(["a", "b", "c"])
+    assert next(reply) == "a"
+    assert recorded(feature).in_progress == 1
+    assert list(reply) == ["b", "c"]
+    seen = recorded(feature)
+    assert (seen.outcomes, seen.first_tokens, seen.in_progress) == ((1, 0, 0), 1, 0)
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "forgotten"])
+def test_a_stream_that_is_left_after_its_first_part_is_cancelled(closed: bool) -> None:
+    feature = Feature("chat")
+    source = Provider(["a", "b"])
+    reply = feature.stream(source)
+    assert next(reply) == "a"
+    if closed:
+        reply.close()
+        reply.close()
+        assert list(reply) == []
+    del reply
+    gc.collect()
+    seen = recorded(feature)
+    assert (seen.outcomes, seen.first_tokens, seen.in_progress) == ((0, 0, 1), 1, 0)
+    assert source.closed
+
+
+def test_an_asynchronous_stream_may_be_closed() -> None:
+    feature = Feature("chat")
+    source = AsyncProvider(["a", "b"])
+
+    async def main() -> None:
+        reply = feature.stream(source)
+        assert await anext(reply) == "a"
+        await reply.aclose()
+        assert [part async for part in reply] == []
+
+    asyncio.run(main())
+    assert source.closed
+    assert (recorded(feature).outcomes, recorded(feature).in_progress) == ((0, 0, 1), 0)
+
+
+def test_what_is_told_to_a_stream_counts_in_a_block_and_without_one() -> None:
+    feature = Feature("chat")
+    reply = feature.stream(["a"])
+    for _ in reply:
+        reply.model = "m"
+        reply.tokens(input=3)
+        reply.trace("0" * 31 + "1")
+        reply.fail("refused")
+    with feature.stream(["a"], model="m") as block:
+        block.retry()
+        assert block.attempts == 2
+        assert list(block) == ["a"]
+        block.tokens(input=4)
+    seen = recorded(feature)
+    assert (seen.outcomes, seen.errors, seen.tokens) == ((1, 1, 0), {"refused": 1}, {("m", "input"): 7})
+    assert feature._aggregate is not None
+    assert feature._aggregate.traces == {}

@@ -206,7 +206,8 @@ def test_by_otlp(loki: Loki, feature: str) -> None:
     featurewatch.configure(otlp_endpoint=f"{loki.url}/otlp", service_name=feature, environment="production")
     with Feature(feature).call():
         logger().error("x", extra={"user_id": "u-1", "pages": 2})
-    featurewatch.flush(timeout=5)  # Loki takes no metrics, so that not all is done
+    assert RUNTIME.shipper is not None
+    assert RUNTIME.shipper.flush(time.monotonic() + 30)  # not all of it: Loki takes no metrics
     deadline = time.monotonic() + 20
     while not (found := loki.stored(f'{{service_name="{feature}"}}')) and time.monotonic() < deadline:
         time.sleep(0.3)

@@ -63,7 +63,7 @@ async def test_over_prometheus_calls_alone_are_kept_here(tmp_path: Path) -> None
     assert isinstance(stores.metrics, PrometheusStore)
     assert stores.calls is not None
     await stores.calls.ping()
-    with pytest.raises(Unavailable, match=r"Prometheus at http://127.0.0.1:9 cannot be reached"):
+    with pytest.raises(Unavailable, match=r"Prometheus at .* cannot be reached"):
         await stores.metrics.ping()
     await stores.close()
     await stores.close()

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -214,6 +215,29 @@ async def test_rules_for_another_threshold_serve_all_but_the_uptime() -> None:
         assert "feature:uptime" not in query
         assert any(form["path"].endswith("query_range") for form in fake.asked)
         assert "FEATUREWATCH_UPTIME_THRESHOLD=50, the setting is 30" in store.notice
+
+
+async def test_many_features_over_another_window_are_told_to_be_dear() -> None:
+    fake = Fake(features=MOST_UNRECORDED + 1, markers=MARKERS)
+    async with faked(fake) as store:
+        await store.measure(None, 300)
+        assert store.notice == ""
+        await store.measure(None, 60)
+        assert "over 1m are computed from raw series" in store.notice
+        assert "FEATUREWATCH_METRICS_WINDOW" in store.notice
+
+
+@pytest.mark.parametrize(("ahead_s", "words"), [(100, "100 s ahead of"), (-40, "40 s behind"), (20, "")])
+async def test_clocks_that_differ_are_told(ahead_s: int, words: str) -> None:
+    there = formatdate(NOW / NS - ahead_s, usegmt=True)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Date": there}, content=(await Fake()(request)).content)
+
+    async with faked(answer) as store:
+        await store.measure([CHAT], 300)
+        assert words in store.notice
+        assert bool(words) is bool(store.notice)
 
 
 async def test_recorded_figures_can_be_forced_and_forbidden() -> None:

@@ -208,10 +208,11 @@ async def test_a_token_is_read_anew_for_each_query(proxy: Proxy, tmp_path: Path)
             await store.ping()
 
 
-async def test_a_wrong_path_asks_whether_the_address_is_right(proxy: Proxy) -> None:
-    async with opened(url=f"{proxy.url}/elsewhere") as store:
-        with pytest.raises(UpstreamError, match="does not know the path"):
-            await store.ping()
+async def test_a_wrong_path_asks_whether_the_address_is_right(proxy: Proxy, prometheus: Prometheus) -> None:
+    for url in (f"{proxy.url}/elsewhere", f"{prometheus.url}/api/v1"):
+        async with opened(url=url) as store:
+            with pytest.raises(UpstreamError, match="does not know the path"):
+                await store.ping()
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,11 @@ async def test_a_full_disk_is_told_and_what_comes_after_it_is_kept(state: State,
     at_each_connection(engine, "PRAGMA max_page_count = 1")  # SQLite takes the present size for the least
     with pytest.raises(StoreFull, match="disk is full"):
         await state.record_event(CHAT, "test_result", NOW, {"text": "x" * 100_000})
+    with pytest.raises(StoreFull, match="disk is full"):
+        await state.ping()
     kept = await state.record_event(CHAT, "test_result", NOW, {})
     assert (await state.events("chat")).events == (kept,)
+    await state.ping()
 
 
 async def test_a_database_that_another_holds_is_told(state: State, engine: Engine, path: Path) -> None:

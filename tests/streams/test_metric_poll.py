@@ -103,6 +103,21 @@ async def test_a_deleted_feature_that_sends_no_more_is_forgotten() -> None:
         assert "summarize" in rig.state.records, "listed again once it sends"
 
 
+async def test_a_deleted_feature_stays_away_though_its_last_figures_are_within_the_window() -> None:
+    async with running() as rig:
+        await rig.tick()
+        await rig.state.delete_feature("summarize")
+        rig.snapshots.forget("summarize")
+        await rig.tick()
+        await rig.tick()
+        assert rig.state.records == {}
+        socket = rig.connect("*")
+        assert (await socket.next())["data"]["featureIds"] == []
+        rig.clock.advance(rig.snapshots.window_s)
+        await rig.tick()
+        assert "summarize" in rig.state.records, "what still sends after a whole window is there again"
+
+
 async def test_ticks_follow_each_other_and_never_overlap() -> None:
     rig = Rig()
     await rig.hub.start()

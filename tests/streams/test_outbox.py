@@ -9,7 +9,7 @@ import pytest
 
 from featurewatch.model import FeatureKey
 from featurewatch.streams.messages import Message, Parcel, log_line, message, pack
-from featurewatch.streams.outbox import MAX_REPLIES, Outbox
+from featurewatch.streams.outbox import MAX_REPLIES, MAX_SLOTS, Outbox
 from featurewatch.streams.positions import Position, parse
 from featurewatch.streams.stats import Stats
 from streams.fakes import KEY, START_NS, entry
@@ -151,6 +151,44 @@ def test_many_answers_make_it_crowded(outbox: Outbox) -> None:
     assert outbox.crowded
     outbox.take()
     assert not outbox.crowded
+
+
+def test_histories_that_are_not_taken_make_it_crowded(outbox: Outbox) -> None:
+    for _ in range(MAX_SLOTS):
+        assert not outbox.crowded
+        outbox.fill(outbox.reserve(), pack([line(1)]))
+    assert outbox.crowded
+    while outbox.crowded:
+        assert outbox.take() is not None
+    drain(outbox)
+    assert outbox.idle
+
+
+def test_events_that_nobody_takes_overfill_it_and_lines_do_not(outbox: Outbox) -> None:
+    outbox.put_lines(pack([line(number) for number in range(200)]))
+    outbox.put_lines(pack([line(number) for number in range(200, 400)]))
+    assert not outbox.overfull
+    told = Parcel([message("test_result", "summarize", {"message": "x" * 900}, START_NS)])
+    count = 0
+    while not outbox.overfull:
+        outbox.put(told)
+        count += 1
+    assert 4 * 2_000 < count * told.size < 6 * 2_000
+    drain(outbox)
+    assert not outbox.overfull
+
+
+def test_a_closed_queue_takes_no_lines_and_keeps_what_waits_unless_that_is_discarded(outbox: Outbox) -> None:
+    outbox.put_lines(pack([line(1)]))
+    outbox.close()
+    outbox.put_lines(pack([line(2)]))
+    outbox.put_figures(KEY, figures(1, 1), Position(1, 0, 0))
+    outbox.put(Parcel([message("error", None, {}, START_NS)]))
+    assert shown(drain(outbox)) == ["line-1", "error"], "why it was closed may still be said"
+    outbox.put(Parcel([message("error", None, {}, START_NS)]))
+    outbox.close(discard=True)
+    outbox.put(Parcel([message("error", None, {}, START_NS)]))
+    assert outbox.take() is None
 
 
 def test_snapshots_of_features_no_longer_wanted_are_dropped(outbox: Outbox) -> None:

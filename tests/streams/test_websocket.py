@@ -11,7 +11,7 @@ from featurewatch.access import Principal
 from featurewatch.errors import Unavailable
 from featurewatch.model import FeatureKey
 from featurewatch.streams.positions import parse
-from featurewatch.streams.websocket import MAX_MESSAGE_BYTES
+from featurewatch.streams.websocket import AUTH_S, MAX_MESSAGE_BYTES
 from streams.fakes import KEY, entry
 from streams.rig import running
 
@@ -393,6 +393,19 @@ async def test_credentials_must_come_within_ten_seconds() -> None:
         assert late.closed is not None
         assert late.closed[0] == 1008
         assert timely.closed is None
+
+
+async def test_a_clock_that_is_put_back_does_not_put_the_end_off() -> None:
+    async with running() as rig:
+        socket = rig.connect("summarize", principal=None)
+        await rig.settle()
+        rig.clock.advance(-5 * 3600)
+        rig.check()
+        rig.clock.advance(AUTH_S + 0.1)
+        rig.check()
+        await rig.ended(socket)
+        assert socket.closed is not None
+        assert socket.closed[0] == 1008
 
 
 async def test_guessing_ends_after_five_wrong_credentials() -> None:

@@ -23,6 +23,7 @@ SECRETS: Final = "featurewatch-secrets"
 
 _SHOW_S: Final = 10.0
 _PAUSE_S: Final = 0.25
+_UNREADABLE: Final = "; give the folder the group that Alertmanager runs as, and the setgid bit (chmod g+s)"
 _VERSION: Final = re.compile(r"version (\d+\.\d+)")
 
 
@@ -183,7 +184,8 @@ class AlertmanagerFiles:
                 said = await each.reload()
             except FeaturewatchError as error:
                 return error
-            return f"{each.shown} refuses it: {said}" if said else ""
+            hint = _UNREADABLE if "permission denied" in said else ""
+            return f"{each.shown} refuses it: {said}{hint}" if said else ""
 
         for answer in await asyncio.gather(*map(one, self._alertmanagers)):
             if isinstance(answer, FeaturewatchError):

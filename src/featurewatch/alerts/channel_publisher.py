@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ..alert_model import Channel
-from ..errors import FeaturewatchError, SettingsError, Unavailable
+from ..errors import FeaturewatchError, SettingsError, StoreLocked, Unavailable
 from ..stores.secret_files import SecretFiles
 from .alertmanager import Bridge, Rendered, render
 from .alertmanager_base import Base, default_base, read_base
@@ -116,11 +116,21 @@ class ChannelPublisher:
         self._abilities: Abilities | None = None
         self._last = -1e9
         self._tries = 0
+        self._opened = False
         self._waiting = False
 
     async def start(self) -> None:
-        """Take possession of the configuration, and publish in the background; raises StoreLocked, Unavailable."""
-        await self._target.open()
+        """Take possession of the configuration, and publish in the background; what cannot be used is tried again.
+
+        Raises:
+            StoreLocked: another bridge has it.
+        """
+        try:
+            await self._open()
+        except StoreLocked:
+            raise
+        except FeaturewatchError as error:
+            self._failed(error.message)
         self._rounds.due("publish")
         self._rounds.due("sync", self._sync_s)
         self._rounds.start()
@@ -129,6 +139,11 @@ class ChannelPublisher:
         """Stop and let go of the configuration. Harmless when repeated."""
         await self._rounds.stop()
         await self._target.close()
+
+    async def _open(self) -> None:
+        if not self._opened:
+            await self._target.open()
+            self._opened = True
 
     def nudge(self) -> None:
         """Say that a channel changed."""
@@ -155,12 +170,14 @@ class ChannelPublisher:
     async def publish(self) -> None:
         """Render, check, write, load and prove; nothing is written where nothing changed."""
         async with self._one:
+            await self._open()
             await self._publish()
 
     async def sync(self) -> None:
         """See whether channels, base and files are as they were, and whether Alertmanager has loaded them."""
         self._rounds.due("sync", self._sync_s)
         async with self._one:
+            await self._open()
             amiss = "" if self._waiting else await self._target.proven()
             if amiss:
                 _log.warning("%s: it is published anew", amiss)

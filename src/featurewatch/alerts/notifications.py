@@ -16,9 +16,11 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from ..alert_model import Channel
+from ..errors import BadInput
+from ..fields import shown
 from ..times import format_instant
 
-__all__ = ["Group", "Post", "email_of", "post_of", "sample", "title_of", "wanted"]
+__all__ = ["Group", "Post", "email_of", "post_of", "read_group", "sample", "title_of", "wanted"]
 
 Group: TypeAlias = Mapping[str, Any]
 
@@ -46,6 +48,26 @@ class Post:
     @property
     def host(self) -> str:
         return urlsplit(self.url).hostname or "?"
+
+
+def read_group(body: Any) -> Group:
+    """Check that a body is a group of alerts, as far as it is used here.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("alerts"), list):
+        raise BadInput(f"expected Alertmanager's webhook with a list of alerts, got {shown(body)}")
+    if not isinstance(body.get("groupLabels", {}), dict):
+        raise BadInput(f"groupLabels: expected an object, got {shown(body['groupLabels'])}")
+    for index, alert in enumerate(body["alerts"]):
+        if not isinstance(alert, dict) or alert.get("status") not in ("firing", "resolved"):
+            raise BadInput(f"alerts[{index}]: expected an alert with status firing or resolved, got {shown(alert)}")
+        for name in ("labels", "annotations"):
+            if not isinstance(alert.get(name, {}), dict):
+                raise BadInput(f"alerts[{index}].{name}: expected an object, got {shown(alert[name])}")
+    alerts = [{**alert, "labels": alert.get("labels", {})} for alert in body["alerts"]]
+    return {**body, "alerts": alerts}
 
 
 def wanted(channel: Channel, group: Group) -> Group | None:

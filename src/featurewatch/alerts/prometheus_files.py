@@ -281,7 +281,7 @@ class PrometheusFiles:
             except FeaturewatchError as error:
                 return error.message, {}
             wrong = await ruler.differences(groups, seen)
-            if wrong and not seen:
+            if wrong and not seen and not await ruler.groups():
                 return f"{ruler.shown} shows none of our rules: add {self.directory}/*.yml to its rule_files", {}
             if wrong:
                 rule, reason = min(wrong.items())

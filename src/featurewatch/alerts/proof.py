@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
+
+import orjson
 
 from ..errors import BadInput, UpstreamError
 from ..times import parse_instant
@@ -21,22 +23,26 @@ _TOKEN: Final = re.compile(
 )
 
 
-def seen_groups(answer: Any, place: str) -> dict[str, SeenGroup]:
+def seen_groups(answer: bytes, place: str, names: Collection[str] = ()) -> dict[str, SeenGroup]:
     """Read our groups from an answer of `/api/v1/rules`; its form is Prometheus's, and so is Mimir's and Loki's.
 
     https://prometheus.io/docs/prometheus/latest/querying/api/#rules
+
+    Args:
+        names: these alone, and one other of ours if there is one, as a sign that ours are read; empty: all of ours.
 
     Raises:
         UpstreamError: it is something else.
     """
     try:
-        groups = answer["data"]["groups"]
+        ours = [group for group in orjson.loads(answer)["data"]["groups"] if group["name"].startswith(PREFIX)]
+        if names:
+            wanted = frozenset(names)
+            ours = [group for group in ours if group["name"] in wanted] or ours[:1]
         return {
-            group["name"]: SeenGroup(group["name"], group["file"], tuple(map(_rule, group["rules"])))
-            for group in groups
-            if group["name"].startswith(PREFIX)
+            group["name"]: SeenGroup(group["name"], group["file"], tuple(map(_rule, group["rules"]))) for group in ours
         }
-    except (KeyError, TypeError, AttributeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise UpstreamError(f"{place} answered with something else than rules: is the address right?") from None
 
 
@@ -57,8 +63,11 @@ def differs(group: RuleGroup, seen: SeenGroup | None, where: str) -> str:
 
 
 def same_expression(one: str, other: str) -> bool:
-    """Whether two expressions are the same but for white space, quotes and how numbers are written."""
-    return one == other or _canonical(one) == _canonical(other)
+    """Whether two expressions are the same but for white space, quotes and how numbers are written.
+
+    Most differ in spaces alone: looking at these first is a hundred times as fast.
+    """
+    return one.replace(" ", "") == other.replace(" ", "") or _canonical(one) == _canonical(other)
 
 
 def _differs(rule: Rule, shown: SeenRule) -> str:
@@ -66,7 +75,7 @@ def _differs(rule: Rule, shown: SeenRule) -> str:
         return "name"
     if dict(rule.labels) != dict(shown.labels):
         return "set of labels"
-    if (rule.for_minutes * 60, rule.keep_firing_minutes * 60) != (shown.for_s, shown.keep_firing_s):
+    if rule.for_minutes * 60 != shown.for_s or shown.keep_firing_s not in (None, rule.keep_firing_minutes * 60):
         return "duration"
     if dict(rule.annotations) != dict(shown.annotations):
         return "set of annotations"
@@ -80,7 +89,7 @@ def _rule(told: Mapping[str, Any]) -> SeenRule:
         labels=told.get("labels") or {},
         annotations=told.get("annotations") or {},
         for_s=told.get("duration", 0),
-        keep_firing_s=told.get("keepFiringFor", 0),
+        keep_firing_s=told.get("keepFiringFor"),
         health=told.get("health", "unknown"),
         error=told.get("lastError", ""),
         evaluated_ns=_instant(told.get("lastEvaluation", "")),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..alert_model import DeploymentState
-from ..errors import FeaturewatchError
+from ..errors import FeaturewatchError, StoreLocked
 from .deployments import Deployments
 from .rounds import RETRY_S, Rounds
 from .routes import Route
@@ -87,17 +87,23 @@ class Publisher:
         self._refused: dict[str, str] = {}
         self._watched: dict[str, tuple[int, str]] = {}
         """Rules that are loaded and not evaluated yet, each with the evaluation that failed, if one did."""
+        self._opened = False
         self._looks = 0
         self._tries = 0
         self._last = -1e9
 
     async def start(self) -> None:
-        """Take possession of the target, and publish in the background.
+        """Take possession of the target, and publish in the background; what cannot be used yet is tried again.
 
         Raises:
-            StoreLocked: another bridge has it. Unavailable: it cannot be used.
+            StoreLocked: another bridge has it.
         """
-        await self._target.open()
+        try:
+            await self._open()
+        except StoreLocked:
+            raise
+        except FeaturewatchError as error:
+            self._failed(error.message)
         self._rounds.due("publish")
         self._rounds.due("sync", self._sync_s)
         self._rounds.start()
@@ -108,6 +114,11 @@ class Publisher:
         await self._deployments.close()
         await self._target.close()
 
+    async def _open(self) -> None:
+        if not self._opened:
+            await self._target.open()
+            self._opened = True
+
     def nudge(self) -> None:
         """Say that rules changed."""
         self._rounds.due("publish", max(0.0, self._last + self._interval_s - self._now()))
@@ -117,19 +128,19 @@ class Publisher:
         started = self._now()
         versions = await self._source.versions()
         changed = {rule for rule, version in versions.items() if self._versions.get(rule) != version}
-        gone = self._versions.keys() - versions.keys()
         translated = {group.id: group for group in await self._source.groups(changed)} if changed else {}
+        gone = (self._versions.keys() - versions.keys()) | (changed & self._wanted.keys() - translated.keys())
+        changed = {rule for rule, group in translated.items() if self._wanted.get(rule) != group}
         wanted = {rule: group for rule, group in self._wanted.items() if rule not in gone} | translated
         for rule in (*changed, *gone):
             self._instead.pop(rule, None)
         batch = {*changed, *gone, *also, *self._blocked}
         if batch or self.stats.waiting:
-            await self._publish(wanted, versions, batch, gone)
+            await self._publish(wanted, batch, gone)
             self.stats.last_seconds = self._now() - started
+        self._versions = dict(versions)
 
-    async def _publish(
-        self, wanted: dict[str, RuleGroup], versions: Mapping[str, str], batch: set[str], gone: Collection[str]
-    ) -> None:
+    async def _publish(self, wanted: dict[str, RuleGroup], batch: set[str], gone: Collection[str]) -> None:
         self.stats.publications += 1
         self._last = self._now()
         fresh = {rule: wanted[rule].revision for rule in batch if rule in wanted}
@@ -149,6 +160,7 @@ class Publisher:
                 self._watched |= dict.fromkeys(rules, (0, ""))
 
         try:
+            await self._open()
             if self._routes is not None:
                 await self._routes({group.route for group in wanted.values() if group.route.channels})
             effective = {**wanted, **self._instead}
@@ -162,7 +174,7 @@ class Publisher:
                 error.message,
             )
             raise
-        self._wanted, self._versions = wanted, dict(versions)
+        self._wanted = wanted
         for rule in gone:
             self._worked.pop(rule, None)
             self._watched.pop(rule, None)
@@ -237,6 +249,8 @@ class Publisher:
     async def sync(self) -> None:
         """Look at everything, and put right what somebody else changed."""
         self._rounds.due("sync", self._sync_s)
+        if not self._opened:
+            return
         drift = await self._target.drifted()
         if drift:
             _log.warning("%s: %s; they are written anew", self._target.name, drift)

@@ -64,14 +64,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class SeenRule:
-    """A rule as a server shows it. `health` is ok, err or unknown; `evaluated_ns` 0: not yet since it was loaded."""
+    """A rule as a server shows it. `health` is ok, err or unknown; `evaluated_ns` 0: not yet since it was loaded.
+
+    `keep_firing_s` is None where the server does not show it: Prometheus before 2.42, Loki.
+    """
 
     alert: str
     expr: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     for_s: float
-    keep_firing_s: float
+    keep_firing_s: float | None
     health: str
     error: str
     evaluated_ns: int

@@ -26,7 +26,6 @@ from ..errors import FeaturewatchError
 from ..settings import Settings
 from ..snapshots import Snapshots
 from ..stores import Stores
-from ..stores.secret_files import SecretFiles
 from ..stores.state_maintenance import Windows
 from ..stores.upstream import Upstream, target_of, targets_of
 from ..times import NS
@@ -112,6 +111,7 @@ async def start(
     stores: Stores,
     snapshots: Snapshots,
     book: RuleBook,
+    deliverer: Deliverer,
     *,
     clock: Callable[[], int],
 ) -> Alerting:
@@ -159,8 +159,6 @@ async def start(
         running.push_async_callback(watch.stop)
         out = ToAlertmanager(api, clock=clock, link=link)
     else:
-        deliverer = Deliverer(SecretFiles(settings.secrets_dir or settings.data_dir / "secrets", clock=clock))
-        running.push_async_callback(deliverer.close)
 
         async def maintenance(features: Collection[str]) -> Sequence[Maintenance]:
             return await stores.windows.listed(features, ending_after_ns=clock())
@@ -191,7 +189,7 @@ def evaluated_elsewhere(settings: Settings) -> frozenset[RuleKind]:
     kinds: set[RuleKind] = set()
     if settings.prometheus_rules_dir is not None or settings.mimir_url:
         kinds |= {"metric", "slo"}
-    if settings.loki_url and settings.alertmanager_urls:
+    if settings.loki_ruler:
         kinds.add("logs")
     return frozenset(kinds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -14,6 +15,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from ..alerts.book import RuleBook
+from ..alerts.channel_book import ChannelBook
+from ..alerts.delivery import Deliverer
+from ..alerts.publishing import Publishing, mail_server, secret_files, webhook_token
 from ..errors import FeaturewatchError
 from ..exporter.prices import estimate
 from ..exporter.prometheus import render
@@ -39,6 +43,7 @@ from .recent import Recent
 from .recorder import Recorder
 from .routes import (
     alerts,
+    channels,
     console,
     export,
     features,
@@ -60,7 +65,7 @@ __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
 PREFIXED: Final = (
-    features, figures, export, logs, recorded, rules, alerts, maintenance, webhooks, sessions, streams,
+    features, figures, export, logs, recorded, rules, alerts, channels, maintenance, webhooks, sessions, streams,
 )  # fmt: skip
 PLAIN: Final = (operations, receivers)
 
@@ -167,12 +172,24 @@ async def _start(
         forwarder = Forwarder(Upstream(target_of(settings, "otlp_forward")))
         running.push_async_callback(forwarder.upstream.close)
     catalog = Catalog(stores.state, snapshots, max_features=settings.max_features)
-    alerting = await start_alerting(running, settings, stores, snapshots, book, clock=clock)
+    mail = partial(mail_server, settings)
+    deliverer = Deliverer(secret_files(settings), mail=mail)
+    running.push_async_callback(deliverer.close)
+    channels = ChannelBook(
+        stores.channels, secret_files(settings), deliverer, mail=mail, link=settings.public_url, clock=clock
+    )
+    alerting = await start_alerting(running, settings, stores, snapshots, book, deliverer, clock=clock)
+    publishing = Publishing(settings, stores.rules, stores.state, stores.channels, clock=clock)
+    book.listen(publishing.rules_changed)
+    channels.listen(publishing.channels_changed)
+    await publishing.start()
+    running.push_async_callback(publishing.stop)
     meters.show_from_loop(lambda: families(hub.stats.families()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show_from_loop(lambda: families(authenticator.families()))
     meters.show_from_loop(lambda: upstreams(stores, forwarder))
     meters.show_from_loop(lambda: families(alert_readings(alerting)))
+    meters.show_from_loop(lambda: families(publishing.readings()))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(
         settings=settings,
@@ -190,10 +207,14 @@ async def _start(
         rates=Rates(
             ingest=settings.ingest_rate,
             query=settings.query_rate,
+            streams=settings.max_streams,
             clock=clock,
-            refused=lambda kind: meters.limited.labels(kind).inc(),
+            refused=lambda limit: meters.limited.labels(limit).inc(),
         ),
         alerting=alerting,
+        channels=channels,
+        publishing=publishing,
+        webhook_token=webhook_token(settings),
     )
 
 

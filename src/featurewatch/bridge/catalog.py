@@ -78,6 +78,4 @@ class Catalog:
 
     def forget(self, feature: str) -> None:
         """Forget where a feature was seen, when it was deleted."""
-        directory = self._snapshots.directory
-        known = directory.keys()
-        directory.forget([key for key in known if key.feature != feature])
+        self._snapshots.forget(feature)

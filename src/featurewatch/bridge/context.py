@@ -10,6 +10,9 @@ from starlette.requests import Request
 
 from ..access import Action, Principal
 from ..alerts.book import RuleBook
+from ..alerts.channel_book import ChannelBook
+from ..alerts.publishing import Publishing
+from ..alerts.webhook_token import WebhookToken
 from ..errors import Forbidden, Unauthenticated
 from ..settings import Settings
 from ..snapshots import Snapshots
@@ -48,6 +51,9 @@ class Bridge:
     recent: Recent
     rates: Rates
     alerting: Alerting
+    channels: ChannelBook
+    publishing: Publishing
+    webhook_token: WebhookToken
 
     async def admit(self, request: Request, action: Need, *, ticket: bool = False) -> Principal:
         """Find out who asks and whether they may.
@@ -62,7 +68,7 @@ class Bridge:
         if action is None:
             return NOBODY
         caller = await self.identify(request, ticket=ticket)
-        self.rates.spend(caller, _address(request), writes=action == "ingest")
+        self.rates.spend(caller, _address(request), "stream" if ticket else "ingest" if action == "ingest" else "query")
         if action != "any" and not caller.may(action):
             raise Forbidden(f"role {caller.role} of {caller.name!r} does not include {action!r}, which this needs")
         return caller

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..access import Principal
+from ..alert_model import CHANNEL_NAME
 from ..errors import Unavailable
 from ..model import FEATURE_ID, FeatureKey, FeatureRecord
 from . import schemas
@@ -33,6 +34,7 @@ _PATH_HELP: Final = {
     "alert_id": ("The alert.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000001"),
     "window_id": ("The maintenance window.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000002"),
     "rule_id": ("The rule.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
+    "channel_name": ("The channel.", {"type": "string", "pattern": f"^{CHANNEL_NAME.pattern}$"}, "ops"),
     "log_id": ("The id of a line.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import jwt
 
@@ -18,11 +20,13 @@ from .jwks import Key, RemoteKeys, fetch_from
 
 __all__ = ["Verifier"]
 
+_log = logging.getLogger(__name__)
+
 LONGEST: Final = 16_384
 """Characters of a JWT; those with the groups of a large directory reach 8,000."""
 
 MOST_KNOWN: Final = 1000
-"""JWTs whose signature was verified and need not be again: that takes some 20 times as long as looking it up."""
+"""JWTs whose signature was verified and need not be again: that takes a hundred times as long as looking it up."""
 
 _HMAC: Final = "HS256"
 _OPTIONS: Final[Mapping[str, Any]] = {
@@ -73,6 +77,9 @@ class Verifier:
         keys = None
         if settings.jwt_jwks_url:
             keys = RemoteKeys(fetch_from(settings.jwt_jwks_url), clock=clock)
+            place = urlsplit(settings.jwt_jwks_url)
+            if place.scheme == "http" and place.hostname not in ("127.0.0.1", "localhost", "::1"):
+                _log.warning("JWT_JWKS_URL is plain http: whoever can change it on the way can sign JWTs; use https")
         return cls(
             secret.encode() if secret else None,
             keys,

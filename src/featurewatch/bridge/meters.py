@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import FeaturewatchError
+from .throttle import LIMITS
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -57,11 +58,11 @@ class Meters:
         )
         self.limited = Counter(
             "featurewatch_rate_limited",
-            "Requests refused since their caller asks too often, by the limit: ingest or query.",
+            "Requests refused since their caller asks too often, by the limit.",
             ("limit",),
             registry=self.registry,
         )
-        for limit in ("ingest", "query"):
+        for limit in LIMITS:
             self.limited.labels(limit)
         ProcessCollector(registry=self.registry)
 

@@ -27,6 +27,7 @@ TAGS: Final = {
     "features": "What was declared of features, and how they do.",
     "figures": "Usage, performance, cost and health; now and over time.",
     "logs": "Lines: kept, found, exported.",
+    "channels": "Where people are told of alerts.",
     "recorded": "Calls and test results told by others; what happened.",
     "rules": "Alert rules, and who did what.",
     "streams": "Live, by WebSocket and server-sent events.",

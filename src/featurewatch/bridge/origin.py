@@ -25,7 +25,7 @@ class _Place(NamedTuple):
 
 
 def host_allowed(host_header: str | None, settings: Settings) -> bool:
-    """Tell whether a request may name this host: loopback, an IP address, HOST, or one of ALLOWED_HOSTS.
+    """Tell whether a request may name this host: loopback, an IP address, HOST, that of WEBHOOK_URL, or an allowed one.
 
     An IP address is no name that another could point at this machine: a page that was loaded from it came from
     here. ALLOWED_HOSTS takes `*.example.com` for all names below example.com. The port does not matter: proxies
@@ -36,6 +36,8 @@ def host_allowed(host_header: str | None, settings: Settings) -> bool:
         return False
     name = place.name
     if name == "localhost" or name.endswith(".localhost") or _is_address(name) or name == _bare(settings.host):
+        return True
+    if settings.webhook_url and name == _bare(urlsplit(settings.webhook_url).netloc):
         return True
     return any(_covers(_bare(allowed), name) for allowed in settings.allowed_hosts)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
@@ -17,8 +16,6 @@ from ..stores.tally import Tally
 MOST_FEATURES: Final = 5_000
 """Features and environments whose calls /metrics shows; the calls of others are counted in the store alone."""
 
-IDS_KEPT: Final = 100_000
-
 
 @runtime_checkable
 class Ledger(Protocol):
@@ -28,8 +25,10 @@ class Ledger(Protocol):
         """Keep cumulative samples; returns once they are safe."""
         ...
 
-    async def record(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> int:
-        """Count calls, all or none, each id of a feature once; returns how many were new."""
+    async def count_calls(
+        self, calls: Mapping[FeatureKey, Sequence[CallReport]]
+    ) -> Sequence[tuple[FeatureKey, CallReport]]:
+        """Count calls, all or none, each id of a feature once; returns those that were new."""
         ...
 
 
@@ -63,7 +62,6 @@ class Recorder:
         self._price = price
         self._clock = clock
         self._tallies: dict[FeatureKey, Tally] = {}
-        self._told: OrderedDict[tuple[FeatureKey, str], None] = OrderedDict()
         self._counting = asyncio.Lock()
 
     async def record(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> int:
@@ -72,28 +70,17 @@ class Recorder:
         Raises:
             Unavailable, TooMany: the store cannot take them now.
         """
-        accepted = await ledger(self._metrics).record(calls)
-        if accepted:
-            new = [(key, call) for key, told in calls.items() for call in told if self._is_new(key, call)]
+        # The store knows which of them are new, also after a restart.
+        new = await ledger(self._metrics).count_calls(calls)
+        if new:
             async with self._counting:
                 # In a thread, since looking up a price takes some 0.2 ms.
-                await asyncio.to_thread(self._count, new[:accepted])
-        return accepted
+                await asyncio.to_thread(self._count, new)
+        return len(new)
 
     def snapshots(self) -> list[Snapshot]:
         """Return what was counted since the start, by feature."""
         return [tally.snapshot() for tally in list(self._tallies.values())]
-
-    def _is_new(self, key: FeatureKey, call: CallReport) -> bool:
-        """Tell whether this process did not see the call before; the store remembers longer, and decides."""
-        if call.id is None:
-            return True
-        if (key, call.id) in self._told:
-            return False
-        self._told[key, call.id] = None
-        if len(self._told) > IDS_KEPT:
-            self._told.popitem(last=False)
-        return True
 
     def _count(self, calls: Sequence[tuple[FeatureKey, CallReport]]) -> None:
         for key, call in calls:

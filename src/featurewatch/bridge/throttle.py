@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
 
 from ..access import ANYONE, Principal
 from ..errors import TooMany
 from ..times import NS
 
-__all__ = ["Buckets", "Rates", "Throttle"]
+__all__ = ["LIMITS", "Buckets", "Limit", "Rates", "Throttle"]
 
-BURST_S = 10.0
+Limit: TypeAlias = Literal["ingest", "query", "stream"]
+LIMITS: Final[tuple[Limit, ...]] = ("ingest", "query", "stream")
+
+BURST_S: Final = 10.0
 """A caller that was quiet may ask at once what it may ask in so many seconds."""
 
 
@@ -34,8 +38,8 @@ class Buckets:
         now = self._clock()
         full_at = max(self._full_at.get(name, 0), now)
         if full_at > now + self._size_ns:
-            # The clock was put back: nobody is shut out for as long as that.
-            full_at = self._full_at[name] = now + self._size_ns
+            # The clock was put back: nobody is shut out for as long as that, nor at all.
+            full_at = now
         full_at += self._each_ns
         if (over := full_at - now - self._size_ns) > 0:
             return math.ceil(over / NS)
@@ -75,36 +79,51 @@ class Throttle:
 class Rates:
     """Bounds the requests of each caller: by its credential, or by its address where it has none.
 
+    Streams have a bucket of their own: when a bridge comes back all of them come at once, and from one address where a
+    proxy stands before them.
+
     Args:
         ingest, query: requests a second, ten seconds' worth at once; 0: any number.
-        refused: told of each refusal, which of the two it was.
+        streams: how many may be open; twice as many may be opened at once, then as many a second as queries.
+        refused: told of each refusal, which limit it was.
     """
 
     def __init__(
-        self, *, ingest: float, query: float, clock: Callable[[], int], refused: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        ingest: float,
+        query: float,
+        streams: int,
+        clock: Callable[[], int],
+        refused: Callable[[Limit], None] = lambda _: None,
     ) -> None:
+        sizes: tuple[tuple[Limit, float, float], ...] = (
+            ("ingest", ingest, ingest * BURST_S),
+            ("query", query, query * BURST_S),
+            ("stream", query, max(query * BURST_S, 2 * streams)),
+        )
         self._buckets = {
-            name: Buckets(rate=rate, size=max(1.0, rate * BURST_S), limit=10_000, clock=clock)
-            for name, rate in (("ingest", ingest), ("query", query))
+            limit: Buckets(rate=rate, size=max(1.0, size), limit=10_000, clock=clock)
+            for limit, rate, size in sizes
             if rate > 0
         }
         self._refused = refused
 
-    def spend(self, caller: Principal | None, address: str, *, writes: bool = False) -> None:
-        """Count a request; `writes`: it brings metrics, lines, calls or test results.
+    def spend(self, caller: Principal | None, address: str, limit: Limit = "query") -> None:
+        """Count a request of a caller, None where it did not say who it is.
 
         Raises:
             TooMany: the caller asks more often than it may; `retry_after` says when it may ask again.
         """
-        kind = "ingest" if writes else "query"
-        buckets = self._buckets.get(kind)
+        buckets = self._buckets.get(limit)
         if buckets is None:
             return
         known = caller is not None and caller is not ANYONE
         if wait_s := buckets.take(f"caller {caller.credential}" if caller and known else f"address {address}"):
-            self._refused(kind)
+            self._refused(limit)
             who = repr(caller.name) if caller and known else address or "this address"
+            setting = "INGEST" if limit == "ingest" else "QUERY"
             raise TooMany(
-                f"{who} asks more often than it may (FEATUREWATCH_{kind.upper()}_RATE): come back in {wait_s} s",
+                f"{who} asks more often than it may (FEATUREWATCH_{setting}_RATE): come back in {wait_s} s",
                 retry_after=wait_s,
             )

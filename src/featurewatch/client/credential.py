@@ -27,7 +27,7 @@ class Credential:
     """
 
     def __init__(self, given: str | TokenSource | None) -> None:
-        self._token = given if isinstance(given, str) else None
+        self._token = _plain(given) if isinstance(given, str) else None
         self._source = given if callable(given) else None
         self._turn = asyncio.Lock()
 
@@ -77,6 +77,19 @@ class Credential:
             raise Lost(f"no token could be got: the function given as token= took more than {PATIENCE_S:g} s") from None
         except Exception as error:
             raise Lost(f"no token could be got: {one_line(error)}") from error
-        if not isinstance(token, str) or not token:
+        if not isinstance(token, str) or not token.strip():
             raise Unauthenticated(f"expected a token from the function given as token=, got {type(token).__name__}")
-        return token
+        return _plain(token) or ""
+
+
+def _plain(token: str) -> str | None:
+    """Take the line break from a token that came from a file; None for an empty one.
+
+    Raises:
+        Unauthenticated: it has characters that no header may carry. They are not shown: what would say so below this
+            shows the whole token.
+    """
+    text = token.strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise Unauthenticated("expected a token without spaces and line breaks within: is it one, and only one?")
+    return text or None

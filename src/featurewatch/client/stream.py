@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..errors import FeaturewatchError, Forbidden, NotFound, Unauthenticated
+from ..errors import BadInput, FeaturewatchError, Forbidden, NotFound, Unauthenticated
 from .calls import Calls
 from .choice import STABLE_S, Backoff, Choice, Transport, Wanted
 from .messages import Connected, Message, Refused
@@ -107,7 +107,9 @@ class Stream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End it. Harmless when repeated."""
+        """End it; a task that waits for a message stops. Harmless when repeated."""
+        if not self._over and self._ahead.empty():
+            self._ahead.put_nowait(StopAsyncIteration())
         self._over = True
         self._on_close(self)
         if self._pump is not None and not self._pump.done():
@@ -149,10 +151,12 @@ class Stream:
         """Bring a feature no more, where the features were named.
 
         Raises:
-            NotFound: it is not among them.
+            NotFound: it is not among them. BadInput: it is the only one.
         """
         if feature not in self._wish.features:
             raise NotFound(f"{feature!r} is not subscribed; there are: {', '.join(self._wish.features)}")
+        if len(self._wish.features) == 1:
+            raise BadInput(f"{feature!r} is all that is subscribed: close the stream instead")
         self._wish.choose([name for name in self._wish.features if name != feature])
         await self._tell({"type": "unsubscribe", "featureId": feature})
 
@@ -255,15 +259,18 @@ class Stream:
                 if isinstance(message, Connected):
                     self._refusals = 0
                     self._connections += 1
-                    if self._shown is not connection.transport and (self._shown or connection.transport == "sse"):
-                        passed.append(transport_changed(self._wish.only, connection.transport, self._why))
-                    self._shown = connection.transport
+                    self._tell_transport(connection.transport, passed)
                 elif isinstance(message, Refused):
                     self._raise_if_final(message)
                 passed.append(message)
         finally:
             if passed:
                 await self._ahead.put(passed)
+
+    def _tell_transport(self, transport: Transport, passed: list[Message]) -> None:
+        before, self._shown = self._shown, transport
+        if self._choice.falls_back and transport != (before or "websocket"):
+            passed.append(transport_changed(self._wish.only, transport, self._why))
 
     def _raise_if_final(self, refused: Refused) -> None:
         if refused.code == Forbidden.code:

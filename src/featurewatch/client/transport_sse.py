@@ -124,7 +124,7 @@ class EventConnection:
     def _take(self, part: bytes) -> None:
         if not part:
             raise Lost("the bridge ended the stream")
-        for data in self._events.feed(part):
+        for data in filter(None, self._events.feed(part)):
             try:
                 told = json.loads(data)
             except ValueError:

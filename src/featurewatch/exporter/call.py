@@ -12,7 +12,8 @@ from typing import Final, Never, Self
 
 from ..families import TOKEN_KINDS
 from ..model import Outcome
-from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate, text
+from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate
+from .declaration import text
 from .drops import shown
 from .traces import identified
 
@@ -27,6 +28,12 @@ _CANCELLATIONS: Final = frozenset(
     }
 )
 """Named rather than imported: asyncio alone would double what `import featurewatch` costs."""
+
+
+MOST_TOKENS: Final = 10**12
+MOST_USD: Final = 1e9
+"""What a call can be told at a time, which is what a bridge takes. More is a mistake, and one total too large for OTLP
+would fail whole pushes."""
 
 
 class Call:
@@ -82,9 +89,9 @@ class Call:
             self._refuse("tokens", "expected while the call runs, got them before or after")
             return
         try:
-            # The sign bit survives "or": the result is negative where any of them is.
+            # The sign bit survives "or", and the result is no less than any of them: it is wrong where one of them is.
             bits = input | output | cache_read | cache_write | reasoning  # type: ignore[operator]  # None falls to the except
-            sound = type(bits) is int and bits >= 0 and not unknown
+            sound = type(bits) is int and 0 <= bits <= MOST_TOKENS and not unknown
         except Exception:  # whatever the app gave, its own operators may raise
             sound = False
         if not sound:
@@ -107,10 +114,10 @@ class Call:
             value = usd if type(usd) is float else float(usd)
         except Exception:  # whatever the app gave, its own __float__ may raise
             value = math.nan
-        if 0.0 <= value < math.inf:
+        if 0.0 <= value <= MOST_USD:
             self._usd = value if self._usd is None else self._usd + value
         else:
-            self._refuse("cost", f"expected US dollars of 0 or more, got {shown(usd)}")
+            self._refuse("cost", f"expected US dollars from 0 to {MOST_USD:.0f}, got {shown(usd)}")
 
     def first_token(self) -> None:
         """Note that the first token is there; later ones change nothing."""
@@ -135,7 +142,7 @@ class Call:
         """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""
         if self._open is not False:
             self._outcome = "error"
-            self._error_type = text(error_type) or "error"
+            self._error_type = ("" if error_type is None else text(error_type)) or "error"
 
     def cancel(self) -> None:
         """Make the call a cancelled one, whatever else happens."""
@@ -162,10 +169,11 @@ class Call:
         return attempts
 
     def __enter__(self) -> Self:
-        parent = _current.get()
-        if parent is not None:
-            self._parent = live(parent)
-        _current.set(self)
+        if self._open is None:
+            parent = _current.get()
+            if parent is not None:
+                self._parent = live(parent)
+            _current.set(self)
         self._begin()
         return self
 
@@ -211,7 +219,14 @@ class Call:
             if error is None:
                 self._outcome = "success"
             else:
-                self._outcome, self._error_type = self._judge(error)
+                try:
+                    self._outcome, self._error_type = self._judge(error)
+                except KeyboardInterrupt:
+                    # It was meant for the app, and came while its classifier ran.
+                    self._outcome, self._error_type = judged(error)
+                    self._open = True
+                    self._end(error, stopped)
+                    raise
         aggregate = self._aggregate
         ended = aggregate.ended
         if aggregate.tracer is not None and self not in aggregate.traces and (found := aggregate.tracer()):
@@ -249,7 +264,9 @@ class Call:
             try:
                 verdict = classify(error)
                 verdict = None if verdict is None else str(verdict)
-            except Exception as fault:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as fault:
                 self._aggregate.drops.count("calls", "classifier_failed", self._aggregate.key)
                 self._aggregate.drops.tell(
                     f"classify {self.feature}", "%s: classify raised %s; the call is judged without it",
@@ -260,11 +277,9 @@ class Call:
                 return "success", None
             if verdict == "cancelled":
                 return "cancelled", None
-            if verdict is not None and verdict != "error":
+            if verdict and verdict != "error":
                 return "error", verdict
-        if is_cancellation(error):
-            return "cancelled", None
-        return "error", type(error).__name__
+        return judged(error)
 
     def _mended(self, counts: dict[str, object]) -> list[int]:
         """Take what can be counted; None is 0, what is not a count is told, counted and left out."""
@@ -277,13 +292,15 @@ class Call:
                 continue
             try:
                 whole = int(count)  # type: ignore[call-overload]  # what has no int raises
-                sound = not isinstance(count, str) and whole == count and whole >= 0
+                sound = not isinstance(count, str) and whole == count and 0 <= whole <= MOST_TOKENS
             except Exception:  # NaN, infinities, and what the app's own types do
                 sound = False
             if sound:
                 kept[kind] = whole
             else:
-                self._refuse("tokens", f"expected a whole number of 0 or more for {kind}, got {shown(count)}")
+                self._refuse(
+                    "tokens", f"expected a whole number from 0 to {MOST_TOKENS} for {kind}, got {shown(count)}"
+                )
         return list(kept.values())
 
     def _refuse(self, what: str, problem: str) -> None:
@@ -357,8 +374,15 @@ def live(call: Call | None) -> Call | None:
     return call
 
 
+def judged(error: BaseException) -> tuple[Outcome, str | None]:
+    """Judge an exception that ended a call: the outcome, and the error's type."""
+    return ("cancelled", None) if is_cancellation(error) else ("error", type(error).__name__)
+
+
 def is_cancellation(error: BaseException) -> bool:
     """Tell whether someone ended the call, rather than something failed in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_cancellation(one) for one in error.exceptions)
     return isinstance(error, GeneratorExit) or any(
         (kind.__module__, kind.__name__) in _CANCELLATIONS for kind in type(error).__mro__
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -48,10 +49,14 @@ def environment(value: object) -> str:
     return value
 
 
+_URL: Final = re.compile(r"https?://(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/?#\s:@\[\]]+)(?::\d{1,5})?(?:[/?#]\S*)?")
+
+
 def url(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith(("http://", "https://")) or not value.partition("://")[2]:
-        raise ValueError(f"expected a URL that starts with http:// or https://, got {hidden(value)!r}")
-    return value.rstrip("/")
+    text = value.strip() if isinstance(value, str) else ""
+    if _URL.fullmatch(text) is None:
+        raise ValueError(f"expected a URL such as http://127.0.0.1:8400 or https://host/path, got {hidden(value)!r}")
+    return text.rstrip("/")
 
 
 def logs(value: object) -> str:

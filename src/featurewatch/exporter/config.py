@@ -10,7 +10,7 @@ from ..errors import SettingsError
 from . import checks
 from .credentials import SECRETS, UrlCredentials, basic, split
 from .drops import Drops
-from .otel_logs import LOGS_PATH, OtelLogs, logs_endpoint, read_logs
+from .otel_logs import LOGS_PATH, OtelLogs, logs_endpoint, read_logs, read_resource
 
 PREFIX: Final = "FEATUREWATCH_"
 METRICS_PATH: Final = "/v1/metrics"
@@ -178,6 +178,8 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
     if given.get("created") is None and environ.get("PROMETHEUS_DISABLE_CREATED_SERIES", "").lower() in checks.TRUE:
         values["created"] = False
     _from_environ("service_name", "OTEL_SERVICE_NAME", checks.text, environ, drops, values)
+    named = read_resource(environ).get("service.name", "")
+    _from_environ("service_name", "OTEL_RESOURCE_ATTRIBUTES", lambda _: checks.text(named), environ, drops, values)
     _from_environ("push_interval", "OTEL_METRIC_EXPORT_INTERVAL", checks.milliseconds, environ, drops, values)
     if not (values.get("endpoint") or values.get("otlp_endpoint")) and not _opted_out(environ, drops):
         _from_environ("otel_metrics_url", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", checks.url, environ, drops, values)
@@ -203,7 +205,7 @@ def _logs_from_environ(
     protocol = environ.get("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
     opted_out = (
         environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-        or environ.get("OTEL_LOGS_EXPORTER", "otlp").strip().lower() != "otlp"
+        or not _exports("OTEL_LOGS_EXPORTER", environ)
         or protocol == "grpc"
     )
     if opted_out and "logs" not in values and not values.get("loki_url"):
@@ -226,7 +228,8 @@ def _from_environ(
     if not text or name in values:
         return
     try:
-        values[name] = check(text)
+        if (value := check(text)) != "":
+            values[name] = value
     except ValueError as error:
         drops.tell(f"setting {variable}", "%s: %s; it is ignored", variable, error)
 
@@ -235,7 +238,7 @@ def _opted_out(environ: Mapping[str, str], drops: Drops) -> bool:
     """Tell whether OTEL_* says where to push, but not by us: disabled, another exporter, or gRPC."""
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return True
-    if environ.get("OTEL_METRICS_EXPORTER", "otlp").strip().lower() != "otlp":
+    if not _exports("OTEL_METRICS_EXPORTER", environ):
         return True
     named = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     protocol = next((environ[name] for name in named if environ.get(name)), "http/protobuf")
@@ -243,11 +246,17 @@ def _opted_out(environ: Mapping[str, str], drops: Drops) -> bool:
     if protocol == "grpc" and any(environ.get(name) for name in endpoints):
         drops.tell(
             "otel protocol",
-            "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but metrics are pushed over HTTP: nothing is pushed; set "
+            "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but metrics and lines are sent over HTTP: nothing is sent; set "
             "FEATUREWATCH_OTLP_ENDPOINT to the collector's HTTP address, such as http://127.0.0.1:4318",
         )
         return True
     return False
+
+
+def _exports(variable: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a variable that lists exporters has OTLP among them, as it has where it says nothing."""
+    listed = [name.strip().lower() for name in environ.get(variable, "").split(",") if name.strip()]
+    return not listed or "otlp" in listed
 
 
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {

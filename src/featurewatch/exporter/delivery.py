@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -51,18 +52,24 @@ class Destination:
 
     @property
     def codec(self) -> Codec:
-        with LOADING:
-            return codec(self.format)
+        return codec(self.format, self._config.otel_logs.resource)
 
     def send(self, frame: Frame) -> Verdict:
         """Send a frame of this destination's format. Never raises: what fails is to be tried again."""
         try:
             client = self._client or self._connected()
-            body = gzip.decompress(frame.body) if self._config.otel_logs.plain and self.kind == "otlp" else frame.body
-            answer = client.post(self.url, content=body)
+            answer = client.post(self.url, content=self._compressed(frame.body))
         except Exception as error:  # httpx's own, a wrong CA file, a proxy's name that cannot be read, ...
             return Verdict("later", said=f"{type(error).__name__}: {error}")
         return self._judge(answer)
+
+    def _compressed(self, body: bytes) -> bytes:
+        """Compress as OTEL_EXPORTER_OTLP_COMPRESSION says what is kept in gzip."""
+        compression = self._config.otel_logs.compression
+        if self.kind != "otlp" or compression == "gzip":
+            return body
+        plain = gzip.decompress(body)
+        return zlib.compress(plain, 1) if compression == "deflate" else plain
 
     def _connected(self) -> httpx.Client:
         """Make the client, the one that all senders share."""
@@ -94,8 +101,8 @@ class Destination:
             return Verdict("stored")
         said = one_line(status, answer.text)
         if status == 400 and self.kind != "otlp":
-            from .loki import refused
-
+            with LOADING:
+                from .loki import refused
             return refused(answer.text)._replace(said=said)
         return by_status(status, said, answer.headers.get("Retry-After", ""), self._clock())
 
@@ -109,12 +116,12 @@ class Destination:
         config, otlp = self._config, self.kind == "otlp"
         headers = {
             "Content-Type": codec(self.format).content_type,
-            "Content-Encoding": "gzip",
+            "Content-Encoding": config.otel_logs.compression if otlp else "gzip",
             "User-Agent": "featurewatch",
             **(config.otel_logs.headers if otlp else {}),
             **config.headers(self.url),
         }
-        if otlp and config.otel_logs.plain:
+        if otlp and config.otel_logs.compression == "none":
             del headers["Content-Encoding"]
         otel = config.otel_logs
         verify = tls.for_httpx(config, ca_file=otel.ca_file, client=otel.client) if otlp else tls.for_httpx(config)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from .lines import Record
+from .worker import LOADING
 
 LOKI_JSON: Final = 1
 OTLP_PROTOBUF: Final = 2
@@ -39,20 +40,21 @@ class Codec(Protocol):
     def decode(self, body: bytes) -> tuple[str, list[Record]]: ...
 
 
-def codec(format: int) -> Codec:
-    """Return the codec of a format.
+def codec(format: int, resource: Iterable[tuple[str, str]] = ()) -> Codec:
+    """Return the codec of a format, which writes so much of the resource where it has a place for that.
 
     Raises:
         ValueError: there is none, as for a spool that a later version wrote.
     """
-    if format == LOKI_JSON:
-        from .loki import LokiCodec
+    with LOADING:
+        if format == LOKI_JSON:
+            from .loki import LokiCodec
 
-        return LokiCodec()
-    if format == OTLP_PROTOBUF:
-        from .otlp_logs import OtlpCodec
+            return LokiCodec()
+        if format == OTLP_PROTOBUF:
+            from .otlp_logs import OtlpCodec
 
-        return OtlpCodec()
+            return OtlpCodec(resource)
     raise ValueError(f"expected a batch of format {LOKI_JSON} or {OTLP_PROTOBUF}, got {format}")
 
 

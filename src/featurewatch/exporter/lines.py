@@ -20,6 +20,10 @@ METADATA_BYTES: Final = 60 * 1024
 """Loki's limit for a line's structured metadata is 64 KiB, our own fields among it."""
 
 
+FIELD_CHARS: Final = 256
+"""How much of a source, a user's id or a trace's is kept: they share the limit with the metadata."""
+
+
 class Line(NamedTuple):
     """A line as it waits: what the calling thread could take without work.
 
@@ -146,10 +150,12 @@ def _describe(about: dict[str, str], extras: dict[str, Any]) -> None:
     users = {name: value for name, value in extras.items() if name not in _OURS}
     for name in ("source", "user_id"):
         if extras.get(name) not in (None, ""):
-            about[name] = str(extras[name])
+            about[name] = str(extras[name])[:FIELD_CHARS]
     trace_id = extras.get("trace_id") or extras.get("otelTraceID")
     if trace_id and trace_id != "0":
-        about["trace_id"] = str(trace_id)
+        about["trace_id"] = (
+            f"{trace_id:032x}" if type(trace_id) is int and trace_id > 0 else str(trace_id)[:FIELD_CHARS]
+        )
     if users:
         about["metadata"] = metadata_text(users)
 

@@ -64,11 +64,11 @@ class LogHandler(logging.Handler):
             if len(record.__dict__) > _PLAIN_RECORD:
                 extras = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
             message: Any = record.msg
-            fields = type(message) is dict
+            fields = type(message) is dict and "event" in message
             if fields:
                 # structlog's wrap_for_formatter passes the event's fields on as the message.
                 extras = {**message, **(extras or {})}
-                message = extras.pop("event", "")
+                message = extras.pop("event")
             call = None if extras is not None else _current.get()
             # What most lines are, without the way through functions: no extras, in a call.
             key = call._aggregate.key if call is not None and call._open else key_of(runtime, extras)
@@ -84,6 +84,8 @@ class LogHandler(logging.Handler):
                 if not record.exc_text:
                     record.exc_text = _FORMATTER.formatException(record.exc_info)
                 extras = {**(extras or {}), "exception": record.exc_text[-_EXCEPTION_CHARS:]}
+            if record.stack_info and self.formatter is None:
+                extras = {**(extras or {}), "stack": record.stack_info[-_EXCEPTION_CHARS:]}
             put(shipper, record.created, key, record.levelno, message, "app" if name == "root" else name, extras)
         except Exception as error:
             unreadable(runtime, error)
@@ -157,7 +159,10 @@ def put(
                 extras[name] = value = plain(value)
                 size += len(str(value))
     trace = _modules.get("opentelemetry.trace")
-    trace_id = 0 if trace is None else trace.get_current_span().get_span_context().trace_id
+    try:
+        trace_id = 0 if trace is None else trace.get_current_span().get_span_context().trace_id
+    except Exception:  # half imported, by another thread just now; or a span of the app's own
+        trace_id = 0
     shipper.put((time, key, level_number, message, source, extras, trace_id), size)
 
 

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 LOGS_PATH = "/v1/logs"
 
 
 @dataclass(frozen=True, slots=True)
 class OtelLogs:
-    """How to send: headers, seconds to wait (None: as ever), without compression, with a CA file and a certificate of
-    one's own and its key.
+    """How to send: headers, seconds to wait (None: as ever), the compression, with a CA file and a certificate of one's
+    own and its key; and what the resource is besides the service's name.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float | None = None
-    plain: bool = False
+    compression: Literal["gzip", "deflate", "none"] = "gzip"
     ca_file: str = ""
     client: tuple[str, str] = ("", "")
+    resource: tuple[tuple[str, str], ...] = ()
 
 
 def read_logs(environ: Mapping[str, str]) -> OtelLogs:
@@ -41,16 +43,37 @@ def read_logs(environ: Mapping[str, str]) -> OtelLogs:
     return OtelLogs(headers, *_rest(environ))
 
 
-def _rest(environ: Mapping[str, str]) -> tuple[float | None, bool, str, tuple[str, str]]:
+def _rest(environ: Mapping[str, str]) -> tuple[Any, ...]:
     try:
         timeout: float | None = float(_named(environ, "TIMEOUT"))
     except ValueError:
         timeout = None
-    plain = _named(environ, "COMPRESSION").strip().lower() == "none"
+    compression = _named(environ, "COMPRESSION").strip().lower()
     ca_file, certificate, key = (
         _named(environ, name).strip() for name in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
     )
-    return timeout if timeout and timeout > 0 else None, plain, ca_file, (certificate, key)
+    resource = tuple((name, value) for name, value in read_resource(environ).items() if name != "service.name")
+    return (
+        timeout if timeout and timeout > 0 else None,
+        compression if compression in ("none", "deflate") else "gzip",
+        ca_file,
+        (certificate, key),
+        resource,
+    )
+
+
+def read_resource(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read OTEL_RESOURCE_ATTRIBUTES: pairs with percent-encoded values; what is no pair is left out.
+
+    https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable
+    """
+    told = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if not told.strip():
+        return {}
+    from urllib.parse import unquote
+
+    pairs = (pair.partition("=") for pair in told.split(","))
+    return {name.strip(): unquote(value.strip()) for name, equals, value in pairs if equals and name.strip()}
 
 
 def logs_endpoint(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from ..model import FeatureKey
 from . import tls
 from .config import Config
 from .drops import Drops
+from .otel_logs import read_resource
 from .prices import known_table_version
 from .snapshot import Distribution, Snapshot
 from .worker import LOADING, Pause, Worker, silence
@@ -92,9 +93,21 @@ class Pusher:
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
         host.drops.tell(
-            "push", "metrics could not be pushed to %s (%s); they are kept and pushed again", url, self.reason
-        )
+            "push", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
+            url, self.reason, self._hint(),
+        )  # fmt: skip
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
+
+    def _hint(self) -> str:
+        """Say what to look at where what is pushed is denied."""
+        status = 0 if self._answer is None else self._answer.status_code
+        bridge = bool(self._config.endpoint) and self._config.metrics_url.startswith(self._config.endpoint + "/")
+        if status in (401, 403):
+            wanted = "token to one with the role ingest" if bridge else "OTEL_EXPORTER_OTLP_HEADERS"
+            return f": set {wanted}"
+        if 300 <= status < 500 and status not in (400, 408, 413, 422, 429):
+            return f": is {'endpoint' if bridge else 'otlp_endpoint'} right?"
+        return ""
 
     def _sent(self, snapshots: Sequence[Snapshot]) -> bool:
         if self._exporter is None:
@@ -145,6 +158,9 @@ class Pusher:
 
     def _new_exporter(self) -> Any:
         """Import all that a push needs, what it would import at its first request included, and make the exporter."""
+        import encodings.idna  # noqa: F401  # what urllib3 imports with a first connection
+        import netrc  # noqa: F401  # what requests imports with a first request
+
         from opentelemetry.exporter.otlp.proto.http import Compression
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
@@ -253,15 +269,15 @@ def render(
 
 
 def _resource(service: str, instance: str) -> Resource:
-    """Name who sends. OTEL_RESOURCE_ATTRIBUTES adds to it.
+    """Name who sends, and what OTEL_RESOURCE_ATTRIBUTES adds to it.
 
-    Not by Resource.create, which asks its detectors on a thread pool: none can be used while the process ends.
+    Not by Resource.create, which asks its detectors on a thread pool: none can be used while the process ends. Nor by
+    OpenTelemetry's detector, which tells of a wrong variable each time.
     """
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.resources import Resource
 
-    return OTELResourceDetector().detect().merge(
-        Resource({"service.name": service, "service.instance.id": instance, "telemetry.sdk.language": "python"})
-    )  # fmt: skip
+    known = {"service.name": service, "service.instance.id": instance, "telemetry.sdk.language": "python"}
+    return Resource({**read_resource(os.environ), **known})
 
 
 def _attributes(base: Mapping[str, str], labels: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:

@@ -28,16 +28,21 @@ _MOST_INT: Final = 2**63
 
 
 class OtlpCodec:
-    """One resource, the service; one record for each line."""
+    """One resource, the service, with what else is known of it; one record for each line."""
 
     format = OTLP_PROTOBUF
     content_type = "application/x-protobuf"
+
+    def __init__(self, resource: Iterable[tuple[str, str]] = ()) -> None:
+        self._resource = tuple(resource)
 
     def encode(self, lines: Iterable[Record], service: str) -> bytes:
         """Render records as an ExportLogsServiceRequest."""
         request = ExportLogsServiceRequest()
         of_resource = request.resource_logs.add()
+        # The service first: that is how `decode` knows it.
         of_resource.resource.attributes.append(_pair("service.name", service))
+        of_resource.resource.attributes.extend(_pair(name, value) for name, value in self._resource)
         scope = of_resource.scope_logs.add()
         scope.scope.name = "featurewatch"
         scope.log_records.extend(_record(line) for line in lines)

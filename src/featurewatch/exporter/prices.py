@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -101,7 +102,8 @@ class Estimator:
                 self._idle = False
             aggregate, model, tokens = self._waiting.popleft()
             try:
-                usd = self._estimate(model, dict(zip(TOKEN_KINDS, tokens, strict=True)))
+                # True counts as 1 everywhere but in the table.
+                usd = self._estimate(model, dict(zip(TOKEN_KINDS, map(int, tokens), strict=True)))
             except Exception as error:
                 self._drops.count("costs", "estimate_failed", aggregate.key)
                 self._drops.tell("estimate", "the cost of a call to %s cannot be estimated: %s", model, error)
@@ -112,9 +114,11 @@ class Estimator:
 @functools.cache
 def _table() -> tuple[Callable[..., Any], Callable[..., Any]]:
     with LOADING:
-        import genai_prices.data  # noqa: F401  # what a first look-up imports
         from genai_prices import Usage, calc_price
 
+        with contextlib.suppress(Exception):
+            # A first look-up imports more, which would fail the look-ups that follow if it failed here.
+            calc_price(Usage(input_tokens=1, output_tokens=1), "gpt-5-mini")
     return calc_price, Usage
 
 

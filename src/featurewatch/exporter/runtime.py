@@ -14,8 +14,9 @@ from weakref import WeakSet
 from ..errors import SettingsError
 from ..model import FeatureKey
 from . import config as configuration
-from .aggregate import Aggregate, Declaration
+from .aggregate import Aggregate
 from .config import Config
+from .declaration import Declaration
 from .drops import Drops
 from .prices import Estimator
 from .snapshot import OTHER, Snapshot
@@ -158,8 +159,10 @@ class Runtime:
         deadline = time.monotonic() + timeout
         priced = self.estimator.worker.flush(deadline) if self.estimator.waiting else True
         pusher, shipper = self.pusher, self.shipper
+        # Both at a time: where lines wait for a destination that is away, metrics do not.
+        asked = pusher.worker.ask() if pusher is not None and self.features else None
         shipped = shipper is None or shipper.flush(deadline)
-        pushed = pusher is None or not self.features or pusher.worker.flush(deadline)
+        pushed = pusher is None or asked is None or pusher.worker.wait(asked, deadline)
         return priced and shipped and pushed
 
     def shutdown(self, timeout: float) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ..model import FeatureKey
@@ -189,7 +189,7 @@ class Sender:
 
     def _drop(self, lines: Sequence[Record], verdict: Verdict) -> None:
         if lines:
-            drop(self._drops, lines, verdict.reason)
+            drop(self._drops, (line.key for line in lines), verdict.reason)
             self._tell(verdict, len(lines))
 
     def _tell(self, verdict: Verdict, count: int) -> None:
@@ -199,10 +199,7 @@ class Sender:
         )  # fmt: skip
 
 
-def drop(drops: Drops, lines: Sequence[Record], reason: str) -> None:
+def drop(drops: Drops, keys: Iterable[FeatureKey], reason: str) -> None:
     """Count lines as dropped, each for its feature."""
-    counts: dict[FeatureKey, int] = {}
-    for line in lines:
-        counts[line.key] = counts.get(line.key, 0) + 1
-    for key, count in counts.items():
+    for key, count in Counter(keys).items():
         drops.count("logs", reason, key, count)

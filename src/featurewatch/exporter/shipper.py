@@ -15,7 +15,7 @@ from .config import Config
 from .delivery import Destination
 from .drops import Drops
 from .frames import Frame, pack, pack_lines, unpack
-from .lines import Fields, Line, Record, records
+from .lines import Fields, Line, Record
 from .sender import Pace, Sender, drop
 from .spool import Spool, left_behind
 from .worker import Pause, Worker
@@ -62,6 +62,7 @@ class Shipper:
         self._lock = threading.RLock()
         self._full: deque[_Batch] = deque()
         self._filling = _Batch()
+        self._packing: _Batch | None = None
         self._bytes = 0
         self.worker = Worker("logs", self._pack, on_start)
         self._pace = Pace(jitter)
@@ -124,18 +125,15 @@ class Shipper:
         done = [sender.worker.stop(deadline) for sender in self._at_work()]
         for sender in self._senders:
             sender.close()
-        left = 0
+        in_memory = self._backlog.close()
         with self._lock:
-            lines = [record for batch in (*self._full, self._filling) for record in records(batch.fields)]
+            batches = [*self._full, self._filling, *([] if self._packing is None else [self._packing])]
             self._full.clear()
-            self._filling, self._bytes = _Batch(), 0
-        for frame in self._backlog.close():
-            left += frame.lines
-            drop(self._drops, unpack(frame)[1], "undeliverable")
-        if lines:
-            left += len(lines)
-            drop(self._drops, lines, "undeliverable")
-        if left:
+            self._filling, self._packing, self._bytes = _Batch(), None, 0
+        keys = [batch.fields[start] for batch in batches for start in range(1, len(batch.fields), len(Line._fields))]
+        keys += (record.key for frame in in_memory for record in unpack(frame)[1])
+        drop(self._drops, keys, "undeliverable")
+        if left := len(keys):
             self._drops.tell(
                 "undeliverable", "%d lines could not be shipped to %s in time", left, self._destination.url
             )
@@ -155,8 +153,12 @@ class Shipper:
                 frame = pack_lines(batch.fields, batch.lines, destination.service, destination.codec)
             except Exception:  # a level that is no number, text of a class of its own, ...
                 frame = self._pack_what_can_be(batch.fields)
+            with self._lock:
+                mine, self._packing = self._packing is batch, None
+            if not mine:
+                return Pause(None)  # It was stopped meanwhile, which counted what was being packed.
             if not self._backlog.append(frame, urgent=self._pace.away):
-                drop(self._drops, unpack(frame)[1], "undeliverable")
+                drop(self._drops, (record.key for record in unpack(frame)[1]), "undeliverable")
             for sender in self._senders:
                 sender.worker.wake()
                 if not sender.busy:
@@ -197,6 +199,7 @@ class Shipper:
                     return None, rest
                 batch, self._filling = self._filling, _Batch()
             self._bytes -= batch.sent_bytes + batch.lines * (OVERHEAD_BYTES - ENVELOPE_BYTES)
+            self._packing = batch
             return batch, None
 
 

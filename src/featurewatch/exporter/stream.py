@@ -27,22 +27,13 @@ Parts: TypeAlias = Iterable[T] | AsyncIterable[T]
 Source: TypeAlias = Parts[T] | Awaitable[Parts[T]] | Callable[[], Parts[T] | Awaitable[Parts[T]]]
 
 
-class Stream(Call, Generic[T]):
-    """The parts of an iterable, of what an awaitable yields, or of what a callable returns, iterated as one call.
+class _Core(Call):
+    """What is counted of a stream: it begins with the stream and lasts to the last part, where that came."""
 
-    The clock starts where the stream is made; the source is called or awaited at the first step. In a `with` block
-    the call ends with the block, but its duration with the last part, so that tokens can be told after it; a block
-    left normally is a success, even before the last part. Iterated without a block, the call ends with the
-    iteration. A source that was not read to its end is closed.
-    """
+    __slots__ = ("_made", "_stopped")
 
-    __slots__ = ("_entered", "_iterator", "_made", "_source", "_stopped")
-
-    def __init__(self, aggregate: Aggregate, model: str | None, source: Source[T]) -> None:
+    def __init__(self, aggregate: Aggregate, model: str | None) -> None:
         super().__init__(aggregate, model)
-        self._source: Any = source
-        self._iterator: Any = None
-        self._entered = False
         self._made = perf_counter()
         self._stopped: float | None = None
 
@@ -52,6 +43,48 @@ class Stream(Call, Generic[T]):
     def _end(self, error: BaseException | None = None, stopped: float | None = None) -> None:
         super()._end(error, self._stopped)
 
+
+class Stream(Call, Generic[T]):
+    """The parts of an iterable, of what an awaitable yields, or of what a callable returns, iterated as one call.
+
+    The clock starts where the stream is made; the source is called or awaited at the first step. In a `with` block
+    the call ends with the block, but its duration with the last part, so that tokens can be told after it; a block
+    left normally is a success, even before the last part. Iterated without a block, the call ends with the
+    iteration. A source that was not read to its end is closed. One that is a context manager, as a provider's
+    `stream()` may return it, is entered at the first step and left after the last.
+
+    Attributes:
+        source: what is read, once the first step was made; before, what the stream was made of.
+    """
+
+    # What is counted is another object: this one is the app's alone, so that it ends when the app forgets it.
+    __slots__ = ("_core", "_entered", "_iterator", "_read")
+
+    def __init__(self, aggregate: Aggregate, model: str | None, source: Source[T]) -> None:
+        self._core = _Core(aggregate, model)
+        self._read = _Source(source, aggregate)
+        self._iterator: Any = None
+        self._entered = False
+
+    @property
+    def source(self) -> Any:
+        return self._read.value
+
+    def trace(self, trace_id: str | int, span_id: str | int = "") -> None:
+        self._core.trace(trace_id, span_id)
+
+    def close(self) -> None:
+        """Read no further: the source is closed, and without a block the call ends, cancelled if it was not done."""
+        if isinstance(self._iterator, Generator):
+            self._iterator.close()
+
+    async def aclose(self) -> None:
+        """Read no further, as `close` does, of an asynchronous source."""
+        if isinstance(self._iterator, AsyncGenerator):
+            await self._iterator.aclose()
+        else:
+            self.close()
+
     def __enter__(self) -> Self:
         self._entered = True
         return super().__enter__()
@@ -60,99 +93,178 @@ class Stream(Call, Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, traceback)
-        if isinstance(self._iterator, Generator):
-            self._iterator.close()
+        self.close()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, traceback)
-        if isinstance(self._iterator, AsyncGenerator):
-            await self._iterator.aclose()
+        super().__exit__(kind, error, traceback)
+        await self.aclose()
 
     def __iter__(self) -> Iterator[T]:
-        if self._entered:
-            return self
-        parts: Iterator[T] = track_generator(self._parts, lambda: self)()
-        return parts
+        return self
 
     def __next__(self) -> T:
         if self._iterator is None:
-            self._iterator = self._parts() if self._entered else self.__iter__()
+            self._iterator = _parts(self._read) if self._entered else _tracked(self._read, self._core)
         self._reenter()
         try:
             part: T = next(self._iterator)
         except StopIteration:
-            self._stopped = perf_counter()
+            self._stop()
             raise
         self.first_token()
         return part
 
     def __aiter__(self) -> AsyncIterator[T]:
-        if self._entered:
-            return self
-        parts: AsyncIterator[T] = track_async_generator(self._async_parts, lambda: self)()
-        return parts
+        return self
 
     async def __anext__(self) -> T:
         if self._iterator is None:
-            self._iterator = self._async_parts() if self._entered else self.__aiter__()
+            self._iterator = _async_parts(self._read) if self._entered else _async_tracked(self._read, self._core)
         self._reenter()
         try:
             part: T = await anext(self._iterator)
         except StopAsyncIteration:
-            self._stopped = perf_counter()
+            self._stop()
             raise
         self.first_token()
         return part
+
+    def _begin(self, started: float | None = None) -> None:
+        self._core._begin()
+
+    def _end(self, error: BaseException | None = None, stopped: float | None = None) -> None:
+        self._core._end(error)
+
+    def _stop(self) -> None:
+        if self._core._stopped is None:
+            self._core._stopped = perf_counter()
 
     def _reenter(self) -> None:
         """Make this the running call again: a thread pool may run each step of a block in another context."""
         if self._entered and self._open and _current.get() is None:
             _current.set(self)
 
-    def _parts(self) -> Generator[T, None, None]:
-        source = self._called()
-        ended = False
-        try:
-            for part in source:  # noqa: UP028  # `yield from` closes the source itself, and raises what that raises
-                yield part
-            ended = True
-        finally:
-            if not ended:
-                self._settle(getattr(source, "close", None))
 
-    async def _async_parts(self) -> AsyncGenerator[T, None]:
-        source = self._called()
-        if inspect.isawaitable(source):
-            source = await source
-        ended = False
-        try:
-            if hasattr(source, "__aiter__"):
-                async for part in source:
-                    yield part
-            else:
-                for part in source:
-                    yield part
-            ended = True
-        finally:
-            if not ended:
-                closing = self._settle(getattr(source, "aclose", None) or getattr(source, "close", None))
-                if inspect.isawaitable(closing):
-                    await closing
+def _of_core(name: str) -> property:
+    def get(stream: Stream[Any]) -> Any:
+        return getattr(stream._core, name)
 
-    def _called(self) -> Any:
-        """Return the source, called where it is a callable; it is not kept, so that it can go as soon as it ends."""
-        source, self._source = self._source, ()
-        iterable = hasattr(source, "__iter__") or hasattr(source, "__aiter__") or inspect.isawaitable(source)
-        return source() if callable(source) and not iterable else source
+    def set(stream: Stream[Any], value: Any) -> None:
+        setattr(stream._core, name, value)
 
-    def _settle(self, close: Callable[[], Any] | None) -> Any:
-        """Close a source that was left early; what goes wrong in that is told, not raised."""
+    return property(get, set)
+
+
+for _name in Call.__slots__:
+    # So that what a call is told by its methods is told to the core.
+    setattr(Stream, _name, _of_core(_name))
+
+
+class _Source:
+    """Where parts come from: what was given, and once it is read what came of that."""
+
+    def __init__(self, given: Any, aggregate: Aggregate) -> None:
+        self.value = given
+        self._taken = False
+        self._aggregate = aggregate
+
+    def called(self) -> Any:
+        """Return what is to be read, called where it is a callable; the second time there is nothing."""
+        if self._taken:
+            return ()
+        self._taken = True
+        source = self.value
+        readable = hasattr(source, "__iter__") or hasattr(source, "__aiter__") or inspect.isawaitable(source)
+        if callable(source) and not readable:
+            self.value = source()
+        return self.value
+
+    def settle(self, close: Callable[..., Any] | None, *arguments: Any) -> Any:
+        """Close what was left early; what goes wrong in that is told, not raised."""
         try:
-            return close() if close is not None else None
+            return close(*arguments) if close is not None else None
         except Exception as error:
-            self._aggregate.drops.tell(
-                f"close {self.feature}", "%s: closing its stream raised %r", self.feature, error
-            )  # fmt: skip
-            return None
+            return self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        feature = self._aggregate.key.feature
+        self._aggregate.drops.tell(f"close {feature}", "%s: closing its stream raised %r", feature, error)
+
+
+def _tracked(source: _Source, core: Call) -> Generator[Any, None, None]:
+    parts: Generator[Any, None, None] = track_generator(_parts, lambda: core)(source)
+    return parts
+
+
+def _async_tracked(source: _Source, core: Call) -> AsyncGenerator[Any, None]:
+    parts: AsyncGenerator[Any, None] = track_async_generator(_async_parts, lambda: core)(source)
+    return parts
+
+
+def _parts(source: _Source) -> Generator[Any, None, None]:
+    found = source.called()
+    if hasattr(found, "__enter__") and not hasattr(found, "__iter__"):
+        source.value = found.__enter__()
+        try:
+            for part in source.value:
+                yield part
+        except GeneratorExit as left:
+            source.settle(found.__exit__, type(left), left, left.__traceback__)
+            raise
+        except BaseException as error:
+            if not found.__exit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            found.__exit__(None, None, None)
+        return
+    ended = False
+    try:
+        for part in found:  # `yield from` closes the source itself, and raises what that raises
+            yield part
+        ended = True
+    finally:
+        if not ended:
+            source.settle(getattr(found, "close", None))
+
+
+async def _async_parts(source: _Source) -> AsyncGenerator[Any, None]:
+    found = source.called()
+    if inspect.isawaitable(found):
+        found = source.value = await found
+    if hasattr(found, "__aenter__") and not hasattr(found, "__aiter__"):
+        source.value = await found.__aenter__()
+        try:
+            async for part in source.value:
+                yield part
+        except GeneratorExit as left:
+            await _settled(source, found.__aexit__, type(left), left, left.__traceback__)
+            raise
+        except BaseException as error:
+            if not await found.__aexit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            await found.__aexit__(None, None, None)
+        return
+    if not hasattr(found, "__aiter__"):
+        for part in _parts(_Source(found, source._aggregate)):
+            yield part
+        return
+    ended = False
+    try:
+        async for part in found:
+            yield part
+        ended = True
+    finally:
+        if not ended:
+            await _settled(source, getattr(found, "aclose", None) or getattr(found, "close", None))
+
+
+async def _settled(source: _Source, close: Callable[..., Any] | None, *arguments: Any) -> None:
+    closing = source.settle(close, *arguments)
+    if inspect.isawaitable(closing):
+        try:
+            await closing
+        except Exception as error:
+            source.failed(error)

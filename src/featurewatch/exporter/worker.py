@@ -74,19 +74,31 @@ class Worker:
             self._start()
             self._condition.notify_all()
 
-    def flush(self, deadline: float) -> bool:
-        """Wait until a round that begins after now has left nothing to do; `deadline` is of time.monotonic."""
+    def ask(self) -> int:
+        """Ask for a round that leaves nothing to do; `wait` for it by what is returned. 0: it cannot be any more."""
         with self._condition:
             if self._stopping:
-                return self._thread is None or not self._thread.is_alive()
+                return 0
             self._asked += 1
-            ticket = self._asked
-            started = self._start()
-            self._condition.notify_all()
-            while started and self._answered < ticket:
+            if self._start():
+                self._condition.notify_all()
+            return self._asked
+
+    def wait(self, ticket: int, deadline: float) -> bool:
+        """Wait until a round that began after `ask` has left nothing to do; `deadline` is of time.monotonic."""
+        with self._condition:
+            if not ticket:
+                return self._thread is None or not self._thread.is_alive()
+            while self._thread is not None and self._answered < ticket:
                 if not self._condition.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                     return False
-        return started or self._inline(ticket)
+            if self._thread is not None:
+                return True
+        return self._inline(ticket)
+
+    def flush(self, deadline: float) -> bool:
+        """Ask, and wait."""
+        return self.wait(self.ask(), deadline)
 
     def stop(self, deadline: float, *, flush: bool = True) -> bool:
         """End the thread, by default once it has done what is left; what is not done by the deadline is left."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self, TypeVar
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, select, text
 
 from ..errors import TooMany, Unavailable
 from .state_engine import WRITES, open_engine
@@ -18,6 +19,8 @@ __all__ = ["Database"]
 
 T = TypeVar("T")
 
+_FAULT_STANDS_S: Final = 10.0
+"""A write that failed speaks against the database so long, unless a later one succeeds."""
 _WAITING: Final = 1000
 """Statements that may wait for a thread; above it: TooMany."""
 
@@ -35,6 +38,7 @@ class Database:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="featurewatch-state-read")
         self._waiting = 0
         self._closed = False
+        self._fault: tuple[float, Unavailable] | None = None
 
     @classmethod
     async def open(cls, url: str | URL) -> Self:
@@ -86,6 +90,19 @@ class Database:
 
         return await self._run(self._writer, commit)
 
+    async def check(self) -> None:
+        """Return when a write would succeed: what readiness asks.
+
+        On SQLite something small is written, since a disk may be full of what a reader never sees. And as what is small
+        may still fit where more does not, a failure of the last seconds counts too.
+
+        Raises:
+            Unavailable: what the write said, or the last one that failed.
+        """
+        if (fault := self._fault) is not None and time.monotonic() - fault[0] < _FAULT_STANDS_S:
+            raise fault[1]
+        await self.write(_touch)
+
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         if self._closed:
             raise Unavailable("the state store is closed")
@@ -100,14 +117,30 @@ class Database:
         self._waiting -= 1
 
     def _transact(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        with (
-            translated(self._engine.url),
-            self._engine.connect() as connection,
-            connection.execution_options(**{WRITES: writes}).begin(),
-        ):
-            return work(connection)
+        try:
+            with (
+                translated(self._engine.url),
+                self._engine.connect() as connection,
+                connection.execution_options(**{WRITES: writes}).begin(),
+            ):
+                result = work(connection)
+        except Unavailable as error:
+            if writes:
+                self._fault = (time.monotonic(), error)
+            raise
+        if writes:
+            self._fault = None
+        return result
 
     def _end(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()
         self._engine.dispose()
+
+
+def _touch(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        connection.execute(text(f"PRAGMA user_version = {int(version)}"))
+    else:
+        connection.execute(select(1))

@@ -138,7 +138,13 @@ class EmbeddedMetrics:
         return await self.record({key: calls})
 
     async def record(self, calls: Mapping[FeatureKey, Sequence[CallReport]]) -> int:
-        """Count calls told one by one, all or none, each id once within a day; returns how many were new.
+        """Count calls told one by one and return how many were new; see `count_calls`."""
+        return len(await self.count_calls(calls))
+
+    async def count_calls(
+        self, calls: Mapping[FeatureKey, Sequence[CallReport]]
+    ) -> Sequence[tuple[FeatureKey, CallReport]]:
+        """Count calls told one by one, all or none, each id once within a day; returns those that were new.
 
         A call without a cost gets one estimated from its model and tokens; where none is known it is unpriced.
 
@@ -219,7 +225,9 @@ class EmbeddedMetrics:
             for key, told in calls.items()
         }
 
-    def _add_calls(self, calls: Mapping[FeatureKey, Sequence[PricedCall]], db: sqlite3.Connection) -> int:
+    def _add_calls(
+        self, calls: Mapping[FeatureKey, Sequence[PricedCall]], db: sqlite3.Connection
+    ) -> list[tuple[FeatureKey, CallReport]]:
         return metric_calls.add_calls(db, self._ids, calls, threshold=self._threshold, now_ns=self._clock())
 
     def _add(self, samples: Iterable[Sample], db: sqlite3.Connection) -> int:

@@ -21,7 +21,7 @@ __all__ = ["GroupWriter"]
 
 T = TypeVar("T")
 
-_FAULT_STANDS_S: Final = 30.0
+_FAULT_STANDS_S: Final = 10.0
 """A write that failed speaks against the store so long, unless a later one succeeds."""
 
 _TOGETHER: Final = 64

@@ -121,13 +121,13 @@ class LokiStore:
     async def around(self, entry_id: str, keys: Collection[FeatureKey] | None, count: int) -> LogPage | None:
         return await self._queries.around(entry_id, keys, count)
 
-    def export(self, query: LogQuery) -> AsyncGenerator[Sequence[LogEntry], None]:
-        return self._queries.export(query)
-
     async def counts(
         self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
     ) -> Sequence[int]:
         return await self._queries.counts(key, filter, start_ns, end_ns, step_s)
+
+    def export(self, query: LogQuery) -> AsyncGenerator[Sequence[LogEntry], None]:
+        return self._queries.export(query)
 
     async def since(self, position: int, keys: Collection[FeatureKey] | None, limit: int) -> Sequence[StoredLog]:
         return await self._live.since(position, keys, limit)

@@ -36,10 +36,10 @@ def add_calls(
     *,
     threshold: float,
     now_ns: int,
-) -> int:
-    """Add calls told one by one, each id of a feature once; how many were new is returned."""
+) -> list[tuple[FeatureKey, CallReport]]:
+    """Add calls told one by one, each id of a feature once; those that were new are returned."""
     ledger = Ledger(db, ids, threshold, now_ns)
-    new = 0
+    new = []
     for key, told in calls.items():
         k = ids.of_key(db, key)
         for call, estimate in told:
@@ -49,7 +49,7 @@ def add_calls(
                 )
                 if not noted.rowcount:
                     continue
-            new += 1
+            new.append((key, call))
             at = call.timestamp_ns
             for family, labels, value, counts in _gains_of(call, estimate):
                 ledger.add(k, family, labels, Gain(at, at, value, counts), _STANDS_NS)

@@ -20,7 +20,7 @@ from . import prometheus_series, recording
 from .prometheus_api import QueryApi
 from .prometheus_figures import MINUTE, UPTIME, Answer, gauges, key_of, only, read
 from .prometheus_uptime import HELD, Uptimes
-from .promql import ALL, BY, HEARD_S, Matchers, Raw, render, selector, tagged, verdict
+from .promql import ALL, BY, HEARD_S, Matchers, Raw, duration, render, selector, tagged, verdict
 from .promql_parts import parts
 from .steps import metric_of, points_of
 from .upstream import Upstream
@@ -44,6 +44,8 @@ _GRACE_S: Final = 60
 
 _TOLD_NS: Final = 10 * NS
 """So long what the last tick heard of all features answers `info` and `in_progress`."""
+
+CLOCKS_APART_S: Final = 30.0
 
 LONGEST_QUERY: Final = 15_000
 """Characters; VictoriaMetrics takes 16 KiB."""
@@ -87,7 +89,7 @@ class PrometheusStore:
         """
         self.skipped_series = 0
         self._upstream = upstream
-        self._api = QueryApi(upstream)
+        self._api = QueryApi(upstream, clock)
         self._threshold = uptime_threshold
         self._matchers = matchers
         self._mode = recorded
@@ -95,6 +97,7 @@ class PrometheusStore:
         self._rules = _Rules()
         self._uptimes = Uptimes(self._api, lambda: verdict(self._threshold, self._matchers))
         self._told: tuple[int, Answer] = (-_TOLD_NS, Answer())
+        self._window_s = recording.WINDOW_S
         self._warned = False
 
     @property
@@ -110,14 +113,28 @@ class PrometheusStore:
     @property
     def notice(self) -> str:
         """What an operator should do so that all figures are there, "" where nothing."""
-        rules, load = self._rules, "load prometheus/rules/featurewatch.yml into Prometheus"
+        rules, many = self._rules, self._rules.features > MOST_UNRECORDED
+        ahead_s = self._api.ahead_s
+        if abs(ahead_s) > CLOCKS_APART_S:
+            return (
+                f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} "
+                f"{self._upstream.target.name}'s: figures are missed, set the clocks"
+            )
         if rules.threshold is not None and rules.threshold != self._threshold:
             return (
                 f"the recording rules were made for FEATUREWATCH_UPTIME_THRESHOLD={rules.threshold:g}, the setting is "
-                f"{self._threshold:g}: uptime is computed from raw series"
+                f"{self._threshold:g}: uptime is {'left out' if many else 'computed from raw series'}"
             )
-        if rules.threshold is None and rules.features > MOST_UNRECORDED:
-            return f"{rules.features} features and no recording rules: uptime is left out; {load}"
+        if rules.threshold is None and many:
+            return (
+                f"{rules.features} features and no recording rules: uptime is left out; load "
+                f"prometheus/rules/featurewatch.yml into {self._upstream.target.name}"
+            )
+        if self._window_s != recording.WINDOW_S and many:
+            return (
+                f"{rules.features} features over {duration(self._window_s)} are computed from raw series, recorded are "
+                f"those over {duration(recording.WINDOW_S)}: unset FEATUREWATCH_METRICS_WINDOW"
+            )
         return ""
 
     async def keys(self) -> set[FeatureKey]:
@@ -137,6 +154,8 @@ class PrometheusStore:
     ) -> Mapping[FeatureKey, Measurement]:
         now_ns = self._clock()
         wanted = None if keys is None else frozenset(keys)
+        if keys is None:
+            self._window_s = window_s
         await self._ask_for_rules(now_ns)
         if self.recorded and window_s == recording.WINDOW_S:
             answer, uptimes = await self._answer(self._recorded_figures, wanted, uptime_window_s, now_ns)
@@ -212,7 +231,8 @@ class PrometheusStore:
 
         def query(of: _Wanted) -> str:
             uptime = [] if remembered else self._uptime(of, uptime_window_s, of_all=wanted is None)
-            return " or ".join([*figures(of), *uptime, *due])
+            # The largest comes last: `or` looks through all that stands before it.
+            return " or ".join([*due, *uptime, *figures(of)])
 
         asked = query(wanted)
         if len(asked) > LONGEST_QUERY:
@@ -254,7 +274,7 @@ class PrometheusStore:
         return self.recorded and self._rules.threshold == self._threshold
 
     def _recorded_figures(self, wanted: _Wanted) -> list[str]:
-        return [recording.figures(self._only(wanted)), selector(recording.MARKER, self._matchers)]
+        return [selector(recording.MARKER, self._matchers), recording.figures(self._only(wanted))]
 
     def _raw_figures(self, window_s: float, wanted: _Wanted) -> list[str]:
         return [tagged(part.expr, part.name) for part in parts(self._raw(window_s, wanted, heard_s=HEARD_S))]

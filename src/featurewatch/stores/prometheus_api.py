@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
 from ..errors import TooMany, Unavailable, UpstreamError
+from ..times import NS
 from .upstream import Upstream
 
 T = TypeVar("T")
@@ -44,10 +48,17 @@ class Values(NamedTuple):
 
 
 class QueryApi:
-    """Asks one upstream. It stops evaluating when the caller is cancelled, since the connection is closed then."""
+    """Asks one upstream. It stops evaluating when the caller is cancelled, since the connection is closed then.
 
-    def __init__(self, upstream: Upstream) -> None:
+    Args:
+        clock: the time now, nanoseconds UTC, to be compared with the upstream's.
+    """
+
+    def __init__(self, upstream: Upstream, clock: Callable[[], int] = time.time_ns) -> None:
+        self.ahead_s = 0.0
+        """How far our clock is ahead of the upstream's, as its last answer said; it tells whole seconds."""
         self._upstream = upstream
+        self._clock = clock
 
     async def instant(self, promql: str, time_ns: int) -> list[Series]:
         """Evaluate an expression at an instant.
@@ -63,6 +74,11 @@ class QueryApi:
         span = {"start": _seconds(start_ms), "end": _seconds(end_ms), "step": str(step_s)}
         return await self._ask("query_range", {"query": promql, **span}, _matrix)
 
+    async def count(self, selector: str, start_ms: int, end_ms: int) -> int:
+        """Count the series of a selector that there were in a span; raises as `instant`."""
+        span = {"start": _seconds(start_ms), "end": _seconds(end_ms)}
+        return await self._ask("series", {"match[]": selector, **span}, len)
+
     async def _ask(self, path: str, form: Mapping[str, str], read: Callable[[Any], T]) -> T:
         given = {
             **form,
@@ -76,6 +92,9 @@ class QueryApi:
             answer = await self._upstream.ask("POST", f"/api/v1/{path}", data=given, at_most=MOST_BYTES)
         except TooMany as busy:
             raise Unavailable(busy.message) from None
+        with suppress(ValueError):
+            told = parsedate_to_datetime(answer.headers.get("Date", ""))
+            self.ahead_s = self._clock() / NS - told.timestamp()
         if len(answer.content) < _BESIDE_LOOP:
             return self._read(answer.content, read)
         return await asyncio.to_thread(self._read, answer.content, read)

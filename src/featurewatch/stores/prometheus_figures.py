@@ -21,7 +21,7 @@ from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey, Measurement
 from .prometheus_api import Series
 from .promql import BY, Matchers, by, selector, tagged
 from .promql_parts import BUCKETS, COUNTERS, SUMS
-from .recording import MARKER
+from .recording import MARKER, METRIC_OF
 
 __all__ = ["MINUTE", "UPTIME", "Answer", "gauges", "key_of", "only", "read"]
 
@@ -118,16 +118,20 @@ def read(series: Iterable[Series], keys: Collection[FeatureKey] | None) -> Answe
     """Sort an answer's series by what they are, those of other features than `keys` left out."""
     answer = Answer()
     keys = None if keys is None else frozenset(keys)
+    known: dict[tuple[str | None, str | None], FeatureKey | None] = {}
     for labels, value in series:
         stat = labels.get("stat") or labels.get("__name__", "")
         if stat == MARKER:
             answer.markers.append(labels)
             continue
-        key = key_of(labels)
+        told = labels.get("feature"), labels.get("environment")
+        if told not in known:
+            known[told] = key_of(labels)
+        key = known[told]
         if key is None:
             answer.skipped += 1
         elif keys is None or key in keys:
-            _sort(answer, key, stat, labels, value)
+            _sort(answer, key, METRIC_OF.get(stat, stat), labels, value)
     return answer
 
 

@@ -18,8 +18,8 @@ from ..families import Family
 from ..formulas import METRICS, Expression, Gain, Metric, Observations, Observed, PerMinute, Quantile, Ratio, Uptime
 
 __all__ = [
-    "ALL", "BY", "Matchers", "Raw", "Source", "by", "duration", "expression", "gain", "number", "quoted", "render",
-    "selector", "tagged", "verdict",
+    "ALL", "BY", "LATE", "Matchers", "Raw", "Source", "by", "duration", "expression", "gain", "number", "quoted",
+    "render", "selector", "tagged", "verdict",
 ]  # fmt: skip
 
 Matchers: TypeAlias = Mapping[str, str | Collection[str]]
@@ -36,7 +36,7 @@ HEARD_S: Final = 300
 _PLAIN_S: Final = 120
 """Over so long a window a histogram's buckets are read by `increase` alone: their ratios are what is asked for."""
 
-_LATE: Final = frozenset({"model", "error_type"})
+LATE: Final = frozenset({"model", "error_type"})
 """Labels whose values are not known in advance: their series are born with the first call, not at 0."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -121,7 +121,7 @@ def gain(
     last = f"last_over_time({series}[{window}])"
     before = [f"{series} offset {window}"]
     own = ", ".join((*BY, *family.labels))
-    if _LATE & set(family.labels):
+    if LATE & set(family.labels):
         others = ", ".join((*family.labels, "outcome"))
         process = selector(families.REQUESTS.name, _without(matchers, *family.labels), {"outcome": "success"})
         born = f"{process} offset {window} or min_over_time({process}[{window}]) == 0"

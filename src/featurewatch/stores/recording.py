@@ -17,8 +17,8 @@ from .promql import ALL, Matchers, Raw, by, duration, number, quoted, render, se
 from .promql_parts import COUNTERS, Part, parts
 
 __all__ = [
-    "FIGURES", "MARKER", "UPTIME_WINDOW_S", "WINDOW_S", "Group", "Rule", "document", "expression", "figures", "groups",
-    "threshold_of", "uptime", "yaml",
+    "FIGURES", "MARKER", "METRIC_OF", "UPTIME_WINDOW_S", "WINDOW_S", "Group", "Rule", "document", "expression",
+    "figures", "groups", "threshold_of", "uptime", "yaml",
 ]  # fmt: skip
 
 MARKER: Final = "featurewatch:rules:info"
@@ -27,7 +27,7 @@ VERSION: Final = "1"
 
 WINDOW_S: Final = 300.0
 UPTIME_WINDOW_S: Final = 86_400.0
-INTERVAL_S: Final = 15.0
+INTERVAL_S: Final = 30.0
 
 MINUTE: Final = "feature:minute_up:bool"
 
@@ -35,6 +35,8 @@ FIGURES: Final = {
     name: f"feature:{name}:over{duration(UPTIME_WINDOW_S if name == 'uptime' else WINDOW_S)}" for name in METRICS
 }
 """Under which name each figure is recorded."""
+
+METRIC_OF: Final = {recorded: name for name, recorded in FIGURES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,8 @@ def threshold_of(markers: Iterable[Mapping[str, str]]) -> float | None:
 
 
 def figures(matchers: Matchers) -> str:
-    """Write all recorded figures but the uptime as one vector, each named by the label `stat`."""
-    series = selector("", {"__name__": [FIGURES[name] for name in METRICS if name != "uptime"]}, matchers)
-    return f'label_replace({series}, "stat", "$1", "__name__", "feature:(.+):.+")'
+    """Write all recorded figures but the uptime as one vector, told apart by their names."""
+    return selector("", {"__name__": [FIGURES[name] for name in METRICS if name != "uptime"]}, matchers)
 
 
 def uptime(window_s: float, matchers: Matchers) -> str:

@@ -78,7 +78,7 @@ class State:
         await self.database.close()
 
     async def ping(self) -> None:
-        await self.database.read(lambda connection: connection.execute(select(1)))
+        await self.database.check()
 
     async def features(self) -> Mapping[str, FeatureRecord]:
         cached, edits = self._features, self._edits

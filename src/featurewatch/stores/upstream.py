@@ -243,7 +243,7 @@ class Upstream:
             return UpstreamError(
                 f"{self.target.shown} sent us elsewhere ({status}): set {self.target.named_by} to the address itself"
             )
-        if status == 404 and not said:
+        if status == 404 and (not said or "page not found" in said):
             return UpstreamError(f"{self.target.shown} does not know the path ({status}): is the address right?")
         kind = Unavailable if status >= 500 else UpstreamError
         return kind(f"{self.target.shown} answered {status}{said}")

@@ -119,7 +119,7 @@ async def _newest(
         async with turns:
             return await catchup.newest(hub.logs, key, filter, upto.log)
 
-    keys = [key for selector in chosen.values() for key in expanded(hub, selector)]
+    keys = sorted({key for selector in chosen.values() for key in expanded(hub, selector)})
     pages = await asyncio.gather(*map(page, keys))
     return [
         message for key, lines in zip(keys, pages, strict=True) for message in render(key.feature, lines, upto, False)

@@ -16,7 +16,7 @@ from ..times import NS
 from .messages import Gap, Message, Parcel, happened, log_line, pack
 from .positions import Position
 from .publisher import Pressure, Publisher
-from .routes import EVERY, Routes, Selector
+from .routes import Routes, Selector, features_of
 from .stats import Stats
 from .subscribers import Group, Latest, Subscriber
 from .turns import Turns
@@ -210,7 +210,7 @@ class Hub:
             if group is None:
                 group = Group(added[1])
                 self._groups.add(added, added[0], group)
-                self.logs.want(_wanted((added[0],)))
+                self.logs.want(features_of((added[0],)))
             group.members[subscriber] = None
         subscriber.following = wanted
 
@@ -340,21 +340,18 @@ class Hub:
             now, now_ns = loop.time(), self.clock()
             if now - renewed >= RENEW_S:
                 renewed = now
-                self.logs.want(_wanted(selector for selector, _ in self._groups.items()))
+                self.logs.want(features_of(selector for selector, _ in self._groups.items()))
             for client in tuple(self._clients):
                 try:
                     since = client.subscriber.outbox.sending_since
                     if since is not None and now - since > STALLED_S:
                         client.end(SLOW, f"nothing was read for {STALLED_S:.0f} s")
+                    elif client.subscriber.outbox.overfull:
+                        client.end(SLOW, "more happened than was read")
                     else:
                         client.check(now_ns)
                 except Exception:
                     _log.exception("checking a stream failed")
-
-
-def _wanted(selectors: Iterable[Selector]) -> frozenset[str] | None:
-    features = frozenset(selector.feature for selector in selectors)
-    return None if EVERY in features else features
 
 
 def _merged(groups: tuple[Group, ...]) -> Sequence[Message]:

@@ -121,7 +121,8 @@ class MetricPoll:
 
     async def _note_measured(self, snapshots: Iterable[MetricsSnapshot]) -> None:
         """Tell the state store of the features that send figures, and what they say of themselves."""
-        sending = {snapshot.key for snapshot in snapshots if sends(snapshot.metrics)}
+        gone = self._snapshots.just_forgotten
+        sending = {one.key for one in snapshots if sends(one.metrics) and not gone(one.key.feature)}
         if sending:
             info = await self._metrics.info()
             await self._state.see(sending, {key: info[key] for key in sending & info.keys()})

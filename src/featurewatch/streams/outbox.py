@@ -13,7 +13,13 @@ from .positions import Position
 from .stats import Stats
 
 MAX_REPLIES: Final = 64
-"""Answers to a client's own messages that may wait: above it, its messages are not read until it reads."""
+MAX_SLOTS: Final = 4
+"""Answers to a client's own messages that may wait, and histories among them, each of which may be megabytes.
+
+From so many on its messages are not read until it reads.
+"""
+MAX_KEPT: Final = 4
+"""Events and answers, which are never dropped, may wait up to so many times the bound of lines."""
 
 
 class Slot:
@@ -77,13 +83,13 @@ class Outbox:
 
     Figures are conflated (the latest wins, in the older one's place). Lines are bounded by `limit` bytes, or by one
     commit of the store: above it the oldest go, and a gap with their count stands where they stood. Events and
-    answers are few and are kept.
+    answers are few and are kept; where they are not few, the queue is `overfull` and its client has to go.
     One task takes, any callback of the loop puts.
     """
 
     __slots__ = (
-        "_figures", "_items", "_limit", "_lines", "_replies", "_stats", "_waiter", "_whole", "closed", "hold",
-        "sending_since",
+        "_discarded", "_figures", "_items", "_kept", "_limit", "_lines", "_replies", "_slots", "_stats", "_waiter",
+        "_whole", "closed", "hold", "sending_since",
     )  # fmt: skip
 
     def __init__(self, limit: int, stats: Stats) -> None:
@@ -93,9 +99,9 @@ class Outbox:
         self._figures: dict[FeatureKey, _Figures] = {}
         self._lines = 0
         self._whole: int | None = None
-        self._replies = 0
+        self._replies = self._kept = self._slots = 0
         self._waiter: asyncio.Future[None] | None = None
-        self.closed = False
+        self.closed = self._discarded = False
         self.hold: int | None = None
         """Log position that ids must not pass before the client has asked for the lines since."""
         self.sending_since: float | None = None
@@ -104,7 +110,12 @@ class Outbox:
     @property
     def crowded(self) -> bool:
         """Whether so many answers wait that no more of the client's messages should be read."""
-        return self._replies >= MAX_REPLIES
+        return self._replies >= MAX_REPLIES or self._slots >= MAX_SLOTS
+
+    @property
+    def overfull(self) -> bool:
+        """Whether more waits than may, and none of it may be dropped."""
+        return self._kept > MAX_KEPT * self._limit
 
     @property
     def idle(self) -> bool:
@@ -117,9 +128,12 @@ class Outbox:
         return self._lines
 
     def put(self, parcel: Parcel) -> None:
-        """Add an event or an answer."""
+        """Add an event or an answer: also one that says why the stream was closed."""
+        if self._discarded:
+            return
         self._items.append(parcel)
         self._replies += 1
+        self._kept += parcel.size
         self.wake()
 
     def put_lines(self, parcels: Iterable[Parcel], commit: int | None = None) -> None:
@@ -130,6 +144,8 @@ class Outbox:
         Args:
             commit: names the commit that the lines are a slice of; None: they are a whole one.
         """
+        if self.closed:
+            return
         caught_up = self._lines == 0
         if caught_up:
             self._whole = commit
@@ -142,6 +158,8 @@ class Outbox:
 
     def put_figures(self, key: FeatureKey, parcel: Parcel, position: Position) -> None:
         """Add a snapshot, or let it replace the one that still waits."""
+        if self.closed:
+            return
         waiting = self._figures.get(key)
         if waiting is not None:
             waiting.parcel = parcel
@@ -159,6 +177,7 @@ class Outbox:
         """Hold a place in the order; one that `releases` ends the hold on positions when its turn comes."""
         slot = Slot(releases)
         self._items.append(slot)
+        self._slots += 1
         return slot
 
     def fill(self, slot: Slot, parcels: Iterable[Parcel] = ()) -> None:
@@ -184,6 +203,7 @@ class Outbox:
             if item.parcels:
                 return self._held(item.parcels.popleft())
             items.popleft()
+            self._slots -= 1
         return None
 
     def ready(self) -> bool:
@@ -210,9 +230,14 @@ class Outbox:
         finally:
             self._waiter = None
 
-    def close(self) -> None:
-        """Let the taking task end once it has taken what it wants."""
+    def close(self, *, discard: bool = False) -> None:
+        """Take nothing more in, and let the taking task end once it has taken what it wants; `discard`: at once."""
         self.closed = True
+        if discard:
+            self._discarded = True
+            self._items.clear()
+            self._figures.clear()
+            self._lines = self._kept = self._replies = self._slots = 0
         self.wake()
 
     def _unpacked(self, item: _Item) -> Parcel:
@@ -221,6 +246,7 @@ class Outbox:
             return item.parcel
         if type(item) is Parcel:
             self._replies -= 1
+            self._kept -= item.size
             return item
         if type(item) is _Figures:
             del self._figures[item.key]

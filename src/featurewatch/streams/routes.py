@@ -40,6 +40,12 @@ class Selector:
         return feature not in self.excluded and any(fnmatchcase(feature, pattern) for pattern in self.patterns)
 
 
+def features_of(selectors: Iterable[Selector]) -> frozenset[str] | None:
+    """Return the features that selectors name; None: everybody's."""
+    features = frozenset(selector.feature for selector in selectors)
+    return None if EVERY in features else features
+
+
 class Routes(Generic[Target]):
     """A table of targets by selector. Distinct selectors are few, whatever the number of clients."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -28,6 +28,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     that is closed waits for its buffer to empty: such a socket would stay for ever.
     """
 
+    _refused = False
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         # Compressed frames differ by connection: there they are left to uvicorn.
@@ -51,10 +53,47 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(ABORT_S, self.transport.abort)
 
+    def data_received(self, data: bytes) -> None:
+        # Nothing is read of a client that was told why it goes, but the socket must be emptied: what lies unread in it
+        # when it is closed makes the system take back the close that is on its way.
+        if not self._refused:
+            super().data_received(data)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            # uvicorn would write a traceback for each such message into the log.
+            self.frames = []
+            self.conn.send_close(1007, "a text is UTF-8")
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        """Say what was wrong, and give the client time to hear it: it may be in the middle of ten megabytes."""
+        self._refused = True
+        told = self.conn.close_sent
+        assert told is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": told.code, "reason": told.reason})
+        self.stop_keepalive()
+        self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.read_paused = False
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(ABORT_S, self.transport.abort)
+
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         if self.close_timer is None:
             self.close_timer = self.loop.call_later(ABORT_S, self.transport.abort)
+
+
+def _is_text(frames: Sequence[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def uvicorn_options(max_message_bytes: int) -> Mapping[str, Any]:

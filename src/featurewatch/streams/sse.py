@@ -19,7 +19,7 @@ from ..snapshots import Snapshots
 from ..stores.base import LogFilter
 from .backlog import Rendering, refusal
 from .feed import Feed
-from .hub import STALLED_S, Hub, Subscriber
+from .hub import SLOW, STALLED_S, Hub, Subscriber
 from .messages import Message, Parcel, histories, log_line
 from .outbox import Outbox
 from .positions import Position
@@ -34,6 +34,8 @@ SSE_HEADERS: Final[Mapping[str, str]] = {
 }
 """No cache and no proxy may hold events back."""
 
+GRACE_S: Final = 5.0
+"""So much later than the hub, which counts it, a response gives up a client that reads nothing."""
 COMMENT_S: Final = 15.0
 """An idle stream says that it lives so often: proxies close silent ones."""
 
@@ -76,7 +78,7 @@ class _Reader:
     def end(self, code: int, reason: str) -> None:
         if not self._subscriber.outbox.closed:
             self._hub.stats.closed[str(code)] += 1
-            self._subscriber.outbox.close()
+            self._subscriber.outbox.close(discard=code == SLOW)
 
     async def __aenter__(self) -> Self:
         self._hub.open(self, "sse")
@@ -210,7 +212,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[bytes], *, stalled_s: float = STALLED_S) -> None:
+    def __init__(self, events: AsyncIterator[bytes], *, stalled_s: float = STALLED_S + GRACE_S) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers(SSE_HEADERS)
@@ -230,16 +232,23 @@ class EventStream(Response):
                 await pump
 
     async def _pump(self, send: Send) -> None:
+        stalled = False
         try:
             async for event in self._events:
                 async with asyncio.timeout(self._stalled_s):
                     await send({"type": "http.response.body", "body": event, "more_body": True})
-        except (TimeoutError, OSError):
+        except TimeoutError:
+            stalled = True
+        except OSError:
             return
         finally:
             close = getattr(self._events, "aclose", None)
             if close is not None:
                 await close()
+        if stalled:
+            # The server cuts a client that reads nothing, soon. Ended before, the response would be called a mistake.
+            await asyncio.sleep(self._stalled_s)
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

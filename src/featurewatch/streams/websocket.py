@@ -34,7 +34,9 @@ RENEW_S: Final = 30
 """How long a socket may stay after its credential ended."""
 ATTEMPTS: Final = 5
 """Wrong credentials on one socket, after which it is closed."""
-CROWDED_S: Final = 0.1
+FREE_SUBSCRIPTIONS: Final = 4
+"""Subscriptions that come with a socket; further ones count as requests of its caller."""
+CROWDED_S: Final = 0.02
 """How often a client that asks without reading is looked at."""
 CLOSE_S: Final = 5.0
 """How long the closing of a socket may take."""
@@ -54,7 +56,7 @@ class _Access:
 
     deadline_ns: int | None = None
     attempts: int = 0
-    warned: bool = False
+    asked: int = 0
 
 
 async def serve_websocket(
@@ -193,6 +195,9 @@ class _Session:
     def check(self, now_ns: int) -> None:
         """End what has no credentials in time; ask for new ones where they ended."""
         access, principal = self._access, self._principal
+        if access.deadline_ns is not None:
+            # A clock that was put back must not put the end off.
+            access.deadline_ns = min(access.deadline_ns, now_ns + (AUTH_S if principal is None else RENEW_S) * NS)
         if principal is not None and access.deadline_ns is None:
             if (principal.expires_ns is not None and principal.expires_ns <= now_ns) or not self._holds(principal):
                 access.deadline_ns = now_ns + RENEW_S * NS
@@ -247,13 +252,14 @@ class _Session:
                 self._send(messages.message("pong", None, {}, self._hub.clock()))
                 return
             case Auth(token):
-                self._spend(self._principal)
                 await self._identify(token)
                 return
         if self._feed is None:
             raise Unauthenticated('send {"type": "auth", "token": "…"} first')
         if isinstance(command, (SubscribeLogs, Subscribe)):
-            self._spend(self._principal)
+            self._access.asked += 1
+            if self._access.asked > FREE_SUBSCRIPTIONS:
+                self._spend(self._principal)
         match command:
             case SubscribeLogs(feature, filter, environment, after, history):
                 await self._feed.follow(feature, filter, environment, after, history)

@@ -19,6 +19,8 @@ router = APIRouter(tags=["operations"])
 
 PATIENCE_S: Final = 2.0
 """A store that takes longer to answer is not ready."""
+SHOWN: Final = ("ok", "required")
+"""What anybody may know of a store."""
 
 
 @endpoint(
@@ -33,8 +35,9 @@ async def alive(call: Call) -> Response:
 async def ready(call: Call) -> Response:
     """Tell whether the stores answer, each by itself: 200 where all do, else 503.
 
-    Where JWTs are verified by an issuer's keys, `jwt_keys` tells whether there are some; 503 where nobody could be let
-    in without them.
+    With authentication on anyone sees which of them is not `ok`; the reasons are for those who see all features. Where
+    JWTs are verified by an issuer's keys, `jwt_keys` tells whether there are some; 503 where nobody could be let in
+    without them.
     """
     stores = call.bridge.stores
     asked = {"logs": stores.logs.ping, "metrics": stores.metrics.ping, "state": stores.state.ping}
@@ -55,7 +58,11 @@ async def ready(call: Call) -> Response:
         said = await _state(api.ping)
         # Told and not required: figures, lines and alerts are served without it.
         checks["alertmanager"] = {"ok": not said, "required": False, **({"error": said} if said else {})}
+    for kind, said in call.bridge.publishing.problems.items():
+        checks[f"publishing_{kind}"] = {"ok": False, "required": False, "error": said}
     good = not any(states) and not authenticator.shut
+    if not await _sees_all(call):
+        checks = {name: {key: check[key] for key in check if key in SHOWN} for name, check in checks.items()}
     return plain(
         {"status": "ready" if good else "unready", "checks": checks},
         200 if good else 503,
@@ -84,6 +91,18 @@ async def expose_metrics(call: Call) -> Response:
     call.bridge.meters.freeze()
     body = await asyncio.to_thread(encode, call.bridge.meters.registry)
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
+
+
+async def _sees_all(call: Call) -> bool:
+    """Tell whether the reasons may be shown: they name addresses, and how much there is."""
+    authenticator, request = call.bridge.authenticator, call.request
+    if not authenticator.enabled:
+        return True
+    try:
+        caller = await authenticator.from_headers(request.headers, method=request.method)
+    except FeaturewatchError:
+        return False
+    return caller is not None and caller.may("read") and "*" in caller.patterns
 
 
 async def _state(ping: Callable[[], Awaitable[None]]) -> str:

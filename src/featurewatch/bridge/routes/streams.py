@@ -203,7 +203,7 @@ async def open_websocket(websocket: WebSocket) -> None:
         batch = query.choice("batch", ("true", "false"), "false") == "true"
         zero = query.choice("unknown", ("null", "zero"), bridge.settings.unknown_metrics) == "zero"
         principal = await bridge.authenticator.from_scope(websocket.scope)
-        bridge.rates.spend(principal, client)
+        bridge.rates.spend(principal, client, "stream")
     except FeaturewatchError as error:
         await websocket.accept()
         code = TRY_AGAIN_LATER if isinstance(error, (TooMany, Unavailable)) else POLICY_VIOLATION

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from ...alerts.signals import read_webhook
-from ...errors import Forbidden, Unauthenticated, Unavailable
+from ...errors import Forbidden, Unauthenticated
 from ..bodies import off_loop, parse_json, read_body
 from ..endpoint import Call, endpoint
 
@@ -46,7 +45,7 @@ async def receive_alertmanager(call: Call) -> Response:
     Show the token of WEBHOOK_TOKEN_FILE as bearer; where that is not set and authentication is on, a token that may
     ingest for all features.
     """
-    await _admit(call)
+    await admit_webhook(call)
     body = await read_body(call.request, call.bridge.settings.max_body_bytes)
     with call.bridge.meters.refusals("alerts", "webhook"):
         delivery = await off_loop(len(body), lambda: read_webhook(parse_json(body)))
@@ -58,23 +57,19 @@ async def receive_alertmanager(call: Call) -> Response:
     return Response(status_code=204)
 
 
-async def _admit(call: Call) -> None:
-    path = call.bridge.settings.webhook_token_file
-    if path is None:
-        caller = await call.bridge.admit(call.request, "ingest")
-        if "*" not in caller.patterns:
-            raise Forbidden(f"{caller.name!r} may not write for all features, which a webhook does")
+async def admit_webhook(call: Call) -> None:
+    """Let in whoever shows the webhooks' token; where the operator set none, also who may ingest for all features.
+
+    Raises:
+        Unauthenticated, Forbidden, TooMany. Unavailable: the operator's file cannot be read.
+    """
+    token = call.bridge.webhook_token
+    if token.shown_by(call.request.headers):
         return
-    try:
-        expected = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise Unavailable("FEATUREWATCH_WEBHOOK_TOKEN_FILE cannot be read: webhooks wait until it can") from None
-    scheme, _, shown = call.request.headers.get("authorization", "").partition(" ")
-    if (
-        not expected
-        or scheme.lower() != "bearer"
-        or not secrets.compare_digest(shown.strip().encode(), expected.encode())
-    ):
+    if not token.own:
         raise Unauthenticated(
             "expected 'Authorization: Bearer <token>' with the token of FEATUREWATCH_WEBHOOK_TOKEN_FILE"
         )
+    caller = await call.bridge.admit(call.request, "ingest")
+    if "*" not in caller.patterns:
+        raise Forbidden(f"{caller.name!r} may not write for all features, which a webhook does")

@@ -17,6 +17,7 @@ from .alerts import (
     RemarkShape,
 )
 from .base import Detail, Error, Schema, components, content, models, one_or_many
+from .channels import ChannelIn, ChannelList, ChannelShape, ChannelTested
 from .features import (
     FeatureEdit,
     FeatureList,
@@ -58,6 +59,10 @@ __all__ = [
     "BulkShape",
     "CallIn",
     "CallsKept",
+    "ChannelIn",
+    "ChannelList",
+    "ChannelShape",
+    "ChannelTested",
     "CommentIn",
     "CostsShape",
     "CurrentListShape",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from featurewatch.client import AsyncClient, Message
+from client.listening import drain, send
+from featurewatch.client import AsyncClient, Connected, Disconnected, Message, Refused
 from featurewatch.errors import (
     BadInput,
     Forbidden,
@@ -40,23 +41,9 @@ async def client(served: Running, anyio_backend: str) -> AsyncIterator[AsyncClie
         yield client
 
 
-async def send(url: str, feature: str, *messages: str, **fields: Any) -> None:
-    lines = [{"featureId": feature, "message": message} | fields for message in messages]
-    async with httpx.AsyncClient(trust_env=False) as http:
-        answer = await http.post(f"{url}/api/v1/logs", json=lines)
-        assert answer.status_code == 200, answer.text
-
-
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 (what another task appends to is no event)
         await asyncio.sleep(0.05)
-
-
-async def drain(stream: AsyncGenerator[Message]) -> None:
-    """Read a stream to its end, which an error alone makes."""
-    async with asyncio.timeout(30), aclosing(stream):
-        async for message in stream:
-            assert message.type != "disconnected", message.data
 
 
 def said(message: Message) -> list[str]:
@@ -121,6 +108,94 @@ async def test_a_stream_brings_only_what_its_filters_choose(served: Running, cli
             if "big boom" in heard:
                 break
     assert heard == ["big boom"]
+
+
+async def test_a_time_out_while_waiting_loses_nothing(served: Running, client: AsyncClient) -> None:
+    await send(served.url, "waited", "0")
+    heard: list[str] = []
+    async with asyncio.timeout(60), client.stream("waited") as stream:
+        while "99" not in heard:
+            try:
+                async with asyncio.timeout(0.01):
+                    heard += said(await anext(stream))
+            except TimeoutError:
+                if heard == ["0"]:
+                    await send(served.url, "waited", *(str(n) for n in range(1, 100)))
+    assert heard == [str(n) for n in range(100)]
+
+
+async def test_a_position_goes_on_where_a_consumer_stopped(served: Running, client: AsyncClient) -> None:
+    await send(served.url, "stopped", "0")
+    heard: list[str] = []
+    async with asyncio.timeout(60):
+        async with client.stream("stopped") as stream:
+            async for message in stream:
+                heard += said(message)
+                if heard == ["0"]:
+                    await send(served.url, "stopped", *"123456789")
+                if "3" in heard:
+                    break
+        # What was read ahead and not handed out comes again.
+        async with client.stream("stopped", after=stream.position) as stream:
+            while "9" not in heard:
+                heard += said(await anext(stream))
+    assert heard == [*"0123456789"]
+
+
+async def test_several_features_come_by_one_stream_also_such_as_are_not_there_yet(
+    served: Running, client: AsyncClient
+) -> None:
+    await send(served.url, "first-of-many", "a")
+    told: set[tuple[str | None, str]] = set()
+    refused: list[str | None] = []
+    async with asyncio.timeout(60), client.stream(["first-of-many", "yet-to-come"]) as stream:
+        async for message in stream:
+            if isinstance(message, Refused):
+                refused.append(message.feature)
+                await send(served.url, "yet-to-come", "b")
+            told |= {(message.feature, entry.message) for entry in message.entries}
+            if len(told) == 2:
+                break
+    assert told == {("first-of-many", "a"), ("yet-to-come", "b")}
+    assert refused == ["yet-to-come"]
+
+
+async def test_the_star_brings_features_that_appear_later(served: Running, client: AsyncClient) -> None:
+    async with asyncio.timeout(60), client.stream("*", history=False) as stream:
+        async for message in stream:
+            if isinstance(message, Connected):
+                await send(served.url, "brand-new", "hello")
+            if "hello" in [entry.message for entry in message.entries]:
+                break
+
+
+async def test_a_stream_that_is_forgotten_ends_with_its_client(served: Running) -> None:
+    await send(served.url, "forgotten", "0")
+    async with asyncio.timeout(60), AsyncClient(served.url) as client:
+        stream = client.stream("forgotten")
+        await anext(stream)
+    await drain(stream)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "featurewatch-client-stream"]
+
+
+async def test_a_bridge_that_is_full_is_waited_for(tmp_path: Path) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0.01)
+
+    with bridge(tmp_path, env={"FEATUREWATCH_MAX_STREAMS": "1"}) as served:
+        await send(served.url, "chat", "0")
+        async with asyncio.timeout(60), AsyncClient(served.url) as client, client.stream("chat") as first:
+            await anext(first)
+            for transport in ("websocket", "sse"):
+                async with client.stream("chat", transport=transport, pause=pause) as second:
+                    message = await anext(second)
+                    assert isinstance(message, Disconnected)
+                    assert "which is the limit" in message.reason
+                    await anext(second)
+        assert min(pauses) >= 1, "it waits as long as the bridge asks"
 
 
 @pytest.mark.parametrize("kill", [False, True])
