@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..errors import FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
+from ..errors import AnswerTooLong, FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
 from ..model import FeatureKey, LogEntry
 from ..times import NS
 from . import logql
@@ -203,21 +203,18 @@ class Fetcher:
 
     async def _lines(self, params: dict[str, str]) -> bytes | None:
         """Return the answer; None where it is too large, for us or within Loki."""
-        parts: list[bytes] = []
-        size = 0
         with self._counted():
-            async with self._upstream.stream("GET", QUERY_RANGE, params=params, headers=_HEADERS) as answer:
-                if not answer.is_success:
-                    await answer.aread()
-                    if answer.status_code >= 500 and _OVERLARGE in answer.text:
-                        return None
-                    raise self._upstream.refusal(answer)
-                async for part in answer.aiter_bytes():
-                    parts.append(part)
-                    size += len(part)
-                    if size > PAGE_BYTES:
-                        return None
-        return b"".join(parts)
+            try:
+                answer = await self._upstream.request(
+                    "GET", QUERY_RANGE, params=params, headers=_HEADERS, at_most=PAGE_BYTES
+                )
+            except AnswerTooLong:
+                return None
+            if answer.is_success:
+                return answer.content
+            if answer.status_code >= 500 and _OVERLARGE in answer.text:
+                return None
+            raise self._upstream.refusal(answer)
 
     def _read(self, body: bytes, parts: int, filter: LogFilter) -> tuple[list[LogEntry], int, int, int] | None:
         """Read an answer: the lines that pass, how many there were, the first and the last timestamp of all."""
