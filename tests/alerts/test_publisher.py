@@ -83,7 +83,7 @@ class Target:
             progress(passed, "loaded")
         return report
 
-    async def seen(self) -> Sequence[Mapping[str, SeenGroup]]:
+    async def seen(self, names: Collection[str] = ()) -> Sequence[Mapping[str, SeenGroup]]:
         self.evaluations += 1
         return [{g.group.name: SeenGroup(g.group.name, g.file, (self._seen(g),)) for g in self.live.values()}]
 

@@ -143,8 +143,8 @@ class PrometheusFiles:
                 raise
         return Report(outcome.refused, outcome.blocked, outcome.waiting)
 
-    async def seen(self) -> Sequence[Mapping[str, SeenGroup]]:
-        return [await ruler.groups() for ruler in self.rulers]
+    async def seen(self, names: Collection[str] = ()) -> Sequence[Mapping[str, SeenGroup]]:
+        return [await ruler.groups(names) for ruler in self.rulers]
 
     async def drifted(self) -> str:
         names = await asyncio.to_thread(self._files.drifted)

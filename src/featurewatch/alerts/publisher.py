@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 15.0
 SYNC_S: Final = 300.0
-_WATCH_S: Final = (1.0, 1.0, 2.0, 3.0, 5.0)
+_WATCH_S: Final = (1.0, 1.0, *[2.0] * 8)
+"""Pauses between looks: close within the interval of most rules, then wide."""
 _WATCH_LATER_S: Final = 15.0
 
 
@@ -211,8 +212,8 @@ class Publisher:
         """Look whether rules that were loaded are evaluated, and without an error."""
         if not self._watched:
             return
-        servers = await self._target.seen()
         names = {rule: group.group.name for rule, group in self._wanted.items() if rule in self._watched}
+        servers = await self._target.seen(names.values())
         healths = {rule: _health([server.get(name) for server in servers]) for rule, name in names.items()}
         works = [rule for rule, (health, _, _) in healths.items() if health == "ok"]
         self._worked |= {rule: self._wanted[rule] for rule in works}

@@ -105,8 +105,8 @@ class ApiRuler:
             self._unproven.clear()
         return Report(refused, waiting=late)
 
-    async def seen(self) -> Sequence[Mapping[str, SeenGroup]]:
-        return [await self._ruler.groups()]
+    async def seen(self, names: Collection[str] = ()) -> Sequence[Mapping[str, SeenGroup]]:
+        return [await self._ruler.groups(names)]
 
     async def drifted(self) -> str:
         kept = await self._kept()

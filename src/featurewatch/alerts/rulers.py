@@ -115,8 +115,12 @@ class RuleTarget(Protocol):
         """
         ...
 
-    async def seen(self) -> Sequence[Mapping[str, SeenGroup]]:
-        """Return our groups as each server shows them, by name; raises where one cannot be asked."""
+    async def seen(self, names: Collection[str] = ()) -> Sequence[Mapping[str, SeenGroup]]:
+        """Return our groups as each server shows them, by name; raises where one cannot be asked.
+
+        Args:
+            names: these are enough; empty: all.
+        """
         ...
 
     async def drifted(self) -> str:
