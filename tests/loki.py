@@ -44,6 +44,9 @@ query_scheduler: {{use_scheduler_ring: false}}
 limits_config: {{{limits}}}
 """
 
+PAGE = 5000
+"""Lines in an answer: Loki's default limit. Larger ones pass its limit for messages inside, and hang."""
+
 LIMITS = (
     "ingestion_rate_mb: 64, ingestion_burst_size_mb: 128, per_stream_rate_limit: 64MB, "
     "per_stream_rate_limit_burst: 128MB, shard_streams: {enabled: false}"
@@ -64,12 +67,11 @@ class Stored(NamedTuple):
 
 @dataclass
 class Loki:
-    """Loki at a URL; `stop` and `start` where it is our own process. `page`: how many lines a query may answer with."""
+    """Loki at a URL; `stop` and `start` where it is our own process."""
 
     url: str
     folder: Path | None = None
     process: subprocess.Popen[bytes] | None = None
-    page: int = 5000
 
     def start(self) -> None:
         assert self.folder is not None
@@ -102,42 +104,49 @@ class Loki:
         """Read all lines of a selector."""
         return list(self.each(selector, since_s=since_s, tenant=tenant))
 
-    def each(self, selector: str, *, since_s: float = 3600, tenant: str = "") -> Iterator[Stored]:
-        """Read the lines of a selector one by one, paged by overlap: a page starts at the last timestamp seen, and
-        what was seen of that is left out. Any number of them; a line that is stored twice comes twice.
+    def each(self, selector: str, *, since_s: float = 3600, tenant: str = "", window_s: float = 0) -> Iterator[Stored]:
+        """Read the lines of a selector one by one; a line that is stored twice comes twice.
+
+        `window_s`: ask for so many seconds at a time, so that a query over millions of lines ends in its time.
         """
-        seen: Counter[tuple[str, str]] = Counter()
         start, end = time.time_ns() - int(since_s * 1e9), time.time_ns() + 60 * 10**9
+        step = int(window_s * 1e9) or end - start
         headers = {"X-Scope-OrgID": tenant} if tenant else {}
-        with httpx.Client(timeout=120, headers=headers) as client:
-            while True:
-                answer = client.get(
-                    f"{self.url}/loki/api/v1/query_range",
-                    params={"query": selector, "start": start, "end": end, "limit": self.page, "direction": "forward"},
-                )
-                answer.raise_for_status()
-                page = sorted(
-                    (
-                        Stored(int(moment), line, stream["stream"])
-                        for stream in answer.json()["data"]["result"]
-                        for moment, line in stream["values"]
-                    ),
-                    key=lambda one: one.timestamp,
-                )
-                left, last = seen, page[-1].timestamp if page else start
-                seen = Counter()
-                for one in page:
-                    key = one.line, one.fields.get("id", "")
-                    if one.timestamp == last:
-                        seen[key] += 1
-                    if one.timestamp == start and left[key] > 0:
-                        left[key] -= 1
-                    else:
-                        yield one
-                if len(page) < self.page:
-                    return
-                assert last > start, "a page holds one timestamp alone"
-                start = last
+        with httpx.Client(timeout=300, headers=headers) as client:
+            for begin in range(start, end, step):
+                yield from self._paged(client, selector, begin, min(begin + step, end))
+
+    def _paged(self, client: httpx.Client, selector: str, start: int, end: int) -> Iterator[Stored]:
+        """Page by overlap: a page starts at the last timestamp seen, and what was seen of that is left out."""
+        seen: Counter[tuple[str, str]] = Counter()
+        while True:
+            answer = client.get(
+                f"{self.url}/loki/api/v1/query_range",
+                params={"query": selector, "start": start, "end": end, "limit": PAGE, "direction": "forward"},
+            )
+            answer.raise_for_status()
+            page = sorted(
+                (
+                    Stored(int(moment), line, stream["stream"])
+                    for stream in answer.json()["data"]["result"]
+                    for moment, line in stream["values"]
+                ),
+                key=lambda one: one.timestamp,
+            )
+            left, last = seen, page[-1].timestamp if page else start
+            seen = Counter()
+            for one in page:
+                key = one.line, one.fields.get("id", "")
+                if one.timestamp == last:
+                    seen[key] += 1
+                if one.timestamp == start and left[key] > 0:
+                    left[key] -= 1
+                else:
+                    yield one
+            if len(page) < PAGE:
+                return
+            assert last > start, "a page holds one timestamp alone"
+            start = last
 
 
 def binary() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .alert_model import Alert, AlertRule, Burn, Deed, LogSelection
+from .episode_model import Maintenance, Remark
 from .times import format_instant
 
 __all__ = ["RULE_FIELDS", "alert", "changes", "deed", "deployment", "read_rule", "rule"]
@@ -144,3 +145,29 @@ def deed(value: Deed) -> dict[str, Any]:
 def _plain(value: float) -> float:
     """Show 20 for 20.0, as it was typed."""
     return int(value) if value == int(value) and abs(value) < 2**53 else value
+
+
+def remark(value: Remark) -> dict[str, Any]:
+    """Render a comment, a delivery or an action."""
+    return {
+        "kind": value.kind,
+        "timestamp": format_instant(value.at_ns),
+        "author": value.author,
+        "text": value.text,
+    }
+
+
+def maintenance(value: Maintenance, now_ns: int) -> dict[str, Any]:
+    """Render a maintenance window and whether it is on."""
+    shown: dict[str, Any] = {
+        "id": value.id,
+        "featureId": value.feature,
+        "start_time": format_instant(value.starts_ns),
+        "end_time": format_instant(value.ends_ns),
+        "comment": value.comment,
+        "created_by": value.created_by,
+        "active": value.starts_ns <= now_ns < value.ends_ns,
+    }
+    if value.environment is not None:
+        shown["environment"] = value.environment
+    return shown

@@ -15,6 +15,7 @@
     ├── UpgradeRequired 426    the endpoint wants a WebSocket
     ├── TooMany         429    a rate or a queue is full; `retry_after` says when to come back
     ├── UpstreamError   502    an upstream answered wrongly
+    │   └── AnswerTooLong      it answered with more than is read
     └── Unavailable     503    a store or an upstream cannot be reached
         ├── TimedOut           it did not answer in time
         ├── StoreFull          the disk is full
@@ -126,6 +127,10 @@ class TooMany(FeaturewatchError):
 class UpstreamError(FeaturewatchError):
     code = "upstream"
     status = 502
+
+
+class AnswerTooLong(UpstreamError):
+    code = "answer_too_long"
 
 
 class Unavailable(FeaturewatchError):

@@ -7,8 +7,6 @@ from typing import Any
 
 import orjson
 
-from .alert_model import Alert
-from .episode_model import Maintenance, Remark
 from .model import Event, FeatureRecord, LogEntry, MetricsSnapshot, ModelCost, Slo
 from .times import format_instant
 
@@ -138,55 +136,6 @@ def _slo(value: Slo | None) -> dict[str, Any] | None:
     shown: dict[str, Any] = {"objective": value.objective, "window": value.window}
     if value.channels:
         shown |= {"notification_channels": list(value.channels), "cooldown_minutes": value.cooldown_minutes}
-    return shown
-
-
-def alert(value: Alert) -> dict[str, Any]:
-    """Render an alert; fields that are absent are left out, never null."""
-    shown: dict[str, Any] = {
-        "id": value.id,
-        "ruleId": value.rule_id,
-        "featureId": value.key.feature,
-        "title": value.title,
-        "message": value.message,
-        "severity": value.severity,
-        "status": value.status,
-        "triggered_at": format_instant(value.triggered_ns),
-        "environment": value.key.environment,
-        "condition_active": value.condition_active,
-        "metadata": dict(value.metadata),
-    }
-    instants = (("acknowledged_at", value.acknowledged_ns), ("resolved_at", value.resolved_ns))
-    shown |= {name: format_instant(at_ns) for name, at_ns in instants if at_ns is not None}
-    for name in ("acknowledged_by", "resolved_by", "resolve_reason"):
-        if (told := getattr(value, name)) is not None:
-            shown[name] = told
-    return shown
-
-
-def remark(value: Remark) -> dict[str, Any]:
-    """Render a comment, a delivery or an action."""
-    return {
-        "kind": value.kind,
-        "timestamp": format_instant(value.at_ns),
-        "author": value.author,
-        "text": value.text,
-    }
-
-
-def maintenance(value: Maintenance, now_ns: int) -> dict[str, Any]:
-    """Render a maintenance window and whether it is on."""
-    shown: dict[str, Any] = {
-        "id": value.id,
-        "featureId": value.feature,
-        "start_time": format_instant(value.starts_ns),
-        "end_time": format_instant(value.ends_ns),
-        "comment": value.comment,
-        "created_by": value.created_by,
-        "active": value.starts_ns <= now_ns < value.ends_ns,
-    }
-    if value.environment is not None:
-        shown["environment"] = value.environment
     return shown
 
 

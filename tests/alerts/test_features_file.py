@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,3 +233,10 @@ def test_a_channel_without_secrets_stays_where_it_is_as_declared() -> None:
     assert plan(text, Existing(channels={"ops": {**there, "kind": "webhook"}}))[0].changes == {
         "kind": ("webhook", "email")
     }
+
+
+def test_the_example_is_a_file_that_can_be_applied() -> None:
+    text = (Path(__file__).parents[2] / "features.yml").read_text(encoding="utf-8")
+    declared = read_features(text)
+    assert len(declared.features["summarize"].rules) == 4
+    assert declared.used_channels() == set(declared.channels) == {"ops"}

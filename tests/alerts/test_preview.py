@@ -159,3 +159,20 @@ async def test_lines_are_counted_as_the_rule_selects_them(tmp_path: Path) -> Non
     assert [(one.start_ms, one.end_ms) for one in found.firings] == [
         (at(7 * 1440), at(50)), (at(44), at(20)), (at(15), None)
     ]  # fmt: skip
+
+
+class Sparing:
+    """A store that tells the longer of two windows at each fifth minute alone."""
+
+    async def series(
+        self, key: FeatureKey, metric: str, window_s: int, start_ms: int, end_ms: int
+    ) -> list[tuple[int, float | None]]:
+        step = 5 * MINUTE if window_s > 600 else MINUTE
+        return [(at, 90.0 if at >= end_ms - 20 * MINUTE else 0.0) for at in range(start_ms, end_ms + 1, step)]
+
+
+async def test_windows_that_are_told_at_different_instants_are_compared_where_both_are(anyio_backend: str) -> None:
+    fast = slo_rules(FeatureRecord("chat", "Chat", slo=Slo(99.5)))[0]
+    found = await preview(fast, ["production"], Sparing(), Sparing(), now_ns=NOW_NS)  # type: ignore[arg-type]  # asked for series alone
+    assert found.firings == (WouldFire("production", at(20), None, 90.0),)
+    assert found.step_s == 300

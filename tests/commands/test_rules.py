@@ -173,6 +173,47 @@ def test_no_bridge_is_told(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
         assert "no bridge answers at http://127.0.0.1:1" in told.err
 
 
+CHANNELS = """\
+features:
+  summarize:
+    slo: {objective: 99, notification_channels: [mail]}
+    rules:
+      - {name: Errors, metric: error_rate, condition: greater_than, threshold: 20, severity: high,
+         notification_channels: [ops]}
+channels:
+  ops:
+    kind: webhook
+    settings: {url: "http://127.0.0.1:9/hook?key=${OPS_KEY}", bearer_token: "${OPS_TOKEN}"}
+    severities: [critical, high]
+  mail: {kind: email, settings: {to: a@example.com, from: b@example.com, smarthost: "127.0.0.1:25"}}
+"""
+
+
+def test_channels_come_with_secrets_of_the_environment_and_come_once(
+    run: Run, file: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(CHANNELS)
+    assert "channels.ops.settings.url: ${OPS_KEY} is not set" in run("apply", str(file)).err
+    monkeypatch.setenv("OPS_KEY", "first")
+    monkeypatch.setenv("OPS_TOKEN", "second")
+    told = run("apply", str(file))
+    assert (told.code, told.out.splitlines()[-1]) == (0, "4 added"), told
+    shown = httpx.get(f"{url}{API}/channels/ops").json()
+    assert shown["settings"] == {"url": "http://127.0.0.1:9/hook?…", "bearer_token": "set"}
+    again = run("apply", str(file))
+    assert (again.code, again.out) == (0, "nothing to change\n")
+    assert httpx.get(f"{url}{API}/channels/ops").json()["revision"] == shown["revision"]
+    dry = run("apply", str(file), "--dry-run")
+    assert (dry.code, dry.out.splitlines()[-1]) == (0, "1 to send")
+    monkeypatch.setenv("OPS_TOKEN", "third")
+    assert run("apply", str(file)).out == "~ channel ops\n1 changed\n"
+    file.write_text(CHANNELS.replace("a@example.com", "c@example.com"))
+    told = run("apply", str(file), "--dry-run")
+    assert "    settings.to: a@example.com → c@example.com" in told.out
+    for said in (*told, *again):
+        assert "second" not in str(said)
+
+
 # rules
 
 

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from featurewatch.exporter.runtime import RUNTIME
+from featurewatch.exporter.worker import THREAD_PREFIX
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +24,11 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     RUNTIME.forget()
     yield
     RUNTIME.forget()
+    # What a thread gives up later would be counted and told in the next test.
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREAD_PREFIX):
+            thread.join(30)
+            assert not thread.is_alive(), f"{thread.name} goes on after its runtime is gone"
 
 
 @dataclass

@@ -21,7 +21,7 @@ from exporter.conftest import Receiver
 from exporter.recorded import dropped, recorded
 from featurewatch import Feature
 from featurewatch.errors import SettingsError
-from featurewatch.exporter import events
+from featurewatch.exporter import events, sender
 from featurewatch.exporter.runtime import RUNTIME
 
 CHAT = "/api/v1/features/chat/requests"
@@ -121,20 +121,51 @@ def test_one_call_that_is_refused_does_not_take_its_neighbours_along(
     ]
     assert batches == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [3]]
     assert dropped("calls", "rejected") == 1
-    assert "refused 1 calls, which are lost: 400 tokens: no" in caplog.text
+    assert "refused a call, which is lost: 400 tokens: no" in caplog.text
 
 
-def test_a_wrong_token_is_told_once_and_counted(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    receiver.answers = [(401, {}, b"no")] * 2
+@pytest.mark.parametrize(
+    ("status", "headers", "hint"),
+    [
+        (401, {}, "set token to one with the role ingest"),
+        (403, {}, "set token to one with the role ingest"),
+        (404, {}, "are endpoint and api_prefix right?"),
+        (302, {"Location": "https://login"}, "are endpoint and api_prefix right?"),
+        (200, {"Content-Type": "text/html; charset=utf-8"}, "are endpoint and api_prefix right?"),
+    ],
+)
+def test_what_the_settings_are_to_blame_for_is_told_once_and_calls_are_kept(
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    headers: dict[str, str],
+    hint: str,
+) -> None:
+    monkeypatch.setattr(sender, "DENIED_FIRST_S", 0.1)
+    receiver.answers = [(status, headers, b"no")] * 2
     configure(receiver, token="s3cret")
     chat = Feature("chat")
     for _ in range(2):
         with chat.call():
             pass
-        assert featurewatch.flush(timeout=20)
-    assert dropped("calls", "rejected") == 2
-    assert len(caplog.records) == 1
+    assert featurewatch.flush(timeout=20)
+    assert len({call["id"] for call in sent(receiver)}) == 2
+    assert sum(RUNTIME.drops.snapshot().values()) == 0
+    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert hint in told
+    assert str(status) in told
     assert "s3cret" not in caplog.text
+
+
+def test_retry_after_is_honoured(receiver: Receiver) -> None:
+    receiver.answers = [(429, {"Retry-After": "1"}, b"")]
+    configure(receiver, push_interval=0.1)
+    started = time.monotonic()
+    with Feature("chat").call():
+        pass
+    receiver.wait_for(CHAT, 2)
+    assert time.monotonic() - started >= 1
 
 
 def test_a_full_queue_drops_what_is_new_and_counts_it(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +21,6 @@ from exporter.conftest import Receiver
 from exporter.recorded import dropped
 from featurewatch import Feature
 from featurewatch.exporter.runtime import RUNTIME
-from featurewatch.exporter.worker import THREAD_PREFIX
 from featurewatch.families import BUCKETS, FAMILIES
 
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -210,11 +208,6 @@ def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCapt
             pass
     featurewatch.shutdown(timeout=0.5)
     assert time.monotonic() - started < 10
-    for thread in threading.enumerate():
-        if thread.name.startswith(THREAD_PREFIX):
-            # What it gives up later would be counted in the next test; a thread that stays would be waited for here.
-            thread.join(30)
-            assert not thread.is_alive(), f"{thread.name} goes on after its runtime is gone"
 
 
 URL = "http://collector/v1/metrics"
@@ -356,3 +349,26 @@ def test_an_attribute_that_is_none_is_not_told_with_each_push(
     assert caplog.records == []
     resource = decode(receiver.of("/v1/metrics")[-1].body).resource_metrics[0].resource
     assert attributes(resource.attributes)["team"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("setting", "status", "hint"),
+    [
+        ("endpoint", 401, "set token to one with the role ingest"),
+        ("endpoint", 404, "is endpoint right?"),
+        ("otlp_endpoint", 403, "set OTEL_EXPORTER_OTLP_HEADERS"),
+        ("otlp_endpoint", 405, "is otlp_endpoint right?"),
+        ("otlp_endpoint", 302, "is otlp_endpoint right?"),
+        ("otlp_endpoint", 400, "again"),
+    ],
+)
+def test_what_the_settings_are_to_blame_for_is_told_with_their_names(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, setting: str, status: int, hint: str
+) -> None:
+    receiver.answers = [(status, {}, b"no")] * 2
+    featurewatch.configure(**{setting: receiver.url}, push_interval=0.1)  # type: ignore[arg-type]  # a name of two
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    (line,) = (line for line in own_lines(caplog) if "could not be pushed" in line)
+    assert hint in line
+    assert str(status) in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -130,6 +131,23 @@ def test_the_first_token_by_attribute(tracer: Tracer, name: str) -> None:
     (snapshot,) = RUNTIME.snapshots()
     assert recorded(chat).first_tokens == 1
     assert snapshot.distributions["feature_time_to_first_token_seconds"].sum == pytest.approx(0.25, abs=0.1)
+
+
+def test_what_a_first_span_declares_takes_nothing_from_its_first_token(
+    tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = featurewatch.SpanProcessor._feature
+
+    def slow(self: featurewatch.SpanProcessor, id: str) -> Feature | None:
+        time.sleep(0.2)
+        return find(self, id)
+
+    monkeypatch.setattr(featurewatch.SpanProcessor, "_feature", slow)
+    attributes = {**CHAT, "feature": "chat", "gen_ai.response.time_to_first_chunk": 0.25}
+    with tracer.start_as_current_span("chat", attributes=attributes):
+        pass
+    (snapshot,) = RUNTIME.snapshots()
+    assert snapshot.distributions["feature_time_to_first_token_seconds"].sum == pytest.approx(0.25, abs=0.001)
 
 
 def test_the_first_token_by_event(tracer: Tracer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -83,12 +84,12 @@ class FakeTail:
 
 
 @asynccontextmanager
-async def running(fake: FakeTail | None = None) -> AsyncIterator[FakeTail]:
+async def running(fake: FakeTail | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeTail]:
     """Serve on a free port of the loopback, or on the one that the fake had before."""
     fake = fake or FakeTail()
     server: Server
     async with serve(
-        fake.handle, "127.0.0.1", fake.port, process_request=fake.admit, compression=None, close_timeout=1
+        fake.handle, "127.0.0.1", fake.port, process_request=fake.admit, compression=None, close_timeout=1, ssl=tls
     ) as server:
         fake.port = next(iter(server.sockets)).getsockname()[1]
         yield fake

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -103,6 +105,34 @@ async def test_it_asks_as_the_settings_say(tmp_path: Path) -> None:
         assert request.headers["X-Scope-OrgID"] == "team-a"
         assert request.headers["Authorization"] == "Basic Znc6czNjcmV0"
         assert request.headers["X-Loki-Response-Encoding-Flags"] == "categorize-labels"
+
+
+async def test_behind_tls_it_trusts_whom_the_settings_name(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = await asyncio.create_subprocess_exec(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert await made.wait() == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    async with running(tls=context) as loki:
+        url = loki.url.replace("http", "https")
+        async with tailing(url, ca_file=certificate) as (tail, taker):
+            tail.follow(CHATS)
+            await until(lambda: loki.open)
+            await loki.say(frame(line("in private")))
+            await until(lambda: taker.messages)
+        async with tailing(url) as (tail, _):
+            tail.follow(CHATS)
+            await until(lambda: tail.problem)
+            assert "certificate verify failed" in str(tail.problem)
+        async with tailing(url, tls_verify=False) as (tail, _):
+            tail.follow(CHATS)
+            await until(lambda: tail.selector == CHATS)
 
 
 async def test_another_selector_opens_the_new_tail_before_the_old_one_closes() -> None:

@@ -91,7 +91,7 @@ def _channel(name: str, body: Mapping[str, Any], there: Mapping[str, Any] | None
         if not _hidden(shown[setting]) and shown[setting] != told[setting]
     }
     for name_ in ("kind", "send_resolved", "severities"):
-        if name_ in body and body[name_] != there.get(name_):
+        if name_ in body and _bare(body[name_]) != _bare(there.get(name_)):
             changes[name_] = (there.get(name_), body[name_])
     revision = there.get("revision")
     if changes:
@@ -99,6 +99,11 @@ def _channel(name: str, body: Mapping[str, Any], there: Mapping[str, Any] | None
     if shown.keys() != told.keys() or any(map(_hidden, shown.values())):
         return Step("send", target, {}, "PUT", path, dict(body), revision)
     return Step("keep", target)
+
+
+def _bare(value: Any) -> Any:
+    """Leave the order of a list aside, which says nothing here."""
+    return sorted(map(str, value)) if isinstance(value, list) else value
 
 
 def _hidden(value: Any) -> bool:

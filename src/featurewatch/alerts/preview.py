@@ -19,7 +19,7 @@ __all__ = ["DAYS", "STEP_S", "Preview", "WouldFire", "preview"]
 
 DAYS: Final = 7
 STEP_S: Final = 60
-"""Between two evaluations."""
+"""Between two evaluations, unless a store cannot tell so many."""
 
 _MINUTE_MS: Final = 60_000
 _NO_DATA_MINUTES: Final = 5
@@ -48,12 +48,14 @@ class Preview:
     """What would have happened from `start_ms` to `end_ms`, oldest first.
 
     `notifications` counts what each channel would have been told: each alert once, and again after each cooldown.
+    `step_s` lies between two evaluations, at most.
     """
 
     firings: tuple[WouldFire, ...]
     notifications: int
     start_ms: int
     end_ms: int
+    step_s: int = STEP_S
 
 
 async def preview(
@@ -76,6 +78,7 @@ async def preview(
     end_ms = now_ns // (STEP_S * NS) * _MINUTE_MS
     start_ms = end_ms - days * 1440 * _MINUTE_MS
     found: list[WouldFire] = []
+    step_s = STEP_S
     for environment in [rule.environment] if rule.environment else sorted(environments):
         key = FeatureKey(rule.feature, environment)
         if rule.kind == "logs":
@@ -86,6 +89,7 @@ async def preview(
                 for reading in readings(rule)
             ]
         found += _fired(rule, environment, told)
+        step_s = max(step_s, *map(_step_s, told))
         if rule.on_no_data == "alert":
             heard = await metrics.series(key, "total_requests", _NO_DATA_MINUTES * 60, start_ms, end_ms)
             found += _missed(rule, environment, heard)
@@ -93,12 +97,18 @@ async def preview(
     cooldown_ms = rule.cooldown_minutes * _MINUTE_MS
     lasted = [(end_ms if one.end_ms is None else one.end_ms) - one.start_ms for one in found]
     notified = sum(max(1, -(-one // cooldown_ms)) for one in lasted)
-    return Preview(tuple(found), notified, start_ms, end_ms)
+    return Preview(tuple(found), notified, start_ms, end_ms, step_s)
+
+
+def _step_s(told: Values) -> int:
+    return (told[1][0] - told[0][0]) // 1000 if len(told) > 1 else STEP_S
 
 
 def _fired(rule: AlertRule, environment: str, told: Sequence[Values]) -> Iterator[WouldFire]:
-    instants = [at for at, _ in told[0]]
-    values = list(zip(*([value for _, value in one] for one in told), strict=True))
+    by_instant = [dict(one) for one in told]
+    # Of two windows one may be told at fewer instants.
+    instants = [at for at, _ in told[0] if all(at in one for one in by_instant)]
+    values = [tuple(one[at] for one in by_instant) for at in instants]
     held = [breached(rule, *value) for value in values]
     worst = min if rule.condition == "less_than" else max
     for firing in _firings(rule, list(zip(instants, held, strict=True))):

@@ -104,7 +104,10 @@ class Publishing:
         self.publishers: dict[str, Publisher] = {}
         self._running = AsyncExitStack()
         rendering = Rendering(
-            settings.uptime_threshold, default_environment=settings.environment, console_url=settings.public_url
+            settings.uptime_threshold,
+            default_environment=settings.environment,
+            console_url=settings.public_url,
+            recorded=settings.prometheus_recorded == "on",
         )
         for kind, target in _rulers(settings).items():
             source = Translated(rules, state, "logs" if kind == _LINES else "metric", rendering=lambda: rendering)

@@ -164,7 +164,7 @@ async def _start(
     poll = MetricPoll(snapshots, stores.metrics, stores.state, hub, interval_s=settings.metrics_interval, clock=clock)
     await poll.start()
     running.push_async_callback(poll.stop)
-    recent = Recent(stores.logs)
+    recent = Recent(stores.logs, hears_all=not settings.loki_url, clock=clock)
     running.callback(recent.close)
     recorder = stores.calls or Recorder(stores.metrics, _price, clock=clock)
     forwarder = None

@@ -129,6 +129,8 @@ class Intake:
 
     async def _keep_lines(self, entries: Sequence[LogEntry], protocol: str) -> None:
         await self.stores.logs.append(entries)
+        # A store may hear of its own lines later than whoever sent them asks for them.
+        self.recent.lines += 1
         await self.catalog.see({entry.key for entry in entries})
         self.meters.ingested.labels("logs", protocol).inc(len(entries))
 

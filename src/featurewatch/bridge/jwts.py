@@ -26,7 +26,7 @@ LONGEST: Final = 16_384
 """Characters of a JWT; those with the groups of a large directory reach 8,000."""
 
 MOST_KNOWN: Final = 1000
-"""JWTs whose signature was verified and need not be again: that takes some 20 times as long as looking it up."""
+"""JWTs whose signature was verified and need not be again: that takes a hundred times as long as looking it up."""
 
 _HMAC: Final = "HS256"
 _OPTIONS: Final[Mapping[str, Any]] = {

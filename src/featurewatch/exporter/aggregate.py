@@ -8,11 +8,11 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..families import BUCKETS, TOKEN_KINDS
 from ..model import FeatureKey, Outcome
+from .declaration import Declaration
 from .drops import Drops
 from .records import LABEL_LIMIT, OUTCOMES, Layout, Record, one
 from .snapshot import OTHER, Exemplar, Snapshot
@@ -35,21 +35,6 @@ UNKNOWN_MODEL: Final = "unknown"
 _OUTCOME_PLACES: Final[dict[Outcome, int]] = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 _NO_TOKENS: Final = (0,) * len(TOKEN_KINDS)
 
-Classifier = Callable[[BaseException], "str | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What `Feature(...)` was told."""
-
-    id: str
-    name: str
-    owner: str = ""
-    version: str = ""
-    models: tuple[str, ...] = ()
-    classify: Classifier | None = None
-    budget_usd_per_day: float | None = None
-
 
 class _Model:
     """One model's totals: tokens in the order of TOKEN_KINDS, US dollars by source, calls without a price."""
@@ -61,14 +46,6 @@ class _Model:
         self.reported = 0.0
         self.estimated = 0.0
         self.unpriced = 0
-
-
-def text(value: object) -> str:
-    """Make text of what the app gave as a label; what cannot be written goes by its type."""
-    try:
-        return str(value)
-    except Exception:
-        return type(value).__name__
 
 
 class Aggregate:

@@ -12,7 +12,8 @@ from typing import Final, Never, Self
 
 from ..families import TOKEN_KINDS
 from ..model import Outcome
-from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate, text
+from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate
+from .declaration import text
 from .drops import shown
 from .traces import identified
 

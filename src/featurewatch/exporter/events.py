@@ -16,9 +16,11 @@ from ..model import FeatureKey
 from ..times import format_instant
 from . import tls
 from .aggregate import LABEL_LENGTH
+from .answers import Verdict, by_status, one_line
 from .call import Call
 from .config import Config
 from .drops import Drops
+from .sender import Pace
 from .worker import LOADING, Pause, Worker, silence
 
 if TYPE_CHECKING:
@@ -29,12 +31,6 @@ BATCH_CALLS: Final = 500
 
 QUEUE_CALLS: Final = 20_000
 """Calls that may wait to be sent; further ones are dropped and counted."""
-
-_REFUSED_WHOLE: Final = (400, 413, 422)
-"""What the bridge answers where something in the batch is wrong: it kept none of it, so the others are sent again."""
-
-_RETRY_FIRST_S: Final = 0.5
-_RETRY_MOST_S: Final = 30.0
 
 
 class Host(Protocol):
@@ -48,8 +44,9 @@ class Host(Protocol):
 class Reporter:
     """Takes finished calls and sends them in batches on a thread of its own.
 
-    Each call has an id, kept when its batch is sent again, so that the bridge counts it once. A batch that is refused
-    for one of its calls is halved until that call alone is left, which is dropped and counted.
+    Each call has an id, kept when its batch is sent again, so that the bridge counts it once. The bridge keeps none of
+    a batch in which something is wrong, so it is halved until the call alone is left, which is dropped and counted.
+    Where the settings are wrong, calls are kept and sent again, as lines are.
     """
 
     def __init__(
@@ -62,12 +59,10 @@ class Reporter:
     ) -> None:
         self._host = host
         self._config = config
-        self._jitter = jitter
+        self._pace = Pace(jitter)
         self._waiting: deque[tuple[FeatureKey, dict[str, Any]]] = deque()
         self._batches: deque[tuple[str, list[dict[str, Any]]]] = deque()
         self._client: httpx.Client | None = None
-        self._tries = 0
-        self._retry_at = 0.0
         self.held = False
         self.worker = Worker("calls", self._report, on_start)
 
@@ -109,13 +104,8 @@ class Reporter:
                 self._take()
             if not self._batches:
                 return Pause(self._config.push_interval)
-            rest = self._retry_at - time.monotonic()
-            if rest > 0 and not self.worker.hurried:
-                return Pause(rest, settled=False)
-            retry_in = self._send()
-            if retry_in is not None:
-                self._retry_at = time.monotonic() + retry_in
-                return Pause(retry_in, settled=False)
+            if (rest := self._pace.rest(hurried=self.worker.hurried)) > 0 or not self._send():
+                return Pause(max(0.0, rest, self._pace.rest(hurried=self.worker.hurried)), settled=False)
 
     def _take(self) -> None:
         """Move what waits into batches, one for each feature."""
@@ -125,10 +115,32 @@ class Reporter:
             batches.setdefault(key.feature, []).append(one)
         self._batches.extend(batches.items())
 
-    def _send(self) -> float | None:
-        """Send the first batch; None where it is done with, else seconds until it is tried again."""
+    def _send(self) -> bool:
+        """Send the first batch; False where it is to be tried again."""
         feature, batch = self._batches[0]
-        url = self._config.calls_url(feature)
+        url, started = self._config.calls_url(feature), time.monotonic()
+        verdict = self._answered(url, batch)
+        drops = self._host.drops
+        if verdict.kind in ("later", "denied"):
+            self._pace.failed(verdict, started)
+            drops.tell(
+                "report", "calls could not be sent to %s (%s)%s; they are kept and sent again",
+                self._config.endpoint, verdict.said, _hint(verdict),
+            )  # fmt: skip
+            return False
+        self._batches.popleft()
+        self._pace.went_well()
+        if verdict.kind == "stored":
+            drops.recovered("report", "calls are sent to %s again", self._config.endpoint)
+        elif len(batch) > 1:
+            half = len(batch) // 2
+            self._batches.extendleft(((feature, batch[half:]), (feature, batch[:half])))
+        else:
+            drops.count("calls", "rejected", FeatureKey(feature, batch[0]["environment"]))
+            drops.tell(f"report {verdict.said[:3]}", "%s refused a call, which is lost: %s", url, verdict.said)
+        return True
+
+    def _answered(self, url: str, batch: list[dict[str, Any]]) -> Verdict:
         body = json.dumps({"requests": batch}, separators=(",", ":")).encode()
         try:
             if self._client is None:
@@ -145,31 +157,11 @@ class Reporter:
                 },
             )
         except Exception as error:  # httpx's own, a CA file that is none, a proxy's name that cannot be read, ...
-            return self._again(f"{type(error).__name__}: {error}")
-        status, said = answer.status_code, f"{answer.status_code} {' '.join(answer.text[:200].split())}".strip()
-        if status in (408, 429) or status >= 500:
-            return self._again(said)
-        self._batches.popleft()
-        self._tries, self._retry_at = 0, 0.0
-        drops = self._host.drops
-        if status < 300:
-            drops.recovered("report", "calls are sent to %s again", self._config.endpoint)
-        elif status in _REFUSED_WHOLE and len(batch) > 1:
-            half = len(batch) // 2
-            self._batches.extendleft(((feature, batch[half:]), (feature, batch[:half])))
-        else:
-            for one in batch:
-                drops.count("calls", "rejected", FeatureKey(feature, one["environment"]))
-            drops.tell(f"report {status}", "%s refused %d calls, which are lost: %s", url, len(batch), said)
-        return None
-
-    def _again(self, reason: str) -> float:
-        self._host.drops.tell(
-            "report", "calls could not be sent to %s (%s); they are kept and sent again", self._config.endpoint, reason
-        )
-        ceiling = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2.0 ** min(self._tries, 16))
-        self._tries += 1
-        return ceiling * (0.5 + self._jitter() / 2)
+            return Verdict("later", said=f"{type(error).__name__}: {error}")
+        said = one_line(answer.status_code, answer.text)
+        if answer.is_success and "html" not in answer.headers.get("Content-Type", ""):
+            return Verdict("stored", said=said)
+        return by_status(answer.status_code, said, answer.headers.get("Retry-After", ""), time.time())
 
     def _new_client(self) -> httpx.Client:
         import encodings.idna  # noqa: F401  # what a first connection imports
@@ -179,6 +171,14 @@ class Reporter:
         for logger in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
             silence(logger)
         return httpx.Client(timeout=httpx.Timeout(10.0, connect=5.0), verify=tls.for_httpx(self._config))
+
+
+def _hint(verdict: Verdict) -> str:
+    """Say what to look at where the bridge denies what is sent."""
+    if verdict.kind != "denied":
+        return ""
+    forbidden = verdict.said.startswith(("401", "403"))
+    return ": set token to one with the role ingest" if forbidden else ": are endpoint and api_prefix right?"
 
 
 def event(call: Call, now_ns: int, now: float) -> dict[str, Any]:

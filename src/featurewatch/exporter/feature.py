@@ -8,8 +8,9 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from ..errors import SettingsError
 from ..model import FEATURE_ID, FEATURE_ID_RULE, FeatureKey
-from .aggregate import Aggregate, Classifier, Declaration, text
+from .aggregate import Aggregate
 from .call import NO_CALL, Call
+from .declaration import Classifier, Declaration, text
 from .runtime import RUNTIME
 from .stream import Parts, Stream
 from .track import tracked

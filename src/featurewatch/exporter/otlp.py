@@ -93,9 +93,21 @@ class Pusher:
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
         host.drops.tell(
-            "push", "metrics could not be pushed to %s (%s); they are kept and pushed again", url, self.reason
-        )
+            "push", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
+            url, self.reason, self._hint(),
+        )  # fmt: skip
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
+
+    def _hint(self) -> str:
+        """Say what to look at where what is pushed is denied."""
+        status = 0 if self._answer is None else self._answer.status_code
+        bridge = bool(self._config.endpoint) and self._config.metrics_url.startswith(self._config.endpoint + "/")
+        if status in (401, 403):
+            wanted = "token to one with the role ingest" if bridge else "OTEL_EXPORTER_OTLP_HEADERS"
+            return f": set {wanted}"
+        if 300 <= status < 500 and status not in (400, 408, 413, 422, 429):
+            return f": is {'endpoint' if bridge else 'otlp_endpoint'} right?"
+        return ""
 
     def _sent(self, snapshots: Sequence[Snapshot]) -> bool:
         if self._exporter is None:

@@ -14,8 +14,9 @@ from weakref import WeakSet
 from ..errors import SettingsError
 from ..model import FeatureKey
 from . import config as configuration
-from .aggregate import Aggregate, Declaration
+from .aggregate import Aggregate
 from .config import Config
+from .declaration import Declaration
 from .drops import Drops
 from .prices import Estimator
 from .snapshot import OTHER, Snapshot

@@ -14,8 +14,8 @@ from opentelemetry.trace import StatusCode
 from ..families import TOKEN_KINDS
 from ..model import FEATURE_ID, FEATURE_ID_RULE
 from . import genai
-from .aggregate import Declaration
 from .call import Call, current_call, is_cancellation
+from .declaration import Declaration
 from .drops import shown
 from .feature import Feature
 from .runtime import RUNTIME
@@ -125,7 +125,7 @@ class SpanProcessor(trace.SpanProcessor):
             return
         feature, part_of = entry.place()
         if feature is not None and part_of is None:
-            entry.call = self._begin(feature, attributes)
+            entry.call = self._begin(feature, attributes, entry.began)
 
     def _end(self, span: trace.ReadableSpan) -> None:
         entry = self._open.pop(span.context.span_id, None) or _Open(span, None, current_call() or None, None)

@@ -30,7 +30,10 @@ class LokiStore:
     Lines of one timestamp are in the order of their ids, since Loki has no order among them.
     """
 
-    def __init__(self, pusher: Pusher, fetcher: Fetcher, queries: LokiQueries, live: LokiLive) -> None:
+    def __init__(
+        self, upstream: Upstream, pusher: Pusher, fetcher: Fetcher, queries: LokiQueries, live: LokiLive
+    ) -> None:
+        self.stats = upstream.stats
         self._pusher = pusher
         self._fetcher = fetcher
         self._queries = queries
@@ -78,7 +81,7 @@ class LokiStore:
             pusher = Pusher(upstream, queue_bytes=queue_bytes)
             opened.push_async_callback(pusher.close)
             fetcher = Fetcher(upstream, environment)
-            store = cls(pusher, fetcher, LokiQueries(fetcher, lookback_s=lookback_s, clock=clock), live)
+            store = cls(upstream, pusher, fetcher, LokiQueries(fetcher, lookback_s=lookback_s, clock=clock), live)
             opened.push_async_callback(store._flights.close)
             store._opened = opened.pop_all()
             return store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..errors import FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
+from ..errors import AnswerTooLong, FeaturewatchError, TimedOut, TooMany, Unavailable, UpstreamError
 from ..model import FeatureKey, LogEntry
 from ..times import NS
 from . import logql
@@ -32,6 +33,11 @@ RANGE_NS: Final = 30 * 86_400 * NS
 SHORTEST_RANGE_NS: Final = 60 * NS
 PAGE_BYTES: Final = 8 * 1024**2
 """A larger answer is broken off and asked for with fewer lines."""
+AIM_BYTES: Final = 2 * 1024**2
+"""So much an answer is to have: where one of Loki's parts sends another more than 4 MiB, it fails after 15 seconds."""
+FIRST_LINES: Final = 1_100
+"""Lines of the first page of a feature, of whose lines nobody knows yet how large they are."""
+FEATURES_KNOWN: Final = 1_000
 
 # An answer that was kept from before must not hide lines that came late.
 _HEADERS: Final = {**CATEGORIZED, "Cache-Control": "no-cache"}
@@ -114,8 +120,10 @@ class Fetcher:
         self.range_ns = RANGE_NS
         """The longest range that Loki takes, as far as it told."""
         self._upstream = upstream
-        self._most = self._fitting = LINES
-        """Lines of a page: as many as Loki allows, and as of late fit in PAGE_BYTES."""
+        self._most = LINES
+        """Lines of a page, as many as Loki allows."""
+        self._fitting: OrderedDict[str, int] = OrderedDict()
+        """By selection how many lines are about AIM_BYTES, as of late."""
 
     def streams_of(self, key: FeatureKey) -> str:
         """Select the streams of a feature, those without an environment too where theirs is this one."""
@@ -135,7 +143,8 @@ class Fetcher:
         question = logql.packed(ask.selection, ask.key, ask.filter)
         started = asyncio.get_running_loop().time()
         while True:
-            asked = max(1, min(limit, self._most, self._fitting))
+            fitting = self._fitting.get(ask.selection, FIRST_LINES)
+            asked = max(1, min(limit, self._most, fitting))
             params = {
                 "query": question.text,
                 "start": str(start_ns),
@@ -148,19 +157,23 @@ class Fetcher:
             except (Unavailable, UpstreamError) as error:
                 if self._learned(error, asked):
                     continue
-                raise self._excessive(error, end_ns - start_ns) from None
+                excessive = self._excessive(error, end_ns - start_ns)
+                if isinstance(error, TimedOut):
+                    # Perhaps the lines were too large, and not too many: see AIM_BYTES.
+                    self._fit(ask, asked // 4)
+                raise excessive from None
             if body is None:
                 if asked == 1:
                     raise UpstreamError(f"{self._upstream.target.shown} cannot answer with one line: it is too large")
-                self._fitting = max(1, asked // 4)
+                self._fit(ask, asked // 8)
                 continue
             read = await asyncio.to_thread(self._read, body, question.parts, ask.filter)
             if read is None:
                 question = logql.unpacked(ask.selection, ask.filter)
                 continue
             entries, lines, first, last = read
-            if len(body) < PAGE_BYTES // 16:
-                self._fitting = min(LINES, self._fitting * 2)
+            if lines:
+                self._fit(ask, min(fitting * 4, lines * AIM_BYTES // len(body)))
             self.stats.lines += lines
             seconds = asyncio.get_running_loop().time() - started
             return Page(entries, lines, lines < asked, first if backward else last, first == last, seconds)
@@ -190,21 +203,18 @@ class Fetcher:
 
     async def _lines(self, params: dict[str, str]) -> bytes | None:
         """Return the answer; None where it is too large, for us or within Loki."""
-        parts: list[bytes] = []
-        size = 0
         with self._counted():
-            async with self._upstream.stream("GET", QUERY_RANGE, params=params, headers=_HEADERS) as answer:
-                if not answer.is_success:
-                    await answer.aread()
-                    if answer.status_code >= 500 and _OVERLARGE in answer.text:
-                        return None
-                    raise self._upstream.refusal(answer)
-                async for part in answer.aiter_bytes():
-                    parts.append(part)
-                    size += len(part)
-                    if size > PAGE_BYTES:
-                        return None
-        return b"".join(parts)
+            try:
+                answer = await self._upstream.request(
+                    "GET", QUERY_RANGE, params=params, headers=_HEADERS, at_most=PAGE_BYTES
+                )
+            except AnswerTooLong:
+                return None
+            if answer.is_success:
+                return answer.content
+            if answer.status_code >= 500 and _OVERLARGE in answer.text:
+                return None
+            raise self._upstream.refusal(answer)
 
     def _read(self, body: bytes, parts: int, filter: LogFilter) -> tuple[list[LogEntry], int, int, int] | None:
         """Read an answer: the lines that pass, how many there were, the first and the last timestamp of all."""
@@ -222,6 +232,13 @@ class Fetcher:
         if filter != LogFilter():
             entries = list(filter_of(filter, entries))
         return list(_each_once(entries)), lines, first, last
+
+    def _fit(self, ask: Ask, lines: int) -> None:
+        """Note how many lines of a selection a page is to have."""
+        self._fitting[ask.selection] = max(1, min(lines, LINES))
+        self._fitting.move_to_end(ask.selection)
+        if len(self._fitting) > FEATURES_KNOWN:
+            self._fitting.popitem(last=False)
 
     def _learned(self, error: FeaturewatchError, asked: int) -> bool:
         """Learn from a refusal how many lines a page may have; whether that was it."""

@@ -20,7 +20,7 @@ from .loki_memory import EVERY, selector_of
 from .loki_reads import LokiReads
 from .loki_reconcile import Reconciler
 from .loki_tail import ROTATE_S, LokiTail
-from .upstream import Upstream
+from .upstream import Target, Upstream
 
 __all__ = ["LokiLive", "Reading"]
 
@@ -46,14 +46,20 @@ class LokiLive:
     """Made by `open`, in the event loop that uses it; `close` it."""
 
     def __init__(
-        self, upstream: Upstream, arrivals: Arrivals, environment: str, clock: Callable[[], int], rotate_s: float
+        self,
+        target: Target,
+        reads: LokiReads,
+        arrivals: Arrivals,
+        environment: str,
+        clock: Callable[[], int],
+        rotate_s: float = ROTATE_S,
     ) -> None:
-        self._upstream = upstream
+        self._target = target
         self._arrivals = arrivals
         self._memory = arrivals.memory
         self._clock = clock
-        self._reads = LokiReads(Fetcher(upstream, environment))
-        self._tail = LokiTail(upstream.target, environment, self._take, self._opened, clock=clock, rotate_s=rotate_s)
+        self._reads = reads
+        self._tail = LokiTail(target, environment, self._take, self._opened, clock=clock, rotate_s=rotate_s)
         self._reconciler = Reconciler(
             arrivals,
             self._reads,
@@ -96,7 +102,8 @@ class LokiLive:
         """
         arrivals = await Arrivals.open(folder, max_bytes=max_bytes, queue_bytes=queue_bytes, clock=clock)
         arrivals.memory.expire(clock())
-        return cls(upstream, arrivals, environment, clock, rotate_s)
+        reads = LokiReads(Fetcher(upstream, environment))
+        return cls(upstream.target, reads, arrivals, environment, clock, rotate_s)
 
     def listen(self, listener: LogListener, gaps: GapListener | None = None) -> Callable[[], None]:
         """Listen; see LogStore. What nobody wants is not told."""
@@ -117,12 +124,12 @@ class LokiLive:
             Unavailable: Loki does not answer.
         """
         try:
-            async with asyncio.timeout(self._upstream.target.timeout_s):
+            async with asyncio.timeout(self._target.timeout_s):
                 while self._memory.wants(feature) and self._memory.complete_from(feature) is None:
                     await self._ready.wait()
         except TimeoutError:
             why = self._reconciler.problem or self._tail.problem or "it does not answer"
-            raise Unavailable(f"{self._upstream.target.shown}: live lines cannot be had: {why}") from None
+            raise Unavailable(f"{self._target.shown}: live lines cannot be had: {why}") from None
 
     async def meet(self, key: FeatureKey, entries: Sequence[LogEntry]) -> Sequence[StoredLog]:
         """Give lines that Loki answered their places in the order of arrival, 0 for those of before it.
@@ -171,7 +178,7 @@ class LokiLive:
         await self._arrivals.ping()
         problem = self._reconciler.problem
         if problem is not None and self.lag_s > LAG_S:
-            raise Unavailable(f"{self._upstream.target.shown}: live lines lag by {self.lag_s:.0f} s: {problem}")
+            raise Unavailable(f"{self._target.shown}: live lines lag by {self.lag_s:.0f} s: {problem}")
 
     async def close(self) -> None:
         """Close tail and journal; what was reached is remembered. Harmless when repeated."""

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import orjson
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, tuple_, update
 
-from .. import wire
+from .. import alert_wire, wire
 from ..alert_model import Alert, AlertStatus, Deed
 from ..episode_model import Episode, Hold, Instance, Place, Remark, Step
 from ..errors import BadInput
@@ -239,7 +239,7 @@ class Alerts:
         now = self._clock()
         events = [
             Event(0, new_id(now), step.episode.alert.key, "alert", _instant(change, step.episode.alert, now), {
-                "change": change, "alert": orjson.loads(wire.dump(wire.alert(step.episode.alert))),
+                "change": change, "alert": orjson.loads(wire.dump(alert_wire.alert(step.episode.alert))),
             })
             for step in written.steps for change in step.changes
         ]  # fmt: skip

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import SettingsError, TimedOut, TooMany, Unavailable, UpstreamError
+from ..errors import AnswerTooLong, SettingsError, TimedOut, TooMany, Unavailable, UpstreamError
 from .upstream_stats import UpstreamStats
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Upstream:
 
         Raises:
             Unavailable: it cannot be reached or broke off. TimedOut: it did not answer in time.
-            UpstreamError: its answer is longer than `at_most`.
+            AnswerTooLong: it is longer than `at_most`.
         """
         headers = {**credentials_of(self.target), **options.pop("headers", {})}
         patience = options.get("timeout", self.target.timeout_s)
@@ -259,7 +259,7 @@ class Upstream:
             size += len(part)
             if size > at_most:
                 self.stats.failures["garbage"] += 1
-                raise UpstreamError(
+                raise AnswerTooLong(
                     f"{self.target.shown} answered with more than {at_most / 1e6:g} MB, which is more than is read"
                 )
         coding = ("content-encoding", "content-length", "transfer-encoding")

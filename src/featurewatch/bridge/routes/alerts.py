@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from ... import wire
+from ... import alert_wire
 from ...alert_model import ALERT_STATUSES, Alert, AlertStatus
 from ...alerts.actions import unknown_alert
 from ...episode_model import Episode
@@ -71,7 +71,9 @@ async def show_alert(call: Call) -> Response:
     """Show an alert with everything that was told of it: comments, deliveries, actions."""
     episode = await _episode(call)
     remarks = await call.bridge.alerting.history.alerts.remarks(episode.alert.id)
-    return answer(call.request, {**wire.alert(episode.alert), "remarks": [wire.remark(one) for one in remarks]})
+    return answer(
+        call.request, {**alert_wire.alert(episode.alert), "remarks": [alert_wire.remark(one) for one in remarks]}
+    )
 
 
 @endpoint(router, "GET", "/alerts/{alert_id}/explain", "read", answer=schemas.ExplainShape)
@@ -136,7 +138,7 @@ async def act_on_alerts(call: Call) -> Response:
     for id_ in dict.fromkeys(told.ids):
         try:
             await _seen(call, id_)
-            done.append(wire.alert(await work[told.action](id_)))
+            done.append(alert_wire.alert(await work[told.action](id_)))
         except FeaturewatchError as error:
             if isinstance(error, Forbidden):
                 raise
@@ -157,7 +159,7 @@ async def _listed(call: Call, features: frozenset[str] | None) -> Response:
     page = await call.bridge.alerting.history.alerts.page(
         wanted, limit=call.query.whole("limit", 100, 1, 1000), cursor=call.query.text("cursor")
     )
-    shown = [wire.alert(episode.alert) for episode in page.episodes]
+    shown = [alert_wire.alert(episode.alert) for episode in page.episodes]
     return answer(call.request, {"alerts": shown, "next_cursor": page.next_cursor})
 
 
@@ -197,4 +199,4 @@ async def _told(call: Call, shape: type[Shape]) -> Shape:
 
 
 async def _done(work: Awaitable[Alert]) -> Response:
-    return plain(wire.alert(await work))
+    return plain(alert_wire.alert(await work))

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from ... import wire
+from ... import alert_wire
 from ...alert_model import Deed
 from ...episode_model import Maintenance
 from ...errors import BadInput, NotFound, OutOfRange
@@ -31,7 +31,7 @@ async def list_maintenance(call: Call) -> Response:
     """List the feature's maintenance windows that are on or to come."""
     feature, now = await call.feature(), call.bridge.clock()
     windows = await call.bridge.alerting.windows.listed({feature.id}, ending_after_ns=now)
-    return answer(call.request, {"maintenance": [wire.maintenance(window, now) for window in windows]})
+    return answer(call.request, {"maintenance": [alert_wire.maintenance(window, now) for window in windows]})
 
 
 @endpoint(
@@ -65,9 +65,9 @@ async def begin_maintenance(call: Call) -> Response:
     window = Maintenance(
         new_id(now), feature.id, told.environment or None, starts_ns, ends_ns, told.comment or "", call.caller.name
     )
-    shown = wire.maintenance(window, now)
+    shown = alert_wire.maintenance(window, now)
     deed = Deed(call.caller.name, "maintenance.create", feature.id, window.id, now, shown)
-    return plain(wire.maintenance(await call.bridge.alerting.add_window(window, deed), now))
+    return plain(alert_wire.maintenance(await call.bridge.alerting.add_window(window, deed), now))
 
 
 @endpoint(router, "DELETE", "/features/{feature_id}/maintenance/{window_id}", "act", status=204)
@@ -77,6 +77,6 @@ async def end_maintenance(call: Call) -> Response:
     window = await call.bridge.alerting.windows.one(call.request.path_params["window_id"][:128])
     if window is None or window.feature != feature.id:
         raise NotFound(f"feature {feature.id!r} has no such maintenance window")
-    deed = Deed(call.caller.name, "maintenance.delete", feature.id, window.id, now, wire.maintenance(window, now))
+    deed = Deed(call.caller.name, "maintenance.delete", feature.id, window.id, now, alert_wire.maintenance(window, now))
     await call.bridge.alerting.end_window(window, deed)
     return Response(status_code=204)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ... import alert_wire
 from ...alert_model import RULE_ID, AlertRule
-from ...alerts.preview import STEP_S, Preview, preview
+from ...alerts.preview import Preview, preview
 from ...errors import BadInput, NotFound
 from ...times import format_instant
 from .. import parameters, schemas
@@ -206,5 +206,5 @@ def _previewed(seen: Preview) -> dict[str, Any]:
         "notifications": seen.notifications,
         "start": format_instant(seen.start_ms * 1_000_000),
         "end": format_instant(seen.end_ms * 1_000_000),
-        "step_seconds": STEP_S,
+        "step_seconds": seen.step_s,
     }
