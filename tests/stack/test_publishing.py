@@ -47,6 +47,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     alertmanager = alertmanagers.make(folder / "alertmanager")
     prometheus = prometheuses.make(
         folder / "prometheus",
+        # A reload makes it forget its Alertmanagers for seconds: what fires then is told again after this.
+        options=["--rules.alert.resend-delay=2s"],
         targets={"bridge": [f"127.0.0.1:{port}"]},
         rule_files=[f"{folder}/rules.d/*.yml"],
         alertmanagers=[f"127.0.0.1:{alertmanager.port}"],
@@ -88,7 +90,8 @@ def test_a_rule_and_a_channel_become_a_notification(stack: Stack, sink: Sink) ->
     first, second = written["route"]["routes"]
     assert (first["continue"], second["matchers"]) == (True, ['featurewatch_route="ops@1m"'])
     assert api.get("/channels/ops").json()["delivery"] == {"by": "alertmanager", "published": True}
-    # The counter was born above zero: more calls are an increase that Prometheus sees.
+    # The counter was born above zero: once it was scraped, more calls are an increase that Prometheus sees.
+    stack.prometheus.wait_for('feature_requests_total{feature="chat", outcome="success"} == 10')
     api.post("/features/chat/requests", json=calls)
     (told, *_) = sink.wait("/ops", within_s=90)
     assert told["headers"]["Authorization"] == "Bearer SECRET"
