@@ -309,7 +309,7 @@ class Aggregate:
         """Add ended calls, one after another: sums are rounded as those are that readers of a slot add up."""
         running, requests, durations, models = self.running, self._requests, self._durations, self._models
         take, observe, traces = self.ended.popleft, self.observe, self.traces
-        duration_sum, folded = self._duration_sum, self._folded
+        duration_sum, succeeded, before = self._duration_sum, 0, sum(requests.values())
         self._noted = 0
         self._unwritten = True
         try:
@@ -323,8 +323,11 @@ class Aggregate:
                     continue
                 if observe is not None:
                     observe(call)
-                folded += 1
-                requests[call._outcome] += 1  # type: ignore[index]  # an ended call has one
+                outcome = call._outcome
+                if outcome == "success":
+                    succeeded += 1
+                else:
+                    requests[outcome] += 1  # type: ignore[index]  # an ended call has one
                 duration = call._duration
                 bucket = bisect_left(BUCKETS, duration)
                 durations[bucket] += 1
@@ -352,7 +355,9 @@ class Aggregate:
                     if usd is not None:
                         totals.reported += usd
         finally:
-            self._duration_sum, self._folded = duration_sum, folded
+            self._duration_sum = duration_sum
+            requests["success"] += succeeded
+            self._folded += sum(requests.values()) - before
 
     def _count_error(self, error_type: str) -> None:
         if error_type not in self._errors:

@@ -15,20 +15,10 @@ from ..model import Outcome
 from .aggregate import FOLD_AT, UNKNOWN_MODEL, Aggregate
 from .declaration import text
 from .drops import shown
+from .outcomes import judged
 from .traces import identified
 
 _current: Final[ContextVar[Call | None]] = ContextVar("featurewatch_call", default=None)
-
-_CANCELLATIONS: Final = frozenset(
-    {
-        ("asyncio.exceptions", "CancelledError"),
-        ("concurrent.futures._base", "CancelledError"),
-        ("trio", "Cancelled"),
-        ("trio._core._exceptions", "Cancelled"),
-    }
-)
-"""Named rather than imported: asyncio alone would double what `import featurewatch` costs."""
-
 
 MOST_TOKENS: Final = 10**12
 MOST_USD: Final = 1e9
@@ -169,10 +159,26 @@ class Call:
         return attempts
 
     def __enter__(self) -> Self:
+        # `_enter` written out: one way through functions less is a twentieth of a call.
+        if self._open is not None:
+            return self._enter()
+        parent = _current.get()
+        if parent is not None:
+            self._parent = live(parent)
+        _current.set(self)
+        self._open = True
+        aggregate = self._aggregate
+        aggregate.running.add(self)
+        on_begin = aggregate.on_begin
+        if on_begin is not None:
+            on_begin()
+        self._started = perf_counter()
+        return self
+
+    def _enter(self) -> Self:
+        """Begin the call, and make it the running one unless it is already, or was."""
         if self._open is None:
-            parent = _current.get()
-            if parent is not None:
-                self._parent = live(parent)
+            self._parent = live(_current.get())
             _current.set(self)
         self._begin()
         return self
@@ -372,17 +378,3 @@ def live(call: Call | None) -> Call | None:
     while call is not None and not call._open:
         call = call._parent
     return call
-
-
-def judged(error: BaseException) -> tuple[Outcome, str | None]:
-    """Judge an exception that ended a call: the outcome, and the error's type."""
-    return ("cancelled", None) if is_cancellation(error) else ("error", type(error).__name__)
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Tell whether someone ended the call, rather than something failed in it."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(is_cancellation(one) for one in error.exceptions)
-    return isinstance(error, GeneratorExit) or any(
-        (kind.__module__, kind.__name__) in _CANCELLATIONS for kind in type(error).__mro__
-    )

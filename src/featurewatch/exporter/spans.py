@@ -14,10 +14,11 @@ from opentelemetry.trace import StatusCode
 from ..families import TOKEN_KINDS
 from ..model import FEATURE_ID, FEATURE_ID_RULE
 from . import genai
-from .call import Call, current_call, is_cancellation
+from .call import Call, current_call
 from .declaration import Declaration
 from .drops import shown
 from .feature import Feature
+from .outcomes import is_cancellation
 from .runtime import RUNTIME
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ class Stream(Call, Generic[T]):
 
     def __enter__(self) -> Self:
         self._entered = True
-        return super().__enter__()
+        return self._enter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
