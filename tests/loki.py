@@ -156,6 +156,14 @@ def binary() -> str:
     return found
 
 
+def free_ports() -> tuple[int, int]:
+    """Two ports of the loopback that nobody listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
 def make(folder: Path, limits: str = LIMITS, *, tenants: bool = False, more: str = "") -> Loki:
     """Prepare a Loki of its own in a folder, on free ports of the loopback; `start` it.
 
@@ -164,10 +172,7 @@ def make(folder: Path, limits: str = LIMITS, *, tenants: bool = False, more: str
         more: further configuration, such as `querier: {tail_max_duration: 5s}`.
     """
     binary()
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        http, grpc = one.getsockname()[1], other.getsockname()[1]
+    http, grpc = free_ports()
     config = CONFIG.format(
         http=http, grpc=grpc, data=folder / "data", limits=limits, tenants=str(tenants).lower(), more=more
     )

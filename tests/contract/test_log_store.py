@@ -43,6 +43,11 @@ class Opener:
 
     open: Opening
     kept: Callable[[Sequence[LogEntry]], Sequence[LogEntry]] = lambda lines: lines
+    share: float = 1.0
+
+    def examples(self, count: int) -> int:
+        """How many made-up examples a test tries; of a store in another process fewer."""
+        return max(1, int(count * self.share))
 
     def __call__(self) -> AbstractAsyncContextManager[LogStore]:
         return self.open()
@@ -83,7 +88,7 @@ async def _loki(url: str) -> AsyncIterator[LogStore]:
 def opener(request: pytest.FixtureRequest) -> Opener:
     if request.param == "embedded":
         return Opener(_embedded)
-    return Opener(partial(_loki, request.getfixturevalue("loki_of_tenants").url), mended)
+    return Opener(partial(_loki, request.getfixturevalue("loki_of_tenants").url), mended, share=0.2)
 
 
 @pytest.fixture
@@ -291,65 +296,68 @@ async def test_a_limit_below_one_is_refused(store: LogStore) -> None:
         await store.query(LogQuery(CHAT, limit=0))
 
 
-@settings(deadline=None, max_examples=80)
-@given(
-    times=st.lists(st.integers(0, 6), max_size=30),
-    limit=st.integers(1, 12),
-    direction=st.sampled_from([None, "forward", "backward"]),
-    wanted=st.frozensets(levels, max_size=3),
-    given_levels=st.lists(levels, min_size=30, max_size=30),
-    start=st.one_of(st.none(), st.integers(-1, 7)),
-    end=st.one_of(st.none(), st.integers(-1, 8)),
-)
-def test_paging_covers_every_line_exactly_once(
-    opener: Opener,
-    times: list[int],
-    limit: int,
-    direction: Direction | None,
-    wanted: frozenset[Any],
-    given_levels: list[Any],
-    start: int | None,
-    end: int | None,
-) -> None:
+def test_paging_covers_every_line_exactly_once(opener: Opener) -> None:
     """Equal timestamps, any limit, all directions; lines of other features and, while paging, of later times arrive."""
-    lines = [line(at=at, level=level) for at, level in zip(times, given_levels, strict=False)]
-    passing = [
-        entry
-        for entry in lines
-        if (not wanted or entry.level in wanted)
-        and (start is None or entry.timestamp_ns >= BASE_NS + start)
-        and (end is None or entry.timestamp_ns < BASE_NS + end)
-    ]
-    query = LogQuery(
-        CHAT,
-        LogFilter(wanted),
-        None if start is None else BASE_NS + start,
-        None if end is None else BASE_NS + end,
-        limit,
-        direction=direction,
+
+    @settings(deadline=None, max_examples=opener.examples(80))
+    @given(
+        times=st.lists(st.integers(0, 6), max_size=30),
+        limit=st.integers(1, 12),
+        direction=st.sampled_from([None, "forward", "backward"]),
+        wanted=st.frozensets(levels, max_size=3),
+        given_levels=st.lists(levels, min_size=30, max_size=30),
+        start=st.one_of(st.none(), st.integers(-1, 7)),
+        end=st.one_of(st.none(), st.integers(-1, 8)),
     )
+    def holds(
+        times: list[int],
+        limit: int,
+        direction: Direction | None,
+        wanted: frozenset[Any],
+        given_levels: list[Any],
+        start: int | None,
+        end: int | None,
+    ) -> None:
+        lines = [line(at=at, level=level) for at, level in zip(times, given_levels, strict=False)]
+        passing = [
+            entry
+            for entry in lines
+            if (not wanted or entry.level in wanted)
+            and (start is None or entry.timestamp_ns >= BASE_NS + start)
+            and (end is None or entry.timestamp_ns < BASE_NS + end)
+        ]
+        query = LogQuery(
+            CHAT,
+            LogFilter(wanted),
+            None if start is None else BASE_NS + start,
+            None if end is None else BASE_NS + end,
+            limit,
+            direction=direction,
+        )
 
-    async def run() -> None:
-        async with opener() as store:
-            await store.append(lines)
-            seen: list[str] = []
-            cursor: str | None = ""
-            while cursor is not None:
-                page = await store.query(
-                    LogQuery(CHAT, query.filter, query.start_ns, query.end_ns, limit, cursor, direction)
-                )
-                found = ids(page.entries)
-                assert len(found) <= limit
-                assert page.next_cursor is None or len(found) == limit
-                seen = found + seen if direction is None else seen + found
-                cursor = page.next_cursor
-                elsewhere = -100 if direction == "forward" else 1000  # behind the reader
-                await store.append([line(at=elsewhere), line(key=SEARCH, at=3)])
-            order = in_order(passing)
-            assert seen == (order[::-1] if direction == "backward" else order)
-            assert [entry.id for entry in await exported(store, query) if entry in passing] == order
+        async def run() -> None:
+            async with opener() as store:
+                await store.append(lines)
+                seen: list[str] = []
+                cursor: str | None = ""
+                while cursor is not None:
+                    page = await store.query(
+                        LogQuery(CHAT, query.filter, query.start_ns, query.end_ns, limit, cursor, direction)
+                    )
+                    found = ids(page.entries)
+                    assert len(found) <= limit
+                    assert page.next_cursor is None or len(found) == limit
+                    seen = found + seen if direction is None else seen + found
+                    cursor = page.next_cursor
+                    elsewhere = -100 if direction == "forward" else 1000  # behind the reader
+                    await store.append([line(at=elsewhere), line(key=SEARCH, at=3)])
+                order = in_order(passing)
+                assert seen == (order[::-1] if direction == "backward" else order)
+                assert [entry.id for entry in await exported(store, query) if entry in passing] == order
 
-    asyncio.run(run())
+        asyncio.run(run())
+
+    holds()
 
 
 async def test_many_lines_of_one_timestamp_are_paged(store: LogStore) -> None:
@@ -411,47 +419,51 @@ async def test_a_search_text_that_is_too_long_is_refused(store: LogStore) -> Non
         await store.query(LogQuery(CHAT, LogFilter(search="a" * 1001)))
 
 
-@settings(deadline=None, max_examples=120)
-@given(
-    lines=st.lists(entries, max_size=15),
-    filters=st.lists(
-        st.builds(
-            LogFilter,
-            st.frozensets(levels, max_size=2),
-            st.one_of(st.just(""), st.just("app"), searches),
-            st.one_of(st.just(""), searches),
-        ),
-        min_size=1,
-        max_size=8,
-    ),
-)
-def test_store_and_predicate_agree(opener: Opener, lines: Sequence[LogEntry], filters: list[LogFilter]) -> None:
+def test_store_and_predicate_agree(opener: Opener) -> None:
     """The page, the export and `matching.compile_filter` pass the same lines as a plain casefold model."""
 
-    def model(filter: LogFilter, entry: LogEntry) -> bool:
-        fields = [entry.message, entry.source, entry.metadata or ""]
-        return (
-            (not filter.levels or entry.level in filter.levels)
-            and filter.source in ("", entry.source)
-            and any(filter.search.casefold() in field.casefold() for field in fields)
-        )
+    @settings(deadline=None, max_examples=opener.examples(120))
+    @given(
+        lines=st.lists(entries, max_size=15),
+        filters=st.lists(
+            st.builds(
+                LogFilter,
+                st.frozensets(levels, max_size=2),
+                st.one_of(st.just(""), st.just("app"), searches),
+                st.one_of(st.just(""), searches),
+            ),
+            min_size=1,
+            max_size=8,
+        ),
+    )
+    def holds(lines: Sequence[LogEntry], filters: list[LogFilter]) -> None:
 
-    async def run() -> None:
-        async with opener() as store:
-            await store.append(lines)
-            kept = opener.kept(lines)
-            for filter in filters:
-                expected = in_order([entry for entry in kept if model(filter, entry)])
-                passes = compile_filter(filter)
-                assert in_order([entry for entry in kept if passes(entry)]) == expected
-                query = LogQuery(CHAT, filter, limit=1000)
-                assert ids((await store.query(query)).entries) == expected
-                assert [entry.id for entry in await exported(store, query)] == expected
-                pages = await all_pages(store, LogQuery(CHAT, filter, limit=2, direction="forward"))
-                assert [one for page in pages for one in page] == expected
-                assert sum(await store.counts(CHAT, filter, BASE_NS - 1, BASE_NS + 10**9, 60)) == len(expected)
+        def model(filter: LogFilter, entry: LogEntry) -> bool:
+            fields = [entry.message, entry.source, entry.metadata or ""]
+            return (
+                (not filter.levels or entry.level in filter.levels)
+                and filter.source in ("", entry.source)
+                and any(filter.search.casefold() in field.casefold() for field in fields)
+            )
 
-    asyncio.run(run())
+        async def run() -> None:
+            async with opener() as store:
+                await store.append(lines)
+                kept = opener.kept(lines)
+                for filter in filters:
+                    expected = in_order([entry for entry in kept if model(filter, entry)])
+                    passes = compile_filter(filter)
+                    assert in_order([entry for entry in kept if passes(entry)]) == expected
+                    query = LogQuery(CHAT, filter, limit=1000)
+                    assert ids((await store.query(query)).entries) == expected
+                    assert [entry.id for entry in await exported(store, query)] == expected
+                    pages = await all_pages(store, LogQuery(CHAT, filter, limit=2, direction="forward"))
+                    assert [one for page in pages for one in page] == expected
+                    assert sum(await store.counts(CHAT, filter, BASE_NS - 1, BASE_NS + 10**9, 60)) == len(expected)
+
+        asyncio.run(run())
+
+    holds()
 
 
 # Neighbours, export, cancelling

@@ -24,8 +24,9 @@ class LokiStore:
     """A LogStore (see `stores.base`) over Loki. Made by `open`; belongs to the event loop that opened it.
 
     What an append promises: when it returns, Loki has said that it has every line. When it raises, Loki may have some
-    of them (it stores the valid lines of a push that it refuses, and a large append is several pushes); sending all
-    again is harmless, since Loki drops lines that it has, and an id that was kept of late is not pushed again.
+    of them (it stores the valid lines of a push that it refuses, and a large append is several pushes). Sending all
+    again is harmless: of lines that are the same in all, Loki reads one, and an id that was kept of late is not pushed
+    again. Its counts alone may have such a line twice.
 
     Lines of one timestamp are in the order of their ids, since Loki has no order among them.
     """

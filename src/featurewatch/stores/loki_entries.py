@@ -41,6 +41,7 @@ SEPARATOR: Final = "\x7f"
 PACKED: Final = ("id", "level", "source", "trace_id", "user_id", "metadata", "detected_level")
 """What stands before a packed line, in this order, each with SEPARATOR after it."""
 
+_OUR_LABELS: Final = frozenset({"service_name", "feature", "environment"})
 _LEVELS: Final[dict[str, Level]] = {level: level for level in LEVELS}
 _NOTHING: Final[dict[str, str]] = {}
 
@@ -112,12 +113,13 @@ def read_packed(streams: Iterable[Any], environment: str, parts: int) -> list[Lo
 class _Stream:
     """What the labels say for each line of a stream; whatever they say, its lines can be read."""
 
-    __slots__ = ("_environment", "_extra", "_feature", "_labels")
+    __slots__ = ("_environment", "_extra", "_feature", "_labels", "_plain")
 
     def __init__(self, labels: Mapping[str, str], environment: str) -> None:
         self._labels = labels
         self._feature, self._environment = _key(labels, environment)
         self._extra = {name: text for name, text in labels.items() if name not in STREAM_FIELDS}
+        self._plain = labels.keys() <= _OUR_LABELS
 
     def entry(self, value: Sequence[Any]) -> LogEntry:
         """Make the entry of `[timestamp, line]` or `[timestamp, line, {"structuredMetadata": {…}}]`."""
@@ -128,10 +130,10 @@ class _Stream:
         """Make the entry of a packed line; `value` is as above, and has what was not packed."""
         id_, level, source, trace_id, user_id, metadata, _, message, *_ = fields
         more = value[2].get("structuredMetadata") if len(value) > 2 else None
-        if id_ and level in _LEVELS and not more and not self._extra and not metadata:
+        if id_ and not more and self._plain and level in _LEVELS and not (metadata and _object(metadata) is None):
             return LogEntry(
                 id_, self._feature, self._environment, timestamp_ns, _LEVELS[level], message, source or "app",
-                None, trace_id or None, user_id or None,
+                metadata or None, trace_id or None, user_id or None,
             )  # fmt: skip
         own = {name: text for name, text in zip(PACKED, fields, strict=False) if text}
         if "id" in self._labels:

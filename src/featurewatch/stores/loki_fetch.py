@@ -230,8 +230,9 @@ class Fetcher:
         entries.sort(key=by_time)
         lines, first, last = len(entries), entries[0].timestamp_ns, entries[-1].timestamp_ns
         if filter != LogFilter():
-            entries = list(filter_of(filter, entries))
-        return list(_each_once(entries)), lines, first, last
+            passes = compile_filter(filter)
+            entries = [entry for entry in entries if passes(entry)]
+        return _each_once(entries) if entries else entries, lines, first, last
 
     def _fit(self, ask: Ask, lines: int) -> None:
         """Note how many lines of a selection a page is to have."""
@@ -272,17 +273,17 @@ class Fetcher:
             self.stats.seconds += loop.time() - started
 
 
-def filter_of(filter: LogFilter, entries: list[LogEntry]) -> Iterator[LogEntry]:
-    """Yield the lines that pass, as the one predicate has it that live streams use."""
-    passes = compile_filter(filter)
-    return (entry for entry in entries if passes(entry))
-
-
-def _each_once(entries: list[LogEntry]) -> Iterator[LogEntry]:
-    """Leave out lines that Loki holds twice: those with the id and the timestamp of the one before."""
-    before = None
-    for entry in entries:
-        place = (entry.timestamp_ns, entry.id, entry.feature, entry.environment)
-        if place != before:
-            yield entry
-        before = place
+def _each_once(entries: list[LogEntry]) -> list[LogEntry]:
+    """Leave out lines that Loki holds twice: those with the id and the timestamp of one just before."""
+    found = entries[:1]
+    moment, names = entries[0].timestamp_ns, {entries[0][:3]}
+    for entry in entries[1:]:
+        name = entry[:3]
+        if entry[3] != moment:
+            moment, names = entry[3], {name}
+        elif name in names:
+            continue
+        else:
+            names.add(name)
+        found.append(entry)
+    return found

@@ -29,6 +29,9 @@ async def counts(
 ) -> list[int]:
     """Count the lines that pass in each step of (start, end], oldest first; a step includes its end.
 
+    What was pushed twice, after an answer was lost, Loki may count twice, though it reads it once: it drops what comes
+    again only while it holds the line in the block that it writes.
+
     Args:
         lines: the lines themselves, for a search, and for steps that Loki would move to multiples of their length.
 

@@ -30,6 +30,7 @@ FARTHEST_NS: Final = 30 * 86_400 * NS
 """Further ahead nothing is looked for, whatever end is asked for."""
 EXPORT_AHEAD: Final = 2
 """Slices that an export asks for at a time; each is held in memory."""
+EXPORT_CHUNK: Final = 1_000
 EXPORT_FIRST_NS: Final = 60 * NS
 SEARCH_FIRST_NS: Final = 600 * NS
 EXPORT_PATIENCE_S: Final = 30.0
@@ -110,8 +111,8 @@ class LokiQueries:
             return
         async with aclosing(walk.chunks()) as chunks:
             async for chunk in chunks:
-                for begin in range(0, len(chunk), LINES):
-                    yield chunk[begin : begin + LINES]
+                for begin in range(0, len(chunk), EXPORT_CHUNK):
+                    yield chunk[begin : begin + EXPORT_CHUNK]
 
     async def counts(
         self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
