@@ -178,16 +178,16 @@ class Fetcher:
             seconds = asyncio.get_running_loop().time() - started
             return Page(entries, lines, lines < asked, first if backward else last, first == last, seconds)
 
-    async def has_any(self, ask: Ask, start_ns: int, end_ns: int) -> bool:
+    async def has_any(self, ask: Ask, start_ns: int, end_ns: int) -> bool | None:
         """Tell whether a range may hold lines of the streams, which costs Loki a hundredth of reading it.
 
-        True where it cannot tell. Raises as `page`, but never Excessive.
+        None where it cannot tell. Raises as `page`, but never Excessive.
         """
         params = {"query": ask.selection, "start": str(start_ns - _ROUNDED_NS), "end": str(end_ns + _ROUNDED_NS)}
         try:
             return bool((await self.ask(VOLUME, params))["result"])
         except (UpstreamError, TypeError, KeyError):  # where volumes are disabled, among others
-            return True
+            return None
 
     async def ask(self, path: str, params: dict[str, str]) -> Any:
         """Ask for something else than lines, and return the `data` of the answer, None where that is nothing.

@@ -37,7 +37,7 @@ _LAST_CHARACTERS: Final = ("[0-4]", "[5-9]", "[a-e]", "[f-j]", "[k-o]", "[p-t]",
 class _Slice:
     start: int
     end: int
-    page: asyncio.Task[Page] | None = None
+    page: asyncio.Task[Page | None] | None = None
 
     @property
     def length(self) -> int:
@@ -75,6 +75,8 @@ class Walk:
         self._patience_s = patience_s
         self._length = first_ns
         self._failed = 0
+        self._arrived = False
+        """Whether the way has come to where there are lines; up to there it is found by halves what is empty."""
         self._slices = deque([_Slice(start_ns, end_ns)] if start_ns < end_ns else [])
 
     async def chunks(self) -> AsyncGenerator[list[LogEntry], None]:
@@ -96,6 +98,9 @@ class Walk:
                     await self._shorten(slice_, excess)
                     continue
                 self._failed = 0
+                if page is None:
+                    slice_.page, self._length = None, slice_.length // 2
+                    continue
                 self._slices.popleft()
                 self._adapt(slice_, page)
                 entries = page.entries if page.complete else await self._known(slice_, page)
@@ -129,14 +134,22 @@ class Walk:
         # What they failed of is told by the slice that is waited for.
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _page(self, start: int, end: int) -> Page:
+    async def _page(self, start: int, end: int) -> Page | None:
+        """Ask for a slice, where it has anything; None where it is to be asked for by halves."""
         time = asyncio.get_running_loop().time
         until, pause = time() + self._patience_s, 0.1
         while True:
             try:
-                if end - start > SPARSE_NS and self._ask.key and not await self._fetcher.has_any(self._ask, start, end):
-                    return Page([])
-                return await self._fetcher.page(self._ask, start, end, self._limit, backward=self._backward)
+                if end - start > SPARSE_NS and self._ask.key:
+                    filled = await self._fetcher.has_any(self._ask, start, end)
+                    if filled is False:
+                        return Page([])
+                    if filled and not self._arrived and end - start > 2 * SPARSE_NS:
+                        return None
+                    self._arrived = True
+                page = await self._fetcher.page(self._ask, start, end, self._limit, backward=self._backward)
+                self._arrived = self._arrived or page.lines > 0
+                return page
             except (Unavailable, UpstreamError, TooMany):
                 if time() + pause > until:
                     raise

@@ -79,10 +79,10 @@ async def list_logs(call: Call) -> Response:
 async def keep_logs(call: Call) -> Response:
     """Keep lines: one, a list, or `{"logs": [...]}`.
 
-    Answered once they are safe on disk; all are kept, or none. A message longer than FEATUREWATCH_MAX_LINE_BYTES is
-    cut with a mark. Metadata keeps its numbers as they are written, and the order of its keys. An `id` that the feature
-    has already is not kept twice. What is wrong with which line is
-    told in `details`.
+    Answered once they are safe, on disk or in Loki; all are kept, or none (of lines that Loki refuses for their age or
+    size, the others of the request may be kept). A message longer than FEATUREWATCH_MAX_LINE_BYTES is cut with a mark.
+    Metadata keeps its numbers as they are written, and the order of its keys. An `id` that the feature has already is
+    not kept twice. What is wrong with which line is told in `details`.
     """
     settings = call.bridge.settings
     with call.bridge.meters.refusals("logs", "json"):
