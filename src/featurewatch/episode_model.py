@@ -111,3 +111,8 @@ class Maintenance:
     comment: str
     created_by: str
     silence: str = ""
+
+    def covers(self, key: FeatureKey, at_ns: int) -> bool:
+        """Whether nobody is notified of a feature's alerts at an instant because of it."""
+        same = self.feature == key.feature and self.environment in (None, key.environment)
+        return same and self.starts_ns <= at_ns < self.ends_ns

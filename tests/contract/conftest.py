@@ -15,9 +15,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from prometheus import prometheus as prometheus
-from prometheus import victoriametrics as victoriametrics
-
 _numbers = itertools.count()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..alert_model import Alert, Deed
-from ..episode_model import Episode, Hold, Remark, Step
+from ..episode_model import Change, Episode, Hold, Remark, Step
 from ..errors import Conflict, FeaturewatchError, NotFound
 from ..stores.state_alerts import Alerts, Written
 from ..times import NS
@@ -98,8 +98,7 @@ class Actions:
             if not current.open:
                 return Written()
             closed = close(current, now, reason="manual", by=actor, condition_active=True)
-            step = _written(replace(closed, hold=hold), actor, "resolve", comment, now)
-            return replace(step, steps=[Step(replace(closed, hold=hold), ("resolved",))])
+            return _written(replace(closed, hold=hold), actor, "resolve", comment, now, change="resolved")
 
         steps = await self._alerts.change_one(alert_id, work, then=self._history.note)
         if not steps:
@@ -146,14 +145,21 @@ def unknown_alert(alert_id: str) -> FeaturewatchError:
 
 
 def _written(
-    episode: Episode, actor: str, action: str, comment: str, now_ns: int, details: Mapping[str, Any] | None = None
+    episode: Episode,
+    actor: str,
+    action: str,
+    comment: str,
+    now_ns: int,
+    details: Mapping[str, Any] | None = None,
+    *,
+    change: Change = "updated",
 ) -> Written:
     alert = episode.alert
     told = details or ({"comment": comment} if comment else {})
     remarks = [Remark(alert.id, "action", now_ns, actor, action)]
     if comment:
         remarks.append(Remark(alert.id, "comment", now_ns, actor, comment))
-    return Written([Step(episode, ("updated",))], remarks, [_deed(alert, actor, action, now_ns, told)])
+    return Written([Step(episode, (change,))], remarks, [_deed(alert, actor, action, now_ns, told)])
 
 
 def _deed(alert: Alert, actor: str, action: str, now_ns: int, details: Mapping[str, Any]) -> Deed:

@@ -186,6 +186,7 @@ class History:
                 by_window[rule.window_minutes].add(at)
             else:
                 reasons[at] = "recovered"
+        fired = {episode.place: episode.alert for episode in reversed(self._unsettled.values())}
         for window, asked in by_window.items():
             try:
                 measured = await self._metrics.measure({at.key for at in asked}, window * 60.0)
@@ -195,19 +196,19 @@ class History:
             for at in asked:
                 figures = measured.get(at.key)
                 value = None if figures is None else figures.metrics.get(rules[at.rule_id].metric)
-                reasons[at] = self._reason(rules[at.rule_id], at, value)
+                reasons[at] = _reason(rules[at.rule_id], fired.get(at), value)
         return reasons
 
-    def _reason(self, rule: AlertRule, at: Place, value: float | None) -> ResolveReason:
-        if value is None:
-            return "no_data"
-        fired = next((episode.alert for episode in self._unsettled.values() if episode.place == at), None)
-        if fired is not None and rule.updated_ns > fired.triggered_ns:
-            condition, threshold = fired.metadata.get("condition"), fired.metadata.get("threshold")
-            before = next((known for known in CONDITIONS if known == condition), None)
-            if before and isinstance(threshold, (int, float)) and holds(rule.metric, before, threshold, value):
-                return "rule_changed"
-        return "recovered"
+
+def _reason(rule: AlertRule, fired: Alert | None, value: float | None) -> ResolveReason:
+    if value is None:
+        return "no_data"
+    if fired is not None and rule.updated_ns > fired.triggered_ns:
+        condition, threshold = fired.metadata.get("condition"), fired.metadata.get("threshold")
+        before = next((known for known in CONDITIONS if known == condition), None)
+        if before and isinstance(threshold, (int, float)) and holds(rule.metric, before, threshold, value):
+            return "rule_changed"
+    return "recovered"
 
 
 def _summary(alert: Alert) -> AlertSummary:

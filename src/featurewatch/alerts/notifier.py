@@ -157,7 +157,7 @@ class Notifier:
         return [
             episode
             for episode in firing
-            if not any(_covers(window, episode.alert.key, now_ns) for window in windows)
+            if not any(window.covers(episode.alert.key, now_ns) for window in windows)
             and SEVERITIES.index(episode.alert.severity)
             == worst[episode.alert.key, str(episode.alert.metadata.get("metric", ""))]
         ]
@@ -230,11 +230,6 @@ class Notifier:
 
 def _named(alerts: Sequence[tuple[Episode, bool]]) -> tuple[tuple[str, bool], ...]:
     return tuple((episode.alert.id, fires) for episode, fires in alerts)
-
-
-def _covers(window: Maintenance, key: FeatureKey, now_ns: int) -> bool:
-    same = window.feature == key.feature and window.environment in (None, key.environment)
-    return same and window.starts_ns <= now_ns < window.ends_ns
 
 
 def _alert(episode: Episode, fires: bool, link: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Alerting:
             found.get(alert.rule_id),
             now,
             remarks=remarks,
-            maintenance=[window for window in windows if _covers(window, episode, now)],
+            maintenance=[window for window in windows if window.covers(alert.key, now)],
         )
         return explain(told if self.api is None else await self._asked(self.api, told))
 
@@ -98,11 +98,6 @@ class Alerting:
                 seen.signal.fingerprint: seen.signal.annotations.get("title", seen.signal.rule_id) for seen in listed
             },
         )
-
-
-def _covers(window: Maintenance, episode: Episode, now_ns: int) -> bool:
-    same = window.environment is None or window.environment == episode.alert.key.environment
-    return same and window.starts_ns <= now_ns < window.ends_ns
 
 
 async def start(
