@@ -41,16 +41,30 @@ export class Api {
 
   /** @param {string} path @param {unknown} body @returns {Promise<any>} */
   post(path, body) {
-    return this.#send(this.url(path), {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
+    return this.#write("POST", path, body);
   }
 
-  /** @param {string} path @returns {Promise<any>} */
-  delete(path) {
-    return this.#send(this.url(path), { method: "DELETE", headers: { "content-type": "application/json" } });
+  /** Put what replaces all. @param {string} path @param {unknown} body @param {number} [revision] refused with 412 where it is no longer this one @returns {Promise<any>} */
+  put(path, body, revision) {
+    return this.#write("PUT", path, body, revision);
+  }
+
+  /** Change what is named. @param {string} path @param {unknown} body @param {number} [revision] @returns {Promise<any>} */
+  patch(path, body, revision) {
+    return this.#write("PATCH", path, body, revision);
+  }
+
+  /** @param {string} path @param {number} [revision] @returns {Promise<any>} */
+  delete(path, revision) {
+    return this.#write("DELETE", path, undefined, revision);
+  }
+
+  /** @param {string} method @param {string} path @param {unknown} body @param {number} [revision] */
+  #write(method, path, body, revision) {
+    /** @type {Record<string, string>} */
+    const headers = { "content-type": "application/json" };
+    if (revision !== undefined) headers["if-match"] = `"r${revision}"`;
+    return this.#send(this.url(path), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   }
 
   /** @param {string} url @param {RequestInit} init */
