@@ -1,7 +1,7 @@
 // What a feature may cost a day, and what it cost in the last 24 hours.
 
-import { h } from "./dom.js";
-import { asText, usd } from "./format.js";
+import { h } from "./kit/dom.js";
+import { asText, usd } from "./kit/format.js";
 import { Section } from "./section.js";
 
 /** @param {{budget_usd_per_day?: number, total_cost: number|null}} answer */

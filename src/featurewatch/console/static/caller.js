@@ -3,7 +3,7 @@
 /** @typedef {"read"|"act"|"edit"|"administer"} Action */
 
 export class Caller {
-  /** @param {import("./api.js").Api} api */
+  /** @param {import("./kit/api.js").Api} api */
   constructor(api) {
     this.api = api;
     /** @type {{name: string, role: string, actions: string[], authentication: boolean}|null} null until it is known */
@@ -28,7 +28,7 @@ export class Caller {
     try {
       this.me = await this.api.get("/me");
     } catch (error) {
-      if (/** @type {import("./api.js").ApiError} */ (error).status !== 401) return;
+      if (/** @type {import("./kit/api.js").ApiError} */ (error).status !== 401) return;
       this.me = null;
     }
     for (const listener of [...this.listeners]) listener();

@@ -1,7 +1,7 @@
 // What was declared of a feature, as the bridge keeps it: read, changed, and told apart from what somebody else changed.
 
 export class Declaration {
-  /** @param {import("./api.js").Api} api @param {string} id */
+  /** @param {import("./kit/api.js").Api} api @param {string} id */
   constructor(api, id) {
     this.api = api;
     this.id = id;
@@ -35,7 +35,7 @@ export class Declaration {
    * @param {Record<string, unknown>} changes
    * @returns {Promise<"saved"|"conflict">} conflict: one of the fields was changed by somebody else since it was read;
    *     `feature` is then what holds now. What was changed in other fields meanwhile is no conflict.
-   * @throws {import("./api.js").ApiError} the bridge refused it
+   * @throws {import("./kit/api.js").ApiError} the bridge refused it
    */
   async save(changes) {
     const seen = this.feature;
@@ -44,7 +44,7 @@ export class Declaration {
         this.#settle(await this.api.patch(this.path, changes, this.feature?.revision));
         return "saved";
       } catch (error) {
-        if (/** @type {import("./api.js").ApiError} */ (error).status !== 412) throw error;
+        if (/** @type {import("./kit/api.js").ApiError} */ (error).status !== 412) throw error;
         const now = await this.api.get(this.path);
         const same = Object.keys(changes).every((name) => JSON.stringify(now[name]) === JSON.stringify(seen?.[name]));
         if (!same) {

@@ -2,13 +2,13 @@
 
 import { Chart, Cursor } from "./chart.js";
 import { Costs } from "./costs.js";
-import { h, oncePerFrame, setAttribute, setText } from "./dom.js";
+import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
 import { Events } from "./events.js";
-import { tile } from "./figures.js";
-import { ago, moment, readable } from "./format.js";
-import { healthMark } from "./health.js";
+import { tile } from "./kit/figures.js";
+import { ago, moment, readable } from "./kit/format.js";
+import { healthMark } from "./kit/health.js";
 import { HOUR, History, MINUTE } from "./history.js";
-import { icon } from "./icons.js";
+import { icon } from "./kit/icons.js";
 import { RecentErrors } from "./recent-errors.js";
 import { healthOf, nameOf } from "./store.js";
 

@@ -1,12 +1,7 @@
 // Puts the console together: what it talks to, what it shows, what the address says.
 
-import { Api } from "./api.js";
-import { connectionBadge } from "./badge.js";
 import { Caller } from "./caller.js";
-import { LiveClient } from "./client.js";
 import { readConfig } from "./config.js";
-import { debounce, h } from "./dom.js";
-import { span } from "./format.js";
 import { Lane } from "./history.js";
 import { LogDrawer } from "./logs.js";
 import { Navigation } from "./nav.js";
@@ -15,6 +10,11 @@ import { Router } from "./route.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { setUpTheme } from "./theme.js";
+import { Api } from "./kit/api.js";
+import { connectionBadge } from "./kit/badge.js";
+import { LiveClient } from "./kit/client.js";
+import { debounce, h } from "./kit/dom.js";
+import { span } from "./kit/format.js";
 
 /**
  * @typedef {object} Context what every part of the console is handed
@@ -24,7 +24,7 @@ import { setUpTheme } from "./theme.js";
  * @property {Lane} lane            how many histories are asked for at a time
  * @property {string} window        what a snapshot's figures cover, in words
  * @property {() => string} failure why the features could not be loaded, "" where they were
- * @property {(featureId: string, filters?: Partial<import("./log-filters.js").Filters>) => void} openLogs
+ * @property {(featureId: string, filters?: Partial<import("./kit/log-filters.js").Filters>) => void} openLogs
  */
 
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
@@ -62,7 +62,7 @@ const loadFeatures = async () => {
     failure = "";
     store.setFeatures(features);
   } catch (error) {
-    const { status, message } = /** @type {import("./api.js").ApiError} */ (error);
+    const { status, message } = /** @type {import("./kit/api.js").ApiError} */ (error);
     // Not signed in is no failure: the box that asks for the token says what to do.
     failure = status === 401 ? "" : message;
     page.draw?.();

@@ -1,6 +1,6 @@
 // The way between the console's pages.
 
-import { h, setAttribute } from "./dom.js";
+import { h, setAttribute } from "./kit/dom.js";
 import { PAGES } from "./pages.js";
 
 /** Pages that belong to another one's place. */

@@ -1,6 +1,6 @@
 // A part of the feature page that asks the bridge for something: loading, shown, empty or failed, and asked again.
 
-import { debounce, h, setText } from "./dom.js";
+import { debounce, h, setText } from "./kit/dom.js";
 
 /** @template T */
 export class Section {

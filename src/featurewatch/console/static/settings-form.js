@@ -1,6 +1,6 @@
 // A form over a part of what is declared: filled in, checked, saved; conflicts are explained, not overwritten.
 
-import { h, setText } from "./dom.js";
+import { h, setText } from "./kit/dom.js";
 
 /**
  * @typedef {object} Field

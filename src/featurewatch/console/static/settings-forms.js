@@ -1,6 +1,6 @@
 // The forms of a feature's settings page: what each shows and what it changes.
 
-import { h } from "./dom.js";
+import { h } from "./kit/dom.js";
 import { SettingsForm, numberOf } from "./settings-form.js";
 
 const text = (/** @type {Record<string, unknown>} */ more = {}) => h("input", { class: "input", type: "text", autocomplete: "off", ...more });

@@ -1,7 +1,7 @@
 // A feature's settings, section by section; each leads to the lines that belong to it.
 
-import { h, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { h, setText } from "./kit/dom.js";
+import { icon } from "./kit/icons.js";
 import { AboutForm, ObjectiveForm, ThresholdsForm } from "./settings-forms.js";
 import { Budget } from "./budget.js";
 import { Declaration } from "./declaration.js";
@@ -14,7 +14,7 @@ import { Declaration } from "./declaration.js";
  * @typedef {object} SettingsSection
  * @property {string} title
  * @property {string} help   one sentence: what is set here, and what follows from it
- * @property {Partial<import("./log-filters.js").Filters>} logs   what the log shows first when it is opened from here
+ * @property {Partial<import("./kit/log-filters.js").Filters>} logs   what the log shows first when it is opened from here
  * @property {(context: import("./main.js").Context, id: string, declaration: Declaration) => SettingsPart} make
  */
 
