@@ -36,7 +36,7 @@ const caller = new Caller(api);
 const store = new Store();
 const router = new Router(window);
 const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
-const signIn = new SignIn({ api, caller, signedIn: () => start() });
+const signIn = new SignIn({ api, caller, signedIn: () => resume() });
 let failure = "";
 
 /** @type {Context} */
@@ -89,6 +89,12 @@ function start() {
   void caller.load();
 }
 
+/** Go on after signing in: what was refused before is asked for again. */
+function resume() {
+  showPage();
+  start();
+}
+
 /** Offer the environments that were seen. */
 function drawEnvironments() {
   const select = /** @type {HTMLSelectElement} */ (find("#environment"));
@@ -131,6 +137,8 @@ router.subscribe((route, before) => {
   if (route.page !== before.page || route.feature !== before.feature) {
     showPage();
     window.scrollTo(0, 0);
+    // Whoever listens or uses the keyboard goes on at the new page, not at a link that is gone.
+    find("#page").focus({ preventScroll: true });
   }
 });
 
