@@ -22,16 +22,17 @@ import { setUpTheme } from "./theme.js";
  * @property {Lane} lane            how many histories are asked for at a time
  * @property {string} window        what a snapshot's figures cover, in words
  * @property {() => string} failure why the features could not be loaded, "" where they were
- * @property {(featureId: string, filters?: Partial<import("./kit/log-filters.js").Filters>) => void} openLogs
+ * @property {(featureId: string, filters?: Partial<import("./kit/log-query.js").Filters>) => void} openLogs
  */
 
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 
 const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
-const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => session.ask() });
+const api = new Api({ prefix: config.prefix, onUnauthenticated: () => session.ask() });
 const store = new Store();
 const router = new Router(window);
-const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
+const client = new LiveClient({ api });
+client.follow("*");
 const session = new Session(api, () => start());
 let failure = "";
 
@@ -72,7 +73,6 @@ function showPage() {
   page?.close();
   page = route.page === "feature" ? new FeaturePage(context, route.feature) : new Overview(context);
   if (route.page === "overview") document.title = "featurewatch";
-  client.focus(route.feature);
   find("#page").replaceChildren(page.element);
 }
 
@@ -96,7 +96,7 @@ function drawEnvironments() {
 }
 
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
-find("#badge").replaceWith(connectionBadge(client));
+find("#badge").replaceWith(connectionBadge(client).badge);
 find("#session").append(session.who, session.out);
 document.body.append(drawer.element, session.dialog);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
@@ -140,13 +140,11 @@ client.subscribe("state", (state) => {
   }
   connectedBefore = true;
 });
-window.addEventListener("online", () => client.retry());
-document.addEventListener("visibilitychange", () => !document.hidden && client.retry());
 document.addEventListener("keydown", (event) => {
   const typing = /** @type {HTMLElement} */ (event.target).closest?.("input, select, textarea");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (drawer.isOpen) drawer.filterBar.search.focus();
+  if (drawer.isOpen) drawer.focusSearch();
   else page.focusSearch();
 });
 
