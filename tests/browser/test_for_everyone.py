@@ -22,6 +22,7 @@ PAGES = {
     "#/feature/extract": ".episode",
     "#/feature/extract/settings": ".form .input",
     "#/feature/nothing": ".welcome",
+    "#/?logs=extract": ".log-row",
 }
 """Each page and what is seen when it is there."""
 

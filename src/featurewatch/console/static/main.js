@@ -25,17 +25,18 @@ import { span } from "./kit/format.js";
  * @property {Lane} lane            how many histories are asked for at a time
  * @property {string} window        what a snapshot's figures cover, in words
  * @property {() => string} failure why the features could not be loaded, "" where they were
- * @property {(featureId: string, filters?: Partial<import("./kit/log-filters.js").Filters>) => void} openLogs
+ * @property {(featureId: string, filters?: Partial<import("./kit/log-query.js").Filters>) => void} openLogs
  */
 
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 
 const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
-const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => signIn.ask() });
+const api = new Api({ prefix: config.prefix, onUnauthenticated: () => signIn.ask() });
 const caller = new Caller(api);
 const store = new Store();
 const router = new Router(window);
-const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
+const client = new LiveClient({ api });
+client.follow("*");
 const signIn = new SignIn({ api, caller, signedIn: () => resume() });
 let failure = "";
 
@@ -78,7 +79,6 @@ function showPage() {
   const { title, make } = pageNamed(route.page);
   document.title = title === "" ? "featurewatch" : `${title} · featurewatch`;
   page = make(context, route);
-  client.focus(route.feature);
   find("#page").replaceChildren(page.element);
 }
 
@@ -109,10 +109,10 @@ function drawEnvironments() {
 
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
 find("#nav").replaceWith(new Navigation(router).element);
-find("#badge").replaceWith(connectionBadge(client));
+find("#badge").replaceWith(connectionBadge(client).badge);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
-document.body.append(drawer.element, signIn.page);
+document.body.append(drawer.element);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
   event.preventDefault();
@@ -156,13 +156,11 @@ client.subscribe("state", (state) => {
   }
   connectedBefore = true;
 });
-window.addEventListener("online", () => client.retry());
-document.addEventListener("visibilitychange", () => !document.hidden && client.retry());
 document.addEventListener("keydown", (event) => {
   const typing = /** @type {HTMLElement} */ (event.target).closest?.("input, select, textarea");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (drawer.isOpen) drawer.filterBar.search.focus();
+  if (drawer.isOpen) drawer.focusSearch();
   else page.focusSearch?.();
 });
 
