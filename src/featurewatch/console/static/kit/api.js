@@ -29,14 +29,14 @@ export class Api {
    * @param {object} options
    * @param {string} [options.base] the bridge's origin, "" for the page's own
    * @param {string} [options.prefix]
-   * @param {typeof fetch} [options.fetch]
+   * @param {(url: string, init?: RequestInit) => Promise<Response>} [options.fetch]
    * @param {Token} [options.token]
    * @param {() => void} [options.onUnauthenticated] told of every 401 that a new token did not cure
    */
   constructor({ base = "", prefix = "/api/v1", fetch, token = new Token(), onUnauthenticated = () => {} } = {}) {
     this.base = base.replace(/\/+$/, "");
     this.prefix = prefix.replace(/\/+$/, "");
-    this.fetch = fetch ?? ((/** @type {RequestInfo|URL} */ url, /** @type {RequestInit|undefined} */ init) => globalThis.fetch(url, init));
+    this.fetch = fetch ?? ((url, init) => globalThis.fetch(url, init));
     this.token = token;
     this.onUnauthenticated = onUnauthenticated;
   }
