@@ -1,12 +1,15 @@
 // The bridge's REST interface.
 
+/** @typedef {{index?: number, field: string, message: string}} Detail what is wrong with which field */
+
 /** An answer that is not a success; `status` 0 where the bridge could not be reached. */
 export class ApiError extends Error {
-  /** @param {string} message @param {number} status @param {string} code */
-  constructor(message, status, code) {
+  /** @param {string} message @param {number} status @param {string} code @param {Detail[]} [details] */
+  constructor(message, status, code, details = []) {
     super(message);
     this.status = status;
     this.code = code;
+    this.details = details;
   }
 }
 
@@ -39,18 +42,32 @@ export class Api {
     return this.#send(this.url(path, params), { signal });
   }
 
-  /** @param {string} path @param {unknown} body @returns {Promise<any>} */
-  post(path, body) {
-    return this.#send(this.url(path), {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
+  /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] @returns {Promise<any>} */
+  post(path, body, signal) {
+    return this.#write("POST", path, body, { signal });
   }
 
-  /** @param {string} path @returns {Promise<any>} */
-  delete(path) {
-    return this.#send(this.url(path), { method: "DELETE", headers: { "content-type": "application/json" } });
+  /** @param {string} path @param {unknown} body @param {{revision?: number}} [expected] what nobody else may have changed since @returns {Promise<any>} */
+  put(path, body, { revision } = {}) {
+    return this.#write("PUT", path, body, { revision });
+  }
+
+  /** @param {string} path @param {unknown} body @param {{revision?: number}} [expected] @returns {Promise<any>} */
+  patch(path, body, { revision } = {}) {
+    return this.#write("PATCH", path, body, { revision });
+  }
+
+  /** @param {string} path @param {{revision?: number}} [expected] @returns {Promise<any>} */
+  delete(path, { revision } = {}) {
+    return this.#write("DELETE", path, undefined, { revision });
+  }
+
+  /** @param {string} method @param {string} path @param {unknown} body @param {{revision?: number, signal?: AbortSignal}} how */
+  #write(method, path, body, { revision, signal }) {
+    /** @type {Record<string, string>} */
+    const headers = { "content-type": "application/json" };
+    if (revision !== undefined) headers["if-match"] = `"r${revision}"`;
+    return this.#send(this.url(path), { method, headers, signal, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
   }
 
   /** @param {string} url @param {RequestInit} init */
@@ -66,7 +83,7 @@ export class Api {
     const answer = parsed(text);
     if (response.ok) return answer;
     if (response.status === 401) this.onUnauthenticated();
-    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown");
+    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown", answer?.details ?? []);
   }
 }
 
