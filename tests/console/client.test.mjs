@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { backoff } from "../../src/featurewatch/console/static/backoff.js";
-import { LiveClient } from "../../src/featurewatch/console/static/client.js";
+import { backoff } from "../../src/featurewatch/console/static/kit/backoff.js";
+import { LiveClient } from "../../src/featurewatch/console/static/kit/client.js";
 import { readConfig } from "../../src/featurewatch/console/static/config.js";
 import { START, formatRoute, parseRoute } from "../../src/featurewatch/console/static/route.js";
 import { Store, byTrouble } from "../../src/featurewatch/console/static/store.js";

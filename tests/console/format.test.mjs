@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FIGURES, ago, asText, clockMs, figure, moment, readable, span, usd } from "../../src/featurewatch/console/static/format.js";
+import { FIGURES, ago, asText, clockMs, figure, moment, readable, span, usd } from "../../src/featurewatch/console/static/kit/format.js";
 
 const shown = (name, value) => asText(figure(name, value));
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { segments } from "../../src/featurewatch/console/static/highlight.js";
-import { LogBuffer } from "../../src/featurewatch/console/static/log-buffer.js";
-import { indexAt, offsetOf, totalHeight, visibleRange } from "../../src/featurewatch/console/static/virtual-window.js";
+import { segments } from "../../src/featurewatch/console/static/kit/highlight.js";
+import { LogBuffer } from "../../src/featurewatch/console/static/kit/log-buffer.js";
+import { indexAt, offsetOf, totalHeight, visibleRange } from "../../src/featurewatch/console/static/kit/virtual-window.js";
 
 const lines = (from, to) => Array.from({ length: to - from }, (_, index) => ({ id: `${from + index}`, timestamp: `t${from + index}`, level: "info", message: "m" }));
 const ids = (buffer) => buffer.rows.map((row) => row.id).join(" ");

@@ -2,8 +2,8 @@
 
 import { ask } from "./alerts-dialog.js";
 import { Field, select } from "./alerts-form.js";
-import { alerting } from "./alerts-shared.js";
-import { h } from "./dom.js";
+import { feedOf } from "./alerts-shared.js";
+import { h } from "./kit/dom.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */
 /** @typedef {import("./main.js").Context} Context */
@@ -26,7 +26,7 @@ function commentField(help = "") {
  * @returns {Promise<string>}
  */
 export async function act(context, alerts, action, body = {}) {
-  const { feed } = alerting(context);
+  const feed = feedOf(context);
   if (alerts.length === 1) {
     const path = `/alerts/${encodeURIComponent(alerts[0].id)}`;
     const answer = action === "unacknowledge" ? await context.api.delete(`${path}/acknowledge`) : await context.api.post(`${path}/${action === "comment" ? "comments" : action}`, body);

@@ -2,9 +2,9 @@
 
 import { askAcknowledge, askResolve, askUnacknowledge } from "./alerts-act.js";
 import { SEVERITY, durationOf, endOf, factsOf, valueText } from "./alerts-words.js";
-import { h, setText } from "./dom.js";
-import { ago, moment } from "./format.js";
-import { icon } from "./icons.js";
+import { h, setText } from "./kit/dom.js";
+import { ago, moment } from "./kit/format.js";
+import { icon } from "./kit/icons.js";
 import { nameOf } from "./store.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */

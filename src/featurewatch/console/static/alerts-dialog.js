@@ -1,7 +1,7 @@
 // Boxes and sheets over the page: modal, closed by Escape, the focus goes back to where it was.
 
-import { h, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { h, setText } from "./kit/dom.js";
+import { icon } from "./kit/icons.js";
 
 let opened = 0;
 
@@ -91,7 +91,7 @@ export function ask({ title, text = [], fields = [], confirm, danger = false, se
       if (failed) dialog.say(failed);
       else dialog.close({ sure: true });
     } catch (error) {
-      const { message, details = [] } = /** @type {import("./api.js").ApiError} */ (error);
+      const { message, details = [] } = /** @type {import("./kit/api.js").ApiError} */ (error);
       const named = details.find(({ field }) => fields.some(({ name }) => name === field));
       for (const field of fields) field.fail(field.name === named?.field ? named.message : "");
       dialog.say(named ? "" : message);

@@ -1,9 +1,9 @@
 // Was anyone notified, and why not: what `GET /alerts/{id}/explain` says, as an answer. `answerOf` is pure.
 
 import { minutesText, sentence, withInstants } from "./alerts-words.js";
-import { h } from "./dom.js";
-import { moment } from "./format.js";
-import { icon } from "./icons.js";
+import { h } from "./kit/dom.js";
+import { moment } from "./kit/format.js";
+import { icon } from "./kit/icons.js";
 
 /**
  * @typedef {{timestamp: string, receiver: string, status: string}} Told

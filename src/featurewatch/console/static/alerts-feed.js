@@ -10,7 +10,7 @@ const WITHOUT_STREAM = 10_000;
 const WITH_STREAM = 60_000;
 
 export class AlertsFeed {
-  /** @param {{api: import("./api.js").Api, client: import("./client.js").LiveClient}} parts */
+  /** @param {{api: import("./kit/api.js").Api, client: import("./kit/client.js").LiveClient}} parts */
   constructor({ api, client }) {
     this.api = api;
     this.client = client;
@@ -54,7 +54,7 @@ export class AlertsFeed {
       this.loaded = true;
       this.failure = "";
     } catch (error) {
-      const { status, message } = /** @type {import("./api.js").ApiError} */ (error);
+      const { status, message } = /** @type {import("./kit/api.js").ApiError} */ (error);
       this.failure = status === 401 ? "" : message;
     }
     this.loading = false;

@@ -1,6 +1,6 @@
 // Fields of forms: a label, a control, help, and what the bridge says is wrong with it.
 
-import { h, setAttribute, setText } from "./dom.js";
+import { h, setAttribute, setText } from "./kit/dom.js";
 
 let made = 0;
 
@@ -11,20 +11,20 @@ export class Field {
    */
   constructor({ name, label, control, read, help = "", unit = "", group = false, wide = false }) {
     made += 1;
-    const id = `field-${made}`;
+    const id = `entry-${made}`;
     this.name = name;
     this.control = control;
     this.read = read;
-    this.help = h("p", { class: "field-help", id: `${id}-help`, hidden: help === "" }, help);
-    this.problem = h("p", { class: "field-problem", id: `${id}-problem`, hidden: true });
-    this.unit = h("span", { class: "field-unit", id: `${id}-unit`, hidden: unit === "" }, unit);
+    this.help = h("p", { class: "entry-help", id: `${id}-help`, hidden: help === "" }, help);
+    this.problem = h("p", { class: "entry-problem", id: `${id}-problem`, hidden: true });
+    this.unit = h("span", { class: "entry-unit", id: `${id}-unit`, hidden: unit === "" }, unit);
     if (!group) control.id = id;
     control.setAttribute("aria-describedby", `${id}-unit ${id}-help ${id}-problem`);
-    const parts = [h("div", { class: "field-control" }, control, this.unit), this.help, this.problem];
+    const parts = [h("div", { class: "entry-control" }, control, this.unit), this.help, this.problem];
     this.element = group
-      ? h("fieldset", { class: "field", dataset: { field: name } }, h("legend", {}, label), ...parts)
-      : h("div", { class: "field", dataset: { field: name } }, h("label", { for: id }, label), ...parts);
-    this.element.classList.toggle("field-wide", wide);
+      ? h("fieldset", { class: "entry", dataset: { field: name } }, h("legend", {}, label), ...parts)
+      : h("div", { class: "entry", dataset: { field: name } }, h("label", { for: id }, label), ...parts);
+    this.element.classList.toggle("entry-wide", wide);
   }
 
   /** @param {string} text "" where nothing is wrong */
@@ -54,7 +54,7 @@ export class Field {
 
 /**
  * Show what the bridge found wrong beside the fields that it names; the rest is returned.
- * @param {Field[]} fields @param {import("./api.js").Detail[]} details @param {(name: string) => boolean} [shown] which fields may be told of
+ * @param {Field[]} fields @param {import("./kit/api.js").Detail[]} details @param {(name: string) => boolean} [shown] which fields may be told of
  * @returns {{rest: string[], first: Field|undefined}} first: the first field that is wrong, as they stand
  */
 export function showProblems(fields, details, shown = () => true) {

@@ -2,9 +2,9 @@
 
 import { act, askAcknowledge, askComment, askResolve } from "./alerts-act.js";
 import { AlertCard } from "./alerts-card.js";
-import { alerting } from "./alerts-shared.js";
-import { h, oncePerFrame, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { feedOf } from "./alerts-shared.js";
+import { h, oncePerFrame, setText } from "./kit/dom.js";
+import { icon } from "./kit/icons.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */
 
@@ -19,9 +19,8 @@ export class AlertsPanel {
     this.context = context;
     this.feature = feature;
     this.link = link;
-    const { feed, access } = alerting(context);
+    const feed = feedOf(context);
     this.feed = feed;
-    this.access = access;
     /** @type {Map<string, AlertCard>} */
     this.cards = new Map();
     /** @type {Set<string>} */
@@ -55,7 +54,7 @@ export class AlertsPanel {
         if (alert !== null && type === "alert_resolved") setText(this.said, `${alert.title} resolved`);
         this.draw();
       }),
-      access.subscribe(this.draw),
+      context.caller.subscribe(this.draw),
       context.router.subscribe(this.draw),
     ];
     this.timer = setInterval(() => !document.hidden && this.#tick(), 1_000);
@@ -148,7 +147,7 @@ export class AlertsPanel {
       card = new AlertCard(this.context, alert, {
         link: this.link,
         feature: this.feature === "",
-        may: () => this.access.may("act"),
+        may: () => this.context.caller.may("act"),
         back: () => (this.cards.has(alert.id) ? (this.cards.get(alert.id)?.element ?? null) : this.title),
         pick: (picked) => {
           if (picked) this.picked.add(alert.id);
@@ -158,7 +157,7 @@ export class AlertsPanel {
       });
       this.cards.set(alert.id, card);
     } else card.update(alert);
-    card.pick.hidden = !this.access.may("act");
+    card.pick.hidden = !this.context.caller.may("act");
     return card;
   }
 

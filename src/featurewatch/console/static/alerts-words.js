@@ -1,6 +1,6 @@
 // How alerts and rules read: severities, conditions, values beside thresholds, how long. Pure.
 
-import { FIGURES, UNKNOWN, asText, count, figure } from "./format.js";
+import { FIGURES, UNKNOWN, asText, count, figure } from "./kit/format.js";
 
 /**
  * @typedef {"low"|"medium"|"high"|"critical"} Severity

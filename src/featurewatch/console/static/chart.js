@@ -1,7 +1,7 @@
 // A chart of an hour: axes, one or more lines with holes where nothing is known, and a cursor that all charts share.
 
-import { h, oncePerFrame, setText, svg } from "./dom.js";
-import { asText, figure, hourMinute, clock } from "./format.js";
+import { h, oncePerFrame, setText, svg } from "./kit/dom.js";
+import { asText, figure, hourMinute, clock } from "./kit/format.js";
 import { nearest, runs, ticks, timeTicks } from "./scale.js";
 
 /** @typedef {[number, number|null][]} Points epoch ms and value, ascending */

@@ -1,7 +1,7 @@
 // What a feature cost, by model.
 
-import { h } from "./dom.js";
-import { asText, count, usd } from "./format.js";
+import { h } from "./kit/dom.js";
+import { asText, count, usd } from "./kit/format.js";
 import { Section } from "./section.js";
 
 const RANGES = [["1h", "1 h"], ["24h", "24 h"], ["7d", "7 d"]];

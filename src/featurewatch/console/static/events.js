@@ -1,9 +1,9 @@
 // What happened to a feature: its health's changes, test results, alerts.
 
-import { h } from "./dom.js";
-import { moment, readable } from "./format.js";
-import { HEALTH } from "./health.js";
-import { icon } from "./icons.js";
+import { h } from "./kit/dom.js";
+import { moment, readable } from "./kit/format.js";
+import { HEALTH } from "./kit/health.js";
+import { icon } from "./kit/icons.js";
 import { Section } from "./section.js";
 
 /** @extends {Section<any>} */

@@ -1,11 +1,11 @@
 // One feature on the overview: its health, figures and last hour in a line.
 
-import { h, oncePerFrame, setText } from "./dom.js";
-import { FIGURES, ago, readable } from "./format.js";
-import { figureElement } from "./figures.js";
-import { healthMark } from "./health.js";
+import { h, oncePerFrame, setText } from "./kit/dom.js";
+import { FIGURES, ago, readable } from "./kit/format.js";
+import { figureElement } from "./kit/figures.js";
+import { healthMark } from "./kit/health.js";
 import { History } from "./history.js";
-import { icon } from "./icons.js";
+import { icon } from "./kit/icons.js";
 import { trafficBars } from "./sparkline.js";
 import { healthOf, nameOf } from "./store.js";
 

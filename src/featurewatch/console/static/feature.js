@@ -2,17 +2,37 @@
 
 import { Chart, Cursor } from "./chart.js";
 import { Costs } from "./costs.js";
-import { h, oncePerFrame, setAttribute, setText } from "./dom.js";
+import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
 import { Events } from "./events.js";
-import { tile } from "./figures.js";
-import { ago, moment, readable } from "./format.js";
-import { healthMark } from "./health.js";
+import { tile } from "./kit/figures.js";
+import { ago, moment, readable } from "./kit/format.js";
+import { healthMark } from "./kit/health.js";
 import { HOUR, History, MINUTE } from "./history.js";
-import { icon } from "./icons.js";
+import { icon } from "./kit/icons.js";
 import { RecentErrors } from "./recent-errors.js";
 import { healthOf, nameOf } from "./store.js";
 
+/**
+ * @typedef {object} Part a section of the page; `Section` is one
+ * @property {HTMLElement} element
+ * @property {(environment: string) => void} show   begin, or begin anew with another environment
+ * @property {() => void} changed                   something was told about the feature: read again
+ * @property {() => void} close
+ */
+
+/**
+ * The sections below the charts, in order: one line adds one. wide: across both columns, before the others.
+ * @type {{place: "wide"|"main"|"side", make: (context: import("./main.js").Context, id: string) => Part}[]}
+ */
+export const sections = [
+  { place: "main", make: (context, id) => new Costs(context, id) },
+  { place: "main", make: (context, id) => new RecentErrors(context, id) },
+  { place: "side", make: (context, id) => new Events(context, id) },
+];
+
 const LARGE = ["error_rate", "response_time_p95", "requests_per_minute", "uptime", "total_cost"];
+/** Messages after which the sections read again. */
+const TOLD = ["status_change", "test_result", "alert_triggered", "alert_updated", "alert_resolved"];
 const SMALL = ["success_rate", "response_time", "response_time_p50", "response_time_p99", "time_to_first_token_p95", "total_requests", "cost_per_request", "tokens_per_request"];
 
 /** @type {{title: string, note?: string, bars?: boolean, series: import("./chart.js").Series[]}[]} */
@@ -56,11 +76,11 @@ export class FeaturePage {
     this.shownHealth = "";
     this.tiles = new Map([...LARGE, ...SMALL].map((name) => [name, tile(name, { large: LARGE.includes(name), note: name === "uptime" ? "24 h" : LARGE.includes(name) ? context.window : "" })]));
     this.back = h("a", { class: "back" }, icon("back"), "Features");
+    this.settings = h("a", { class: "button" }, icon("settings"), "Settings");
     const cursor = new Cursor();
     this.charts = CHARTS.map((options) => new Chart({ ...options, cursor, step: MINUTE }));
-    this.costs = new Costs(context, id);
-    this.events = new Events(context, id);
-    this.errors = new RecentErrors(context, id);
+    this.parts = sections.map(({ place, make }) => ({ place, part: make(context, id) }));
+    const placed = (/** @type {string} */ wanted) => this.parts.filter(({ place }) => place === wanted).map(({ part }) => part.element);
     const { grafana } = context.config;
     this.element = h(
       "div",
@@ -75,6 +95,7 @@ export class FeaturePage {
           { class: "feature-actions" },
           this.updated,
           grafana && h("a", { class: "button", href: grafana, target: "_blank", rel: "noreferrer" }, icon("external"), "Grafana"),
+          this.settings,
           h("button", { class: "button button-main", type: "button", onclick: () => context.openLogs(id) }, icon("logs"), "Logs"),
         ),
         this.about,
@@ -83,14 +104,14 @@ export class FeaturePage {
       h("dl", { class: "tiles tiles-large" }, ...LARGE.map((name) => this.tiles.get(name)?.element)),
       h("dl", { class: "tiles tiles-small panel" }, ...SMALL.map((name) => this.tiles.get(name)?.element)),
       h("div", { class: "charts" }, ...this.charts.map((chart) => chart.element)),
-      h("div", { class: "lower" }, h("div", { class: "lower-main" }, this.costs.element, this.errors.element), this.events.element),
+      ...placed("wide"),
+      h("div", { class: "lower" }, h("div", { class: "lower-column" }, ...placed("main")), h("div", { class: "lower-column" }, ...placed("side"))),
     );
     this.draw = oncePerFrame(() => this.#draw());
     this.ends = [
       context.store.subscribe((changed) => (changed === id || changed === null) && this.draw()),
       context.router.subscribe(() => this.draw()),
-      context.client.subscribe("status_change", (message) => message.featureId === id && this.events.changed()),
-      context.client.subscribe("test_result", (message) => message.featureId === id && this.events.changed()),
+      ...TOLD.map((type) => context.client.subscribe(type, (message) => message.featureId === id && this.#tellParts())),
     ];
     this.timer = setInterval(() => this.#tick(), 1_000);
     this.#draw();
@@ -100,16 +121,18 @@ export class FeaturePage {
     clearInterval(this.timer);
     for (const end of this.ends) end();
     for (const chart of this.charts) chart.close();
-    for (const part of [this.costs, this.events, this.errors]) part.close();
+    for (const { part } of this.parts) part.close();
     this.history?.close();
   }
-
-  focusSearch() {}
 
   /** Read again what a break may have hidden. */
   refresh() {
     this.history?.refresh();
-    for (const part of [this.costs, this.events, this.errors]) part.changed();
+    this.#tellParts();
+  }
+
+  #tellParts() {
+    for (const { part } of this.parts) part.changed();
   }
 
   #tick() {
@@ -121,6 +144,7 @@ export class FeaturePage {
   #draw() {
     const { store, router } = this.context;
     this.back.setAttribute("href", router.link({ page: "overview" }));
+    this.settings.setAttribute("href", router.link({ page: "settings", feature: this.id }));
     const feature = store.features.get(this.id);
     if (feature === undefined) {
       if (store.loaded) this.#missing();
@@ -176,7 +200,7 @@ export class FeaturePage {
       provisional: true,
     });
     void this.history.follow(Date.now());
-    for (const part of [this.costs, this.events, this.errors]) part.show(environment);
+    for (const { part } of this.parts) part.show(environment);
   }
 
   #drawCharts() {

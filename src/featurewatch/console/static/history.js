@@ -39,7 +39,7 @@ export class Lane {
 
 export class History {
   /**
-   * @param {{api: import("./api.js").Api, lane: Lane, featureId: string, environment: string, metrics: string[],
+   * @param {{api: import("./kit/api.js").Api, lane: Lane, featureId: string, environment: string, metrics: string[],
    *     changed: () => void, provisional?: boolean}} options provisional: whether the minute that still runs is shown
    */
   constructor({ api, lane, featureId, environment, metrics, changed, provisional = false }) {

@@ -1,13 +1,13 @@
 // The log drawer: a feature's lines, those that were and those that come.
 
-import { h, oncePerFrame, setText } from "./dom.js";
-import { connectionBadge } from "./badge.js";
-import { icon } from "./icons.js";
-import { LogBuffer } from "./log-buffer.js";
-import { LogFilters, NO_FILTERS, canBeLive, logQuery } from "./log-filters.js";
-import { logRow } from "./log-row.js";
+import { h, oncePerFrame, setText } from "./kit/dom.js";
+import { connectionBadge } from "./kit/badge.js";
+import { icon } from "./kit/icons.js";
+import { LogBuffer } from "./kit/log-buffer.js";
+import { LogFilters, NO_FILTERS, canBeLive, logQuery } from "./kit/log-filters.js";
+import { logRow } from "./kit/log-row.js";
 import { nameOf } from "./store.js";
-import { VirtualList } from "./virtual-list.js";
+import { VirtualList } from "./kit/virtual-list.js";
 
 const PAGE = 500;
 /** What /logs answers at most. */
@@ -20,10 +20,10 @@ export class LogDrawer {
     this.context = context;
     this.featureId = "";
     this.environment = "";
-    /** @type {import("./log-filters.js").Filters} */
+    /** @type {import("./kit/log-filters.js").Filters} */
     this.filters = NO_FILTERS;
     this.buffer = new LogBuffer();
-    /** @type {import("./log-buffer.js").Line[]} */
+    /** @type {import("./kit/log-buffer.js").Line[]} */
     this.arrived = [];
     this.loading = false;
     this.failure = "";
@@ -58,7 +58,7 @@ export class LogDrawer {
     return this.context.router.route.logs !== "";
   }
 
-  /** Open a feature's log; the one that was last shown comes back as it was. @param {string} featureId @param {Partial<import("./log-filters.js").Filters>} [filters] */
+  /** Open a feature's log; the one that was last shown comes back as it was. @param {string} featureId @param {Partial<import("./kit/log-filters.js").Filters>} [filters] */
   open(featureId, filters) {
     this.opener = /** @type {HTMLElement|null} */ (document.activeElement);
     const kept = featureId === this.featureId ? this.filters : NO_FILTERS;
@@ -204,7 +204,7 @@ export class LogDrawer {
     this.#drawStatus();
   }
 
-  /** @param {import("./client.js").Message} message @param {import("./log-buffer.js").Line[]} lines */
+  /** @param {import("./kit/client.js").Message} message @param {import("./kit/log-buffer.js").Line[]} lines */
   #hear(message, lines) {
     if (message.featureId !== this.featureId || this.context.client.logs === null) return;
     const { levels } = this.filters;
@@ -214,7 +214,7 @@ export class LogDrawer {
     this.flush();
   }
 
-  /** @param {import("./client.js").Message} message */
+  /** @param {import("./kit/client.js").Message} message */
   #hearGap(message) {
     if (this.context.client.logs === null || (message.featureId && message.featureId !== this.featureId)) return;
     const { count, reason, from, to } = message.data ?? {};
@@ -229,11 +229,11 @@ export class LogDrawer {
     this.list.update(this.buffer.rows);
   }
 
-  /** Load the lines that a gap misses, in its place. @param {import("./log-buffer.js").Gap} gap */
+  /** Load the lines that a gap misses, in its place. @param {import("./kit/log-buffer.js").Gap} gap */
   async #fill({ id, from, to }) {
     const { signal } = this.aborter;
     const query = { ...this.#query(), feature_id: this.featureId, start_time: from, end_time: new Date(Date.parse(to ?? "") + 1).toISOString(), direction: "forward", limit: MOST };
-    /** @type {import("./log-buffer.js").Line[]} */
+    /** @type {import("./kit/log-buffer.js").Line[]} */
     const lines = [];
     try {
       for (let cursor = ""; ; ) {
@@ -303,13 +303,13 @@ export class LogDrawer {
 /**
  * The end of a page that leads up to a line. Lines of the same moment may have gone with the older ones: they are
  * within the page, and those that are held are known by their ids.
- * @param {import("./log-buffer.js").Line|null} line
+ * @param {import("./kit/log-buffer.js").Line|null} line
  */
 function justAfter(line) {
   return line === null ? "" : new Date(Date.parse(line.timestamp) + 1).toISOString();
 }
 
-/** @param {any} data a list of lines, or an object that holds one @returns {import("./log-buffer.js").Line[]} */
+/** @param {any} data a list of lines, or an object that holds one @returns {import("./kit/log-buffer.js").Line[]} */
 function linesOf(data) {
   return Array.isArray(data) ? data : (data?.logs ?? []);
 }

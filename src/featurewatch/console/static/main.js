@@ -1,34 +1,37 @@
 // Puts the console together: what it talks to, what it shows, what the address says.
 
-import { Api } from "./api.js";
-import { connectionBadge } from "./badge.js";
-import { LiveClient } from "./client.js";
+import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
-import { debounce, h } from "./dom.js";
-import { FeaturePage } from "./feature.js";
-import { span } from "./format.js";
 import { Lane } from "./history.js";
 import { LogDrawer } from "./logs.js";
-import { Overview } from "./overview.js";
+import { Navigation } from "./nav.js";
+import { pageNamed } from "./pages.js";
 import { Router } from "./route.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { setUpTheme } from "./theme.js";
+import { Api } from "./kit/api.js";
+import { connectionBadge } from "./kit/badge.js";
+import { LiveClient } from "./kit/client.js";
+import { debounce, h } from "./kit/dom.js";
+import { span } from "./kit/format.js";
 
 /**
  * @typedef {object} Context what every part of the console is handed
  * @property {import("./config.js").Config} config
  * @property {Api} api @property {LiveClient} client @property {Store} store @property {Router} router
+ * @property {Caller} caller        who looks, and what they may do
  * @property {Lane} lane            how many histories are asked for at a time
  * @property {string} window        what a snapshot's figures cover, in words
  * @property {() => string} failure why the features could not be loaded, "" where they were
- * @property {(featureId: string, filters?: Partial<import("./log-filters.js").Filters>) => void} openLogs
+ * @property {(featureId: string, filters?: Partial<import("./kit/log-filters.js").Filters>) => void} openLogs
  */
 
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 
 const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
 const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => session.ask() });
+const caller = new Caller(api);
 const store = new Store();
 const router = new Router(window);
 const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
@@ -42,6 +45,7 @@ const context = {
   client,
   store,
   router,
+  caller,
   lane: new Lane(4),
   window: span(config.window),
   failure: () => failure,
@@ -49,7 +53,7 @@ const context = {
 };
 
 const drawer = new LogDrawer(context);
-/** @type {Overview|FeaturePage} */
+/** @type {import("./pages.js").Page} */
 let page;
 
 const loadFeatures = async () => {
@@ -58,10 +62,10 @@ const loadFeatures = async () => {
     failure = "";
     store.setFeatures(features);
   } catch (error) {
-    const { status, message } = /** @type {import("./api.js").ApiError} */ (error);
+    const { status, message } = /** @type {import("./kit/api.js").ApiError} */ (error);
     // Not signed in is no failure: the box that asks for the token says what to do.
     failure = status === 401 ? "" : message;
-    if ("draw" in page) page.draw();
+    page.draw?.();
   }
 };
 const loadFeaturesSoon = debounce(loadFeatures, 500);
@@ -70,8 +74,9 @@ const loadFeaturesSoon = debounce(loadFeatures, 500);
 function showPage() {
   const { route } = router;
   page?.close();
-  page = route.page === "feature" ? new FeaturePage(context, route.feature) : new Overview(context);
-  if (route.page === "overview") document.title = "featurewatch";
+  const { title, make } = pageNamed(route.page);
+  document.title = title === "" ? "featurewatch" : `${title} · featurewatch`;
+  page = make(context, route);
   client.focus(route.feature);
   find("#page").replaceChildren(page.element);
 }
@@ -80,6 +85,7 @@ function showPage() {
 function start() {
   client.start(router.route.env);
   void loadFeatures();
+  void caller.load();
   void session.introduce();
 }
 
@@ -96,6 +102,7 @@ function drawEnvironments() {
 }
 
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
+find("#nav").replaceWith(new Navigation(router).element);
 find("#badge").replaceWith(connectionBadge(client));
 find("#session").append(session.who, session.out);
 document.body.append(drawer.element, session.dialog);
@@ -136,7 +143,7 @@ client.subscribe("state", (state) => {
   // After a break what happened meanwhile is read again; the log resumes by itself.
   if (connectedBefore || failure !== "") {
     void loadFeatures();
-    page.refresh();
+    page.refresh?.();
   }
   connectedBefore = true;
 });
@@ -147,7 +154,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   if (drawer.isOpen) drawer.filterBar.search.focus();
-  else page.focusSearch();
+  else page.focusSearch?.();
 });
 
 showPage();

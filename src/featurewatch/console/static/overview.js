@@ -1,9 +1,9 @@
 // All features at a glance, those in trouble first.
 
-import { h, oncePerFrame, setText } from "./dom.js";
-import { asText, figure } from "./format.js";
-import { HEALTH } from "./health.js";
-import { icon } from "./icons.js";
+import { h, oncePerFrame, setText } from "./kit/dom.js";
+import { asText, figure } from "./kit/format.js";
+import { HEALTH } from "./kit/health.js";
+import { icon } from "./kit/icons.js";
 import { FeatureRow } from "./feature-row.js";
 import { byTrouble, healthOf, nameOf } from "./store.js";
 import { welcome } from "./welcome.js";

@@ -1,7 +1,7 @@
 // What failed: kinds of errors by count, and the last lines that say so, with the way into the log.
 
-import { h } from "./dom.js";
-import { count, moment } from "./format.js";
+import { h } from "./kit/dom.js";
+import { count, moment } from "./kit/format.js";
 import { Section } from "./section.js";
 
 /** @extends {Section<any>} */
@@ -24,7 +24,7 @@ export class RecentErrors extends Section {
   }
 }
 
-/** @param {[string, number][]} kinds @param {import("./log-buffer.js").Line[]} lines */
+/** @param {[string, number][]} kinds @param {import("./kit/log-buffer.js").Line[]} lines */
 function shown(kinds, lines) {
   const counted = kinds.filter(([, count]) => count >= 0.5).sort((one, other) => other[1] - one[1]);
   if (counted.length === 0 && lines.length === 0) return null;
@@ -36,7 +36,7 @@ function shown(kinds, lines) {
   );
 }
 
-/** @param {import("./log-buffer.js").Line} line */
+/** @param {import("./kit/log-buffer.js").Line} line */
 function line({ timestamp, message }) {
   return h(
     "li",

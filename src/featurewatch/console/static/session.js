@@ -1,10 +1,10 @@
 // Signing in and out: a token goes in once, a cookie that scripts cannot read stays.
 
-import { h, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { h, setText } from "./kit/dom.js";
+import { icon } from "./kit/icons.js";
 
 export class Session {
-  /** @param {import("./api.js").Api} api @param {() => void} signedIn */
+  /** @param {import("./kit/api.js").Api} api @param {() => void} signedIn */
   constructor(api, signedIn) {
     this.api = api;
     this.signedIn = signedIn;

@@ -1,6 +1,6 @@
 // The last hour of a feature in the height of a line: calls by minute, the failed share of each in red.
 
-import { svg } from "./dom.js";
+import { svg } from "./kit/dom.js";
 
 const MINUTES = 60;
 const STEP = 3;

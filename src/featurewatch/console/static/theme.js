@@ -1,7 +1,7 @@
 // Light or dark: the system's choice, until the reader makes another.
 
-import { setAttribute } from "./dom.js";
-import { icon } from "./icons.js";
+import { setAttribute } from "./kit/dom.js";
+import { icon } from "./kit/icons.js";
 
 const KEY = "featurewatch.theme";
 

@@ -1,6 +1,6 @@
 // What a console without data says: how to send the first call.
 
-import { copyFrom, h } from "./dom.js";
+import { copyFrom, h } from "./kit/dom.js";
 
 export function welcome() {
   const code = [

@@ -9,7 +9,7 @@ export const LEVELS = ["debug", "info", "warn", "error", "fatal"];
 const SPANS = { "15m": 900_000, "1h": 3_600_000, "6h": 21_600_000, "24h": 86_400_000, "7d": 604_800_000 };
 const RANGES = [["", "All time"], ["15m", "Last 15 min"], ["1h", "Last hour"], ["6h", "Last 6 hours"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["custom", "From … to …"]];
 
-/** @typedef {Pick<import("./route.js").Route, "levels"|"search"|"range"|"from"|"to"|"live">} Filters */
+/** @typedef {Pick<import("../route.js").Route, "levels"|"search"|"range"|"from"|"to"|"live">} Filters */
 
 /** @type {Filters} */
 export const NO_FILTERS = { levels: [], search: "", range: "", from: "", to: "", live: true };

@@ -1,15 +1,12 @@
 // The bridge's REST interface.
 
-/** @typedef {{index?: number, field: string, message: string}} Detail what is wrong with which field */
-
 /** An answer that is not a success; `status` 0 where the bridge could not be reached. */
 export class ApiError extends Error {
-  /** @param {string} message @param {number} status @param {string} code @param {Detail[]} [details] */
-  constructor(message, status, code, details = []) {
+  /** @param {string} message @param {number} status @param {string} code */
+  constructor(message, status, code) {
     super(message);
     this.status = status;
     this.code = code;
-    this.details = details;
   }
 }
 
@@ -44,30 +41,30 @@ export class Api {
 
   /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] @returns {Promise<any>} */
   post(path, body, signal) {
-    return this.#write("POST", path, body, { signal });
+    return this.#write("POST", path, body, undefined, signal);
   }
 
-  /** @param {string} path @param {unknown} body @param {{revision?: number}} [expected] what nobody else may have changed since @returns {Promise<any>} */
-  put(path, body, { revision } = {}) {
-    return this.#write("PUT", path, body, { revision });
+  /** Put what replaces all. @param {string} path @param {unknown} body @param {number} [revision] refused with 412 where it is no longer this one @returns {Promise<any>} */
+  put(path, body, revision) {
+    return this.#write("PUT", path, body, revision);
   }
 
-  /** @param {string} path @param {unknown} body @param {{revision?: number}} [expected] @returns {Promise<any>} */
-  patch(path, body, { revision } = {}) {
-    return this.#write("PATCH", path, body, { revision });
+  /** Change what is named. @param {string} path @param {unknown} body @param {number} [revision] @returns {Promise<any>} */
+  patch(path, body, revision) {
+    return this.#write("PATCH", path, body, revision);
   }
 
-  /** @param {string} path @param {{revision?: number}} [expected] @returns {Promise<any>} */
-  delete(path, { revision } = {}) {
-    return this.#write("DELETE", path, undefined, { revision });
+  /** @param {string} path @param {number} [revision] @returns {Promise<any>} */
+  delete(path, revision) {
+    return this.#write("DELETE", path, undefined, revision);
   }
 
-  /** @param {string} method @param {string} path @param {unknown} body @param {{revision?: number, signal?: AbortSignal}} how */
-  #write(method, path, body, { revision, signal }) {
+  /** @param {string} method @param {string} path @param {unknown} body @param {number} [revision] @param {AbortSignal} [signal] */
+  #write(method, path, body, revision, signal) {
     /** @type {Record<string, string>} */
     const headers = { "content-type": "application/json" };
     if (revision !== undefined) headers["if-match"] = `"r${revision}"`;
-    return this.#send(this.url(path), { method, headers, signal, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+    return this.#send(this.url(path), { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   }
 
   /** @param {string} url @param {RequestInit} init */
@@ -83,7 +80,7 @@ export class Api {
     const answer = parsed(text);
     if (response.ok) return answer;
     if (response.status === 401) this.onUnauthenticated();
-    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown", answer?.details ?? []);
+    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown");
   }
 }
 
