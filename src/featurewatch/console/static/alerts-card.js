@@ -1,24 +1,13 @@
 // One alert in a list: how bad, what, where, since when, and what can be done about it.
 
 import { askAcknowledge, askResolve, askUnacknowledge } from "./alerts-act.js";
-import { SEVERITY, durationOf, endOf, factsOf, valueText } from "./alerts-words.js";
+import { severityMark } from "./alerts-marks.js";
+import { durationOf, endOf, factsOf, valueText } from "./alerts-words.js";
 import { h, setText } from "./kit/dom.js";
 import { ago, moment } from "./kit/format.js";
-import { icon } from "./kit/icons.js";
 import { nameOf } from "./store.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */
-
-/** @param {string} severity */
-export function severityMark(severity) {
-  const { label, icon: mark } = SEVERITY[severity] ?? SEVERITY.low;
-  return h("span", { class: "severity", dataset: { severity } }, icon(mark), label);
-}
-
-/** @param {string} iso */
-export function timeMark(iso) {
-  return h("time", { datetime: iso, title: iso }, moment(new Date(iso), new Date()));
-}
 
 export class AlertCard {
   /**

@@ -96,7 +96,7 @@ export function checks(options, chosen) {
 
 /** @param {string} label @param {boolean} on @param {(on: boolean) => void} [changed] @returns {HTMLElement & Record<string, any>} */
 export function toggle(label, on, changed) {
-  const button = h("button", { class: "switch", type: "button", role: "switch", "aria-checked": String(on), "aria-label": label }, h("span", { class: "switch-knob" }));
+  const button = h("button", { class: "toggle", type: "button", role: "switch", "aria-checked": String(on), "aria-label": label }, h("span", { class: "toggle-knob" }));
   button.addEventListener("click", () => {
     const next = button.getAttribute("aria-checked") !== "true";
     button.setAttribute("aria-checked", String(next));

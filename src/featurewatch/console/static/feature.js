@@ -1,5 +1,6 @@
 // One feature: its figures, its last hour, what it cost and what happened.
 
+import { Later } from "./alerts-later.js";
 import { Chart, Cursor } from "./chart.js";
 import { Costs } from "./costs.js";
 import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
@@ -25,6 +26,7 @@ import { healthOf, nameOf } from "./store.js";
  * @type {{place: "wide"|"main"|"side", make: (context: import("./main.js").Context, id: string) => Part}[]}
  */
 export const sections = [
+  { place: "wide", make: (context, id) => new Later(() => import("./alerts-feature.js"), ({ FeatureAlerts }) => new FeatureAlerts(context, id)) },
   { place: "main", make: (context, id) => new Costs(context, id) },
   { place: "main", make: (context, id) => new RecentErrors(context, id) },
   { place: "side", make: (context, id) => new Events(context, id) },

@@ -1,5 +1,6 @@
 // Puts the console together: what it talks to, what it shows, what the address says.
 
+import { followAlert } from "./alerts-sheet.js";
 import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
 import { Lane } from "./history.js";
@@ -10,6 +11,7 @@ import { Router } from "./route.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { setUpTheme } from "./theme.js";
+import { Toasts } from "./toasts.js";
 import { Api } from "./kit/api.js";
 import { connectionBadge } from "./kit/badge.js";
 import { LiveClient } from "./kit/client.js";
@@ -105,7 +107,8 @@ setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
 find("#nav").replaceWith(new Navigation(router).element);
 find("#badge").replaceWith(connectionBadge(client));
 find("#session").append(session.who, session.out);
-document.body.append(drawer.element, session.dialog);
+document.body.append(new Toasts(context).element, drawer.element, session.dialog);
+followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
   event.preventDefault();
