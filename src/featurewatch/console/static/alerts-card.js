@@ -97,7 +97,7 @@ export class AlertCard {
     const snapshot = this.context.store.features.get(alert.featureId)?.snapshot;
     const { metric } = alert.metadata;
     const known = snapshot?.environment === alert.environment && !snapshot.stale && alert.status !== "resolved" ? snapshot.metrics[metric] : undefined;
-    const now = known === undefined || known === null ? "" : ` · now ${valueText(metric, known)}`;
+    const now = known === undefined || known === null ? "" : ` · now ${valueText(metric, known)} (last ${this.context.window})`;
     const rest = ` · threshold ${limit}${now}`;
     if (this.facts.dataset.text === label + value + rest) return;
     this.facts.dataset.text = label + value + rest;

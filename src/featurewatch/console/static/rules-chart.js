@@ -97,9 +97,6 @@ export class RuleChart {
       .map((run) => `M${run.map(([time, value]) => `${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("L")}${run.length === 1 ? "h0" : ""}`)
       .join("");
     parts.push(svg("path", { class: "line tone-main", d: path }));
-    for (const { start, end, value } of bands) {
-      if (value !== null && end >= from && start <= to) parts.push(svg("circle", { class: "rule-worst", cx: x((start + end) / 2).toFixed(1), cy: y(value).toFixed(1), r: 3 }));
-    }
     if (threshold !== null && threshold >= bottom && threshold <= top) parts.push(svg("path", { class: "rule-threshold", d: `M${left} ${y(threshold).toFixed(1)}H${width}` }));
     if (this.at !== null) parts.push(svg("path", { class: "cursor", d: `M${x(this.at).toFixed(1)} ${TOP}V${HEIGHT - BOTTOM}` }));
     this.plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);

@@ -20,6 +20,9 @@ const SPANS = [
 ];
 const LISTED = 5;
 
+/** @param {number} count */
+const times = (count) => (count === 1 ? "once" : count === 2 ? "twice" : `${count} times`);
+
 export class RulePreview {
   /** @param {import("./main.js").Context} context @param {string} id the feature */
   constructor(context, id) {
@@ -102,8 +105,8 @@ export class RulePreview {
     const { rule, firings, count, notifications, step_seconds: step } = this.seen;
     const environment = this.#environment(rule);
     this.element.classList.remove("is-old");
-    setText(this.title, count === 0 ? "It would not have fired in the last 7 days" : `It would have fired ${count === 1 ? "once" : `${count} times`} in the last 7 days`);
-    const told = rule.notification_channels.length === 0 || count === 0 ? "" : `Each channel would have been told ${notifications === 1 ? "once" : `${notifications} times`}, reminders included. `;
+    setText(this.title, count === 0 ? "It would not have fired in the last 7 days" : `It would have fired ${times(count)} in the last 7 days`);
+    const told = rule.notification_channels.length === 0 || count === 0 ? "" : `Each channel would have been told ${times(notifications)}, reminders included. `;
     const elsewhere = firings.filter((one) => one.environment !== environment).length;
     const rest = elsewhere === 0 ? "" : `${elsewhere} of them in other environments than ${environment}. `;
     const looked = step > 60 ? `Looked at every ${step / 60} minutes. ` : "";

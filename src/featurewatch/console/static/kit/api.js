@@ -1,12 +1,15 @@
 // The bridge's REST interface.
 
+/** @typedef {{index?: number, field: string, message: string}} Detail what is wrong with which field */
+
 /** An answer that is not a success; `status` 0 where the bridge could not be reached. */
 export class ApiError extends Error {
-  /** @param {string} message @param {number} status @param {string} code */
-  constructor(message, status, code) {
+  /** @param {string} message @param {number} status @param {string} code @param {Detail[]} [details] */
+  constructor(message, status, code, details = []) {
     super(message);
     this.status = status;
     this.code = code;
+    this.details = details;
   }
 }
 
@@ -80,7 +83,7 @@ export class Api {
     const answer = parsed(text);
     if (response.ok) return answer;
     if (response.status === 401) this.onUnauthenticated();
-    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown");
+    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown", answer?.details ?? []);
   }
 }
 
