@@ -52,6 +52,8 @@ class FakeBridge:
     lines: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     costs: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
     errors_by_type: dict[str, float] = field(default_factory=dict)
     websockets_pass: bool = True
     token: str = ""
@@ -74,7 +76,8 @@ class FakeBridge:
         mark = {"error": "error", "warning": "warning"}.get(health, "good")
         self.features[id] = {
             "id": id, "name": name or id.title(), "description": "", "owner": "docs", "version": "1.4",
-            "environments": ["production", "staging"], "environment": "production",
+            "environments": ["production", "staging"], "environment": "production", "slo": None, "revision": 1,
+            "thresholds": {"uptime": 99, "error_rate": 5, "response_time_p95": 10_000},
             "health_indicators": {"status": health, "alerts_count": 0},
         }  # fmt: skip
         self.snapshots[id] = {
@@ -152,6 +155,10 @@ class FakeBridge:
         routes = [
             Route("/", self._index),
             Route(PREFIX + "/features", self._features),
+            Route(feature, self._feature),
+            Route(feature + "/alerts/rules", self._rules),
+            Route(feature + "/alerts", self._alerts),
+            Route(feature + "/test-results", self._test_results),
             Route(feature + "/metrics/history", self._history),
             Route(feature + "/metrics/stream", self._metrics_stream),
             Route(feature + "/logs/stream", self._logs_stream),
@@ -199,6 +206,19 @@ class FakeBridge:
     async def _features(self, request: Request) -> Response:
         return JSONResponse({"features": list(self.features.values())})
 
+    async def _feature(self, request: Request) -> Response:
+        return JSONResponse(self.features[request.path_params["id"]])
+
+    async def _rules(self, request: Request) -> Response:
+        return JSONResponse({"rules": self.rules})
+
+    async def _alerts(self, request: Request) -> Response:
+        return JSONResponse({"alerts": self.alerts, "next_cursor": None})
+
+    async def _test_results(self, request: Request) -> Response:
+        results = [event for event in self.events if event["type"] == "test_result"]
+        return JSONResponse({"test_results": results, "next_cursor": None})
+
     async def _current(self, request: Request) -> Response:
         return JSONResponse({"data": list(self.snapshots.values())})
 
@@ -210,7 +230,9 @@ class FakeBridge:
 
     async def _me(self, request: Request) -> Response:
         return JSONResponse(
-            {"name": "ada" if self.token else "anonymous", "role": "viewer", "authentication": bool(self.token)}
+            {"name": "ada", "role": "viewer", "actions": ["read"], "authentication": True}
+            if self.token
+            else {"name": "anonymous", "role": "admin", "actions": ["read", "edit"], "authentication": False}
         )
 
     async def _session(self, request: Request) -> Response:

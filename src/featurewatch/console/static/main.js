@@ -8,9 +8,10 @@ import { LogDrawer } from "./logs.js";
 import { Navigation } from "./nav.js";
 import { pageNamed } from "./pages.js";
 import { Router } from "./route.js";
-import { Session } from "./session.js";
+import { SignIn } from "./sign-in.js";
 import { Store } from "./store.js";
 import { setUpTheme } from "./theme.js";
+import { zone } from "./times.js";
 import { Toasts } from "./toasts.js";
 import { Api } from "./kit/api.js";
 import { connectionBadge } from "./kit/badge.js";
@@ -32,12 +33,12 @@ import { span } from "./kit/format.js";
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 
 const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
-const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => session.ask() });
+const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => signIn.ask() });
 const caller = new Caller(api);
 const store = new Store();
 const router = new Router(window);
 const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
-const session = new Session(api, () => start());
+const signIn = new SignIn({ api, caller, signedIn: () => start() });
 let failure = "";
 
 /** @type {Context} */
@@ -88,7 +89,6 @@ function start() {
   client.start(router.route.env);
   void loadFeatures();
   void caller.load();
-  void session.introduce();
 }
 
 /** Offer the environments that were seen. */
@@ -106,8 +106,9 @@ function drawEnvironments() {
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
 find("#nav").replaceWith(new Navigation(router).element);
 find("#badge").replaceWith(connectionBadge(client));
-find("#session").append(session.who, session.out);
-document.body.append(new Toasts(context).element, drawer.element, session.dialog);
+find("#session").replaceWith(signIn.badge);
+find("#zone").textContent = `Times: ${zone(new Date())}`;
+document.body.append(new Toasts(context).element, drawer.element, signIn.page);
 followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
@@ -141,7 +142,7 @@ client.subscribe("metrics_update", ({ data }) => {
 });
 let connectedBefore = false;
 client.subscribe("state", (state) => {
-  if (state === "signed-out") session.ask();
+  if (state === "signed-out") signIn.ask();
   if (!state.startsWith("live")) return;
   // After a break what happened meanwhile is read again; the log resumes by itself.
   if (connectedBefore || failure !== "") {

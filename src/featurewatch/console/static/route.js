@@ -93,9 +93,10 @@ export class Router {
     this.#settle(next);
   }
 
-  /** Make the address of another page, filters of this one left behind. @param {Partial<Route>} part */
+  /** Make the address of another page, filters of this one left behind, environment and time kept. @param {Partial<Route>} part */
   link(part) {
-    return formatRoute({ ...START, env: this.route.env, ...part });
+    const { env, time } = this.route;
+    return formatRoute({ ...START, env, time: time === "custom" ? "" : time, ...part });
   }
 
   /** @param {Route} next */
