@@ -70,10 +70,13 @@ export function askUnacknowledge(context, alerts, back) {
 export function askResolve(context, alerts, back) {
   const comment = commentField("What was wrong, what was done: whoever sees it next will want to know.");
   const holds = alerts.filter(({ condition_active: active }) => active).length;
-  const which = alerts.length === 1 ? "Its condition still holds." : `The conditions of ${holds} of these still hold.`;
+  const warning =
+    alerts.length === 1
+      ? "Its condition still holds. Closed by hand, it stays silent until the condition clears; what fires after that is a new alert."
+      : `The conditions of ${holds === alerts.length ? "all" : holds} of these still hold. Closed by hand, they stay silent until their conditions clear; what fires after that is a new alert.`;
   return ask({
     title: titled(alerts, "Resolve"),
-    text: [holds > 0 && h("p", { class: "callout", dataset: { tone: "warning" } }, `${which} Closed by hand, it stays silent until the condition clears; what fires after that is a new alert.`)],
+    text: [holds > 0 && h("p", { class: "callout", dataset: { tone: "warning" } }, warning)],
     fields: [comment],
     confirm: holds > 0 ? "Resolve all the same" : "Resolve",
     back,

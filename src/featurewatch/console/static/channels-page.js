@@ -9,7 +9,7 @@ import { icon } from "./kit/icons.js";
 import { nameOf } from "./store.js";
 
 /** @typedef {import("./channels-editor.js").Channel} Channel */
-/** @typedef {{id: string, name: string, featureId: string, notification_channels: string[]}} User */
+/** @typedef {{id: string, name: string, kind: string, featureId: string, notification_channels: string[]}} User */
 
 export class ChannelsPage {
   /** @param {import("./main.js").Context} context */
@@ -80,9 +80,16 @@ export class ChannelsPage {
     if (held) /** @type {HTMLElement|null} */ (this.list.querySelector(`[data-channel="${CSS.escape(held.channel ?? "")}"] [data-act="${held.act}"]`))?.focus({ preventScroll: true });
   }
 
-  /** @param {string} name */
+  /** Who uses a channel; the rules of an objective count once. @param {string} name */
   #users(name) {
-    return this.rules.filter(({ notification_channels: told }) => told.includes(name));
+    /** @type {Map<string, {feature: string, text: string}>} */
+    const users = new Map();
+    for (const { notification_channels: told, featureId: feature, name: rule, kind } of this.rules) {
+      if (!told.includes(name)) continue;
+      const text = `${this.#name(feature)} / ${kind === "slo" ? "objective" : rule}`;
+      users.set(`${feature} ${text}`, { feature, text });
+    }
+    return [...users.values()];
   }
 
   /** @param {string} feature */
@@ -105,14 +112,14 @@ export class ChannelsPage {
       h("div", { class: "channel-main" },
         h("div", { class: "channel-line" }, h("h2", { class: "channel-name" }, channel.name), h("span", { class: "chip" }, KINDS[channel.kind]?.label ?? channel.kind), this.#delivery(channel, users)),
         h("p", { class: "channel-text" }, facts.filter(Boolean).join(" · ")),
-        h("p", { class: "channel-text" }, users.length === 0 ? "No rule uses it." : "Used by ", ...users.flatMap((rule, index) => [index > 0 ? ", " : "", h("a", { href: this.context.router.link({ page: "settings", feature: rule.featureId }) }, `${this.#name(rule.featureId)} / ${rule.name}`)])),
+        h("p", { class: "channel-text" }, users.length === 0 ? "No rule uses it." : "Used by ", ...users.flatMap(({ feature, text }, index) => [index > 0 ? ", " : "", h("a", { href: this.context.router.link({ page: "settings", feature }) }, text)])),
         h("p", { class: "channel-said", role: "status", dataset: { tone: said === undefined ? "" : said.delivered ? "healthy" : "error" }, hidden: said === undefined }, said === undefined ? "" : `${said.delivered ? "Delivered" : "Not delivered"}. ${sentence(said.detail)}`),
       ),
       h("div", { class: "channel-actions", hidden: !may }, button("test", "Test", (event) => void this.#test(channel, /** @type {HTMLElement} */ (event.currentTarget))), button("edit", "Edit", () => this.#edit(channel)), button("delete", "Delete", () => this.#delete(channel, users))),
     );
   }
 
-  /** @param {Channel} channel @param {User[]} users */
+  /** @param {Channel} channel @param {{text: string}[]} users */
   #delivery({ delivery: { by, published, error } }, users) {
     if (error) return h("span", { class: "delivery", dataset: { tone: "error" } }, icon("error"), error);
     if (by === "bridge") return h("span", { class: "delivery" }, "told by the bridge");
@@ -140,8 +147,8 @@ export class ChannelsPage {
     editChannel(this.context, { channel, back, saved: () => void this.load() });
   }
 
-  /** @param {Channel} channel @param {User[]} users */
+  /** @param {Channel} channel @param {{text: string}[]} users */
   #delete(channel, users) {
-    askDeleteChannel(this.context, channel, { users: users.map((rule) => `${this.#name(rule.featureId)} / ${rule.name}`), done: () => void this.load(), back: () => /** @type {HTMLElement|null} */ (this.list.querySelector(`[data-channel="${CSS.escape(channel.name)}"] [data-act="delete"]`)) ?? this.title });
+    askDeleteChannel(this.context, channel, { users: users.map(({ text }) => text), done: () => void this.load(), back: () => /** @type {HTMLElement|null} */ (this.list.querySelector(`[data-channel="${CSS.escape(channel.name)}"] [data-act="delete"]`)) ?? this.title });
   }
 }

@@ -1,5 +1,6 @@
 // Puts the console together: what it talks to, what it shows, what the address says.
 
+import { countAlerts } from "./alerts-count.js";
 import { followAlert } from "./alerts-sheet.js";
 import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
@@ -104,7 +105,9 @@ function drawEnvironments() {
 }
 
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
-find("#nav").replaceWith(new Navigation(router).element);
+const navigation = new Navigation(router);
+find("#nav").replaceWith(navigation.element);
+countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.link);
 find("#badge").replaceWith(connectionBadge(client));
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;

@@ -62,7 +62,7 @@ export class MaintenanceSection {
     return h(
       "li",
       { class: "window", dataset: { active: String(window.active) } },
-      icon(window.active ? "warning" : "unknown"),
+      icon(window.active ? "warning" : "bell"),
       h(
         "div",
         {},
