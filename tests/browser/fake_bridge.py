@@ -52,6 +52,8 @@ class FakeBridge:
     lines: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     costs: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
     errors_by_type: dict[str, float] = field(default_factory=dict)
     websockets_pass: bool = True
     token: str = ""
@@ -74,7 +76,8 @@ class FakeBridge:
         mark = {"error": "error", "warning": "warning"}.get(health, "good")
         self.features[id] = {
             "id": id, "name": name or id.title(), "description": "", "owner": "docs", "version": "1.4",
-            "environments": ["production", "staging"], "environment": "production",
+            "environments": ["production", "staging"], "environment": "production", "slo": None, "revision": 1,
+            "thresholds": {"uptime": 99, "error_rate": 5, "response_time_p95": 10_000},
             "health_indicators": {"status": health, "alerts_count": 0},
         }  # fmt: skip
         self.snapshots[id] = {
@@ -153,6 +156,10 @@ class FakeBridge:
             Route("/", self._index),
             Route(PREFIX + "/features", self._features),
             Route(PREFIX + "/stream", self._events_stream),
+            Route(feature, self._feature),
+            Route(feature + "/alerts/rules", self._rules),
+            Route(feature + "/alerts", self._alerts),
+            Route(feature + "/test-results", self._test_results),
             Route(feature + "/metrics/history", self._history),
             Route(feature + "/metrics/stream", self._metrics_stream),
             Route(feature + "/logs/stream", self._logs_stream),
@@ -164,7 +171,6 @@ class FakeBridge:
             Route(PREFIX + "/logs", self._logs),
             Route(PREFIX + "/logs/export", self._export),
             Route(PREFIX + "/logs/{id}", self._around),
-            Route(feature, self._feature),
             Route(PREFIX + "/me", self._me),
             Route(PREFIX + "/session", self._session, methods=["POST"]),
             WebSocketRoute(PREFIX + "/websocket", self._websocket),
@@ -213,6 +219,16 @@ class FakeBridge:
         near = self.lines[max(0, found[0] - around) : found[0] + around + 1]
         return JSONResponse({"log": self.lines[found[0]], "logs": near})
 
+    async def _rules(self, request: Request) -> Response:
+        return JSONResponse({"rules": self.rules})
+
+    async def _alerts(self, request: Request) -> Response:
+        return JSONResponse({"alerts": self.alerts, "next_cursor": None})
+
+    async def _test_results(self, request: Request) -> Response:
+        results = [event for event in self.events if event["type"] == "test_result"]
+        return JSONResponse({"test_results": results, "next_cursor": None})
+
     async def _current(self, request: Request) -> Response:
         return JSONResponse({"data": list(self.snapshots.values())})
 
@@ -224,7 +240,9 @@ class FakeBridge:
 
     async def _me(self, request: Request) -> Response:
         return JSONResponse(
-            {"name": "ada" if self.token else "anonymous", "role": "viewer", "authentication": bool(self.token)}
+            {"name": "ada", "role": "viewer", "actions": ["read"], "authentication": True}
+            if self.token
+            else {"name": "anonymous", "role": "admin", "actions": ["read", "edit"], "authentication": False}
         )
 
     async def _session(self, request: Request) -> Response:

@@ -64,7 +64,7 @@ def test_charts_leave_holes_where_nothing_is_known_and_go_on_live(page: Page, br
 
 def test_figures_that_are_stale_say_so(page: Page, bridge: FakeBridge) -> None:
     page.goto(bridge.url + "#/feature/summarize")
-    expect(page.locator(".updated")).to_have_text(re.compile("^Updated"))
+    expect(page.locator(".updated")).to_have_text(re.compile("^Live · Updated"))
     bridge.snapshots["summarize"]["stale"] = True
     bridge.update("summarize")
     expect(page.locator(".updated")).to_have_text(re.compile("^Stale · Updated"))

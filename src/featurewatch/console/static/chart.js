@@ -1,82 +1,114 @@
-// A chart of an hour: axes, one or more lines with holes where nothing is known, and a cursor that all charts share.
+// A chart: axes, lines with holes where nothing is known, thresholds, alert episodes, and a cursor that all charts of a
+// page share. Dragging, or Shift and the arrow keys, chooses a part of the time to look at.
 
+import { HEIGHT, axes, bars, cursorMarks, episodeBands, line, selection, thresholdLines } from "./chart-shapes.js";
 import { h, oncePerFrame, setText, svg } from "./kit/dom.js";
-import { asText, figure, hourMinute, clock } from "./kit/format.js";
-import { nearest, runs, ticks, timeTicks } from "./scale.js";
+import { asText, clock, figure, hourMinute, moment } from "./kit/format.js";
+import { nearest } from "./scale.js";
+import { SHORTEST } from "./times.js";
 
-/** @typedef {[number, number|null][]} Points epoch ms and value, ascending */
-/** @typedef {{metric: string, label: string, tone: string}} Series */
+/** @typedef {import("./chart-shapes.js").Points} Points */
+/** @typedef {import("./chart-shapes.js").Series} Series */
 
-const HEIGHT = 168;
-const TOP = 8;
-const BOTTOM = 20;
+/** A finger or a mouse that moved less than this chose nothing. */
+const LEAST_DRAG = 6;
 
-/** One moment that is pointed at, in all charts of a page. */
+/** One moment that is pointed at, and one part that is being chosen, in all charts of a page. */
 export class Cursor {
   constructor() {
     /** @type {number|null} epoch ms */
     this.time = null;
+    /** @type {number|null} where the choice began; it ends at `time` */
+    this.anchor = null;
     /** @type {Set<() => void>} */
     this.charts = new Set();
   }
 
-  /** @param {number|null} time */
-  move(time) {
-    if (time === this.time) return;
+  /** @param {number|null} time @param {number|null} [anchor] */
+  move(time, anchor = null) {
+    if (time === this.time && anchor === this.anchor) return;
     this.time = time;
+    this.anchor = anchor;
     for (const draw of this.charts) draw();
   }
 }
 
 export class Chart {
   /**
-   * @param {{title: string, note?: string, series: Series[], bars?: boolean, cursor: Cursor, step: number}} options
-   *     step: ms between two points
+   * @param {{title: string, note?: string, series: Series[], bars?: boolean, cursor: Cursor, step: number,
+   *     onZoom?: (from: number, to: number) => void}} options step: ms between two points
    */
-  constructor({ title, note = "", series, bars = false, cursor, step }) {
+  constructor({ title, note = "", series, bars = false, cursor, step, onZoom }) {
     this.series = series;
     this.bars = bars;
     this.cursor = cursor;
     this.step = step;
-    /** @type {Record<string, Points>} */
-    this.points = {};
+    this.onZoom = onZoom;
+    /** @type {Points[]} */
+    this.lines = series.map(() => []);
     this.from = 0;
     this.to = 1;
+    /** @type {import("./chart-shapes.js").Threshold[]} */
+    this.thresholds = [];
+    /** @type {import("./chart-shapes.js").Episode[]} */
+    this.episodes = [];
+    /** @type {import("./chart-shapes.js").Frame|null} */
+    this.frame = null;
     this.title = title;
-    this.plot = svg("svg", { class: "chart-plot", tabindex: "0", role: "img", height: HEIGHT });
+    this.plot = svg("svg", { class: "chart-plot", tabindex: "0", role: "img", height: HEIGHT, "aria-keyshortcuts": "ArrowLeft ArrowRight Shift+ArrowLeft Shift+ArrowRight Enter Escape" });
     this.when = h("span", { class: "chart-when" });
     this.values = series.map(({ label, tone }) => ({
       key: h("span", { class: `key key-${tone}` }, series.length > 1 ? label : ""),
       value: h("span", { class: "chart-value" }),
     }));
-    this.empty = h("p", { class: "chart-empty", hidden: true }, "No data in the last hour");
+    this.note = h("span", { class: "chart-note" }, note && ` ${note}`);
+    this.empty = h("p", { class: "chart-empty", hidden: true });
+    this.alert = h("p", { class: "chart-alert", hidden: true });
+    this.spoken = h("p", { class: "unseen", role: "status" });
     this.element = h(
       "figure",
       { class: "chart panel" },
       h(
         "figcaption",
         { class: "chart-head" },
-        h("span", { class: "chart-title" }, title, note && h("span", { class: "chart-note" }, ` ${note}`)),
+        h("span", { class: "chart-title" }, title, this.note),
         h("span", { class: "chart-legend" }, this.when, ...this.values.map(({ key, value }) => h("span", { class: "chart-entry" }, key, value))),
       ),
-      h("div", { class: "chart-area" }, this.plot, this.empty),
+      h("div", { class: "chart-area" }, this.plot, this.empty, this.alert),
+      this.spoken,
     );
     this.draw = oncePerFrame(() => this.#draw());
     this.resized = new ResizeObserver(this.draw);
     this.resized.observe(this.plot);
     cursor.charts.add(this.draw);
-    this.plot.addEventListener("pointermove", (event) => cursor.move(this.#timeAt(/** @type {PointerEvent} */ (event).clientX)));
-    this.plot.addEventListener("pointerleave", () => cursor.move(null));
-    this.plot.addEventListener("blur", () => cursor.move(null));
-    this.plot.addEventListener("keydown", (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
+    this.#listen();
   }
 
-  /** @param {Record<string, Points>} points by metric @param {number} from epoch ms @param {number} to */
-  update(points, from, to) {
-    this.points = Object.fromEntries(this.series.map(({ metric }) => [metric, (points[metric] ?? []).filter(([time]) => time >= from)]));
+  /** @param {Record<string, Points>} points by metric @param {number} from epoch ms @param {number} to @param {number} [step] */
+  update(points, from, to, step = this.step) {
+    this.lines = this.series.map(({ metric }) => (points[metric] ?? []).filter(([time]) => time >= from && time <= to + step));
     this.from = from;
     this.to = to;
+    this.step = step;
     this.draw();
+  }
+
+  /** Draw in what belongs to the figures. @param {{thresholds?: import("./chart-shapes.js").Threshold[], episodes?: import("./chart-shapes.js").Episode[]}} notes */
+  annotate({ thresholds = this.thresholds, episodes = this.episodes }) {
+    const own = this.series.map(({ metric }) => metric);
+    this.thresholds = thresholds.filter(({ metric }) => own.includes(metric));
+    this.episodes = episodes;
+    this.draw();
+  }
+
+  /** Say why there is nothing to see, "" for the chart's own words. @param {string} text */
+  explain(text) {
+    this.explanation = text;
+  }
+
+  /** @param {string} note what follows the title */
+  setNote(note) {
+    setText(this.note, note === "" ? "" : ` ${note}`);
   }
 
   close() {
@@ -84,70 +116,49 @@ export class Chart {
     this.cursor.charts.delete(this.draw);
   }
 
-  #draw() {
-    const width = Math.max(160, this.plot.clientWidth);
-    const lines = this.series.map(({ metric }) => this.points[metric] ?? []);
-    const most = lines.flat().reduce((max, [, value]) => Math.max(max, value ?? 0), 0);
-    const marks = ticks(most);
-    const top = marks[marks.length - 1];
-    // The title says "per minute": repeated at each tick it would only take the room.
-    const labels = marks.map((mark) => asText(figure(this.series[0].metric, mark)).replace("/min", ""));
-    const left = 10 + Math.max(...labels.map((text) => this.#widthOf(text)));
-    const x = (/** @type {number} */ time) => left + ((time - this.from) / (this.to - this.from)) * (width - left - 2);
-    const y = (/** @type {number} */ value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
-    this.left = left;
-    const parts = [];
-    marks.forEach((mark, index) => {
-      const at = Math.round(y(mark)) + 0.5;
-      parts.push(svg("path", { class: index === 0 ? "axis" : "grid", d: `M${left} ${at}H${width}` }));
-      parts.push(svg("text", { class: "tick", x: left - 8, y: at + 3.5, "text-anchor": "end" }, labels[index]));
+  #listen() {
+    const { plot, cursor } = this;
+    plot.addEventListener("pointermove", (event) => {
+      const { clientX, buttons } = /** @type {PointerEvent} */ (event);
+      cursor.move(this.#timeAt(clientX), buttons === 0 ? null : cursor.anchor);
     });
-    for (const time of timeTicks(this.from, this.to, Math.max(2, Math.floor((width - left) / 72)))) {
-      const at = x(time);
-      if (at < left + 14 || at > width - 16) continue;
-      parts.push(svg("text", { class: "tick", x: at, y: HEIGHT - 4, "text-anchor": "middle" }, hourMinute(new Date(time))));
-    }
-    lines.forEach((points, index) => parts.push(...this.#marks(points, this.series[index].tone, x, y)));
-    parts.push(...this.#cursor(lines, x, y));
-    this.plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    this.plot.replaceChildren(...parts);
-    const known = lines.some((points) => points.some(([, value]) => value !== null));
-    this.empty.hidden = known;
-    this.#tell(lines);
+    plot.addEventListener("pointerdown", (event) => {
+      const { button, clientX, pointerId } = /** @type {PointerEvent} */ (event);
+      if (button !== 0 || this.onZoom === undefined) return;
+      this.pressed = clientX;
+      plot.setPointerCapture(pointerId);
+      cursor.move(this.#timeAt(clientX), this.#timeAt(clientX));
+    });
+    plot.addEventListener("pointerup", (event) => {
+      const { clientX } = /** @type {PointerEvent} */ (event);
+      if (this.pressed !== undefined && Math.abs(clientX - this.pressed) >= LEAST_DRAG) this.#choose();
+      else cursor.move(cursor.time);
+      this.pressed = undefined;
+    });
+    plot.addEventListener("pointercancel", () => {
+      this.pressed = undefined;
+      cursor.move(null);
+    });
+    plot.addEventListener("pointerleave", () => this.pressed === undefined && cursor.move(null));
+    plot.addEventListener("blur", () => cursor.move(null));
+    plot.addEventListener("keydown", (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
   }
 
-  /** @param {Points} points @param {string} tone @param {(time: number) => number} x @param {(value: number) => number} y */
-  #marks(points, tone, x, y) {
-    const zero = y(0);
-    if (this.bars) {
-      const slot = x(this.from + this.step) - x(this.from);
-      const between = Math.min(2, slot * 0.3);
-      const d = points
-        .filter(([, value]) => value !== null && value > 0)
-        .map(([time, value]) => {
-          // A bar stands on the step it covers; the one that still runs grows from where the last whole one ended.
-          const begin = Math.max(this.from, Math.ceil(time / this.step - 1) * this.step);
-          const wide = Math.max(1, x(time) - x(begin) - between);
-          const height = Math.max(1, zero - y(/** @type {number} */ (value)));
-          return `M${(x(time) - wide).toFixed(1)} ${zero.toFixed(1)}v${(-height).toFixed(1)}h${wide.toFixed(1)}V${zero.toFixed(1)}z`;
-        });
-      return [svg("path", { class: `bars tone-${tone}`, d: d.join("") })];
-    }
-    const found = runs(points, this.step);
-    const line = found.map((run) => {
-      const path = run.map(([time, value]) => `${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
-      // A lone point between holes would be an empty path: a dot of no length with round caps shows it.
-      return `M${path}${run.length === 1 ? "h0" : ""}`;
-    });
-    const marks = [svg("path", { class: `line tone-${tone}`, d: line.join("") })];
-    if (this.series.length === 1) {
-      const area = found.map((run) => {
-        const path = run.map(([time, value]) => `${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
-        return `M${x(run[0][0]).toFixed(1)} ${zero}L${path}L${x(run[run.length - 1][0]).toFixed(1)} ${zero}z`;
-      });
-      marks.unshift(svg("path", { class: `area tone-${tone}`, d: area.join("") }));
-    }
-    return marks;
+  #draw() {
+    const { lines, series, thresholds, from, to, step, cursor } = this;
+    const width = Math.max(160, this.plot.clientWidth);
+    const { frame, parts } = axes({ lines, series, thresholds, from, to, step, width, widthOf: (text) => this.#widthOf(text) });
+    this.frame = frame;
+    parts.unshift(...episodeBands(this.episodes, frame));
+    lines.forEach((points, index) => parts.push(...(this.bars ? bars(points, series[index].tone, frame) : line(points, series[index].tone, frame, series.length === 1))));
+    parts.push(...thresholdLines(thresholds, frame));
+    if (cursor.time !== null && cursor.time >= from && cursor.time <= to) parts.push(...cursorMarks(cursor.time, lines, series, !this.bars, frame));
+    if (cursor.time !== null && cursor.anchor !== null && cursor.anchor !== cursor.time) parts.push(selection(cursor.anchor, cursor.time, frame));
+    this.plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    this.plot.replaceChildren(...parts);
+    this.empty.hidden = lines.some((points) => points.some(([, value]) => value !== null));
+    setText(this.empty, this.explanation || "No data in this time");
+    this.#tell();
   }
 
   /** @param {string} text @returns {number} px that it takes at an axis */
@@ -157,56 +168,71 @@ export class Chart {
     return this.pen.measureText(text).width;
   }
 
-  /** @param {Points[]} lines @param {(time: number) => number} x @param {(value: number) => number} y */
-  #cursor(lines, x, y) {
-    if (this.cursor.time === null) return [];
-    const at = x(this.cursor.time);
-    const parts = [svg("path", { class: "cursor", d: `M${at.toFixed(1)} ${TOP}V${HEIGHT - BOTTOM}` })];
-    lines.forEach((points, index) => {
-      const point = nearest(points, /** @type {number} */ (this.cursor.time), this.step);
-      if (point === null || point[1] === null || this.bars) return;
-      parts.push(svg("circle", { class: `dot tone-${this.series[index].tone}`, cx: x(point[0]), cy: y(point[1]), r: 3.5 }));
-    });
-    return parts;
-  }
-
-  /** Show the values at the cursor, else the last ones. @param {Points[]} lines */
-  #tell(lines) {
-    const time = this.cursor.time;
-    setText(this.when, time === null ? "" : clock(new Date(time)));
-    const told = lines.map((points, index) => {
+  /** Show the values at the cursor, else the last ones. */
+  #tell() {
+    const { time } = this.cursor;
+    const at = time === null ? "" : this.to - this.from > 86_400_000 ? moment(new Date(time), new Date()) : clock(new Date(time));
+    setText(this.when, at);
+    const told = this.lines.map((points, index) => {
       const point = time === null ? points[points.length - 1] : nearest(points, time, this.step);
       const text = asText(figure(this.series[index].metric, point?.[1]));
       setText(this.values[index].value, text);
       return `${this.series[index].label} ${text}`;
     });
-    this.plot.setAttribute("aria-label", `${this.title} from ${hourMinute(new Date(this.from))} to ${hourMinute(new Date(this.to))}. ${time === null ? "Latest" : clock(new Date(time))}: ${told.join(", ")}`);
+    const now = time ?? this.to;
+    const episodes = this.episodes.filter(({ from, to }) => from <= now && (to ?? Infinity) >= now);
+    const alerts = episodes.map(({ title, severity }) => `${title} (${severity})`);
+    this.alert.hidden = time === null || alerts.length === 0;
+    setText(this.alert, alerts.join(", "));
+    const spoken = [time === null ? "Latest" : at, ...told, ...alerts].join(", ");
+    this.plot.setAttribute("aria-label", `${this.title} from ${hourMinute(new Date(this.from))} to ${hourMinute(new Date(this.to))}. ${spoken}${this.#limits()}`);
+    if (this.byKey) setText(this.spoken, spoken);
+    this.byKey = false;
+  }
+
+  #limits() {
+    return this.thresholds.map(({ label, metric, value }) => `. ${label}: ${asText(figure(metric, value))}`).join("");
   }
 
   /** @param {number} clientX @returns {number} the whole step there */
   #timeAt(clientX) {
     const box = this.plot.getBoundingClientRect();
-    const left = this.left ?? 0;
+    const left = this.frame?.left ?? 0;
     const share = (clientX - box.left - left) / (box.width - left - 2);
-    const time = this.from + Math.min(1, Math.max(0, share)) * (this.to - this.from);
-    return this.#snap(time);
+    return this.#snap(this.from + Math.min(1, Math.max(0, share)) * (this.to - this.from));
   }
 
   /** @param {number} time @returns {number} the nearest moment that has a point */
   #snap(time) {
-    const near = nearest(this.points[this.series[0].metric] ?? [], time, this.step);
+    const near = nearest(this.lines[0], time, this.step);
     return near === null ? Math.round(time / this.step) * this.step : near[0];
+  }
+
+  /** Look at the part that was chosen, at least five minutes of it. */
+  #choose() {
+    const { time, anchor } = this.cursor;
+    this.cursor.move(null);
+    if (time === null || anchor === null || time === anchor || this.onZoom === undefined) return;
+    const [from, to] = [Math.min(time, anchor), Math.max(time, anchor)];
+    const more = Math.max(0, SHORTEST - (to - from)) / 2;
+    this.onZoom(from - more, to + more);
   }
 
   /** @param {KeyboardEvent} event */
   #key(event) {
+    const { cursor } = this;
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (move !== undefined) {
       event.preventDefault();
-      const from = this.cursor.time ?? this.to;
-      this.cursor.move(Math.min(this.to, Math.max(this.from, this.#snap(from + move * this.step))));
+      this.byKey = true;
+      const before = cursor.time ?? this.to;
+      const time = Math.min(this.to, Math.max(this.from, this.#snap(before + move * this.step)));
+      cursor.move(time, event.shiftKey && this.onZoom !== undefined ? (cursor.anchor ?? before) : null);
+    } else if (event.key === "Enter" && cursor.anchor !== null) {
+      event.preventDefault();
+      this.#choose();
     } else if (event.key === "Escape") {
-      this.cursor.move(null);
+      cursor.move(null);
     }
   }
 }

@@ -1,40 +1,41 @@
 // What a feature cost, by model.
 
-import { h } from "./kit/dom.js";
+import { budgetLine } from "./budget.js";
+import { h, setText } from "./kit/dom.js";
 import { asText, count, usd } from "./kit/format.js";
 import { Section } from "./section.js";
-
-const RANGES = [["1h", "1 h"], ["24h", "24 h"], ["7d", "7 d"]];
+import { TIMES, figuresRange } from "./times.js";
 
 /** @extends {Section<any>} */
 export class Costs extends Section {
   /** @param {import("./main.js").Context} context @param {string} id */
   constructor(context, id) {
-    const buttons = RANGES.map(([range, text]) => h("button", { class: "segment", type: "button", "aria-pressed": String(range === "1h"), onclick: () => this.choose(range) }, text));
+    const range = () => figuresRange(context.router.route) || "1h";
+    const over = h("span", { class: "section-note" });
+    const ask = (/** @type {string} */ time_range, /** @type {string} */ environment, /** @type {AbortSignal} */ signal) =>
+      context.api.get(`/features/${encodeURIComponent(id)}/costs`, { time_range, environment }, signal);
     super({
       title: "Cost by model",
       kind: "costs",
       empty: "No call with a model in this time.",
-      aside: h("div", { class: "segments", role: "group", "aria-label": "Time range" }, ...buttons),
-      load: (environment, signal) => context.api.get(`/features/${encodeURIComponent(id)}/costs`, { time_range: this.range, environment }, signal),
+      aside: over,
+      load: async (environment, signal) => {
+        const time = range();
+        const answer = await ask(time, environment, signal);
+        setText(over, `Last ${TIMES.find(([name]) => name === time)?.[1]}`);
+        const day = answer.budget_usd_per_day === undefined || time === "24h" ? answer : await ask("24h", environment, signal);
+        return { models: answer.by_model, day };
+      },
       draw: shown,
       every: 30_000,
     });
-    this.buttons = buttons;
-    this.range = "1h";
-  }
-
-  /** @param {string} range */
-  choose(range) {
-    this.range = range;
-    this.buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(RANGES[index][0] === range)));
-    void this.refresh();
   }
 }
 
-/** @param {{budget_usd_per_day?: number, by_model: {model: string, cost_usd: number, estimated_usd: number, tokens: Record<string, number>, unpriced_requests: number}[]}} answer */
-function shown({ by_model: models, budget_usd_per_day: budget }) {
-  if (models.length === 0) return null;
+/** @param {{models: {model: string, cost_usd: number, estimated_usd: number, tokens: Record<string, number>, unpriced_requests: number}[], day: any}} answer */
+function shown({ models, day }) {
+  const budget = budgetLine(day);
+  if (models.length === 0) return budget;
   const most = Math.max(...models.map(({ cost_usd: cost }) => cost), 0);
   const total = models.reduce((sum, { cost_usd: cost }) => sum + cost, 0);
   const table = h(
@@ -44,7 +45,7 @@ function shown({ by_model: models, budget_usd_per_day: budget }) {
     h("tbody", {}, ...models.map((model) => row(model, most))),
     models.length > 1 && h("tfoot", {}, h("tr", {}, h("th", { scope: "row" }, "Together"), h("td"), h("td"), h("td", { class: "number" }, asText(usd(total))))),
   );
-  return h("div", {}, table, budget !== undefined && h("p", { class: "budget" }, `Budget: ${asText(usd(budget))} a day`));
+  return h("div", {}, table, budget);
 }
 
 /** @param {any} model @param {number} most the dearest model's cost */

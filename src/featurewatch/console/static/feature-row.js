@@ -1,6 +1,6 @@
 // One feature on the overview: its health, figures and last hour in a line.
 
-import { h, oncePerFrame, setText } from "./kit/dom.js";
+import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
 import { FIGURES, ago, readable } from "./kit/format.js";
 import { figureElement } from "./kit/figures.js";
 import { healthMark } from "./kit/health.js";
@@ -8,7 +8,10 @@ import { History } from "./history.js";
 import { icon } from "./kit/icons.js";
 import { trafficBars } from "./sparkline.js";
 import { healthOf, nameOf } from "./store.js";
+import { rangeOf } from "./times.js";
 
+/** A row has room for so many bars. */
+const BARS = 60;
 const SHOWN = ["requests_per_minute", "error_rate", "response_time_p95", "uptime", "total_cost"];
 
 export class FeatureRow {
@@ -19,11 +22,14 @@ export class FeatureRow {
     this.inSight = false;
     this.changed = true;
     this.health = "";
-    this.environment = "";
+    this.chosen = "";
+    this.range = rangeOf(context.router.route, BARS);
+    this.alertCount = 0;
     /** @type {History|null} */
     this.history = null;
     this.healthCell = h("span", { class: "row-health" });
     this.link = h("a", { class: "row-link", href: context.router.link({ page: "feature", feature: id }) });
+    this.alerts = h("span", { class: "row-alerts", hidden: true });
     this.reason = h("span", { class: "row-reason" });
     this.spark = h("span", { class: "row-spark" });
     this.figures = SHOWN.map((name) => ({ name, ...figureElement(name) }));
@@ -32,7 +38,7 @@ export class FeatureRow {
       "li",
       { class: "row", dataset: { id } },
       this.healthCell,
-      h("span", { class: "row-name" }, this.link, this.reason),
+      h("span", { class: "row-name" }, h("span", { class: "row-title" }, this.link, this.alerts), this.reason),
       this.spark,
       ...this.figures.map(({ name, element }) => h("span", { class: "row-figure", dataset: { metric: name } }, h("span", { class: "row-label" }, FIGURES[name].short), element)),
       this.logs,
@@ -65,9 +71,9 @@ export class FeatureRow {
     if (this.inSight) void this.history?.follow(now);
   }
 
-  /** @param {import("./store.js").Feature} feature */
-  draw(feature) {
-    this.link.setAttribute("href", this.context.router.link({ page: "feature", feature: this.id }));
+  /** @param {import("./store.js").Feature} feature @param {import("./store.js").Snapshot|null} shown whose figures are shown */
+  draw(feature, shown) {
+    setAttribute(this.link, "href", this.context.router.link({ page: "feature", feature: this.id }));
     if (!this.changed) return;
     this.changed = false;
     const { snapshot, about } = feature;
@@ -86,15 +92,28 @@ export class FeatureRow {
     const stale = snapshot?.stale ? `Stale: the store cannot be reached, figures are from ${ago(Date.now() - Date.parse(snapshot.timestamp))}` : "";
     setText(this.reason, stale || why || quiet);
     this.reason.title = reasons.map(readable).join("\n") || quiet;
-    this.element.classList.toggle("is-stale", Boolean(snapshot?.stale));
-    for (const { name, show } of this.figures) show(snapshot?.metrics[name], snapshot?.statuses?.[name]);
+    this.#drawAlerts(snapshot?.alerts?.length ?? about.health_indicators?.alerts_count ?? 0);
+    this.element.classList.toggle("is-stale", Boolean(shown?.stale));
+    for (const { name, show } of this.figures) show(shown?.metrics[name], shown?.statuses?.[name]);
     this.#remember(snapshot?.environment ?? about.environment ?? "");
   }
 
-  /** Keep the history of the environment that is shown. @param {string} environment */
+  /** @param {number} count open alerts */
+  #drawAlerts(count) {
+    if (count === this.alertCount) return;
+    this.alertCount = count;
+    this.alerts.hidden = count === 0;
+    this.alerts.replaceChildren(icon("bell"), String(count), h("span", { class: "unseen" }, count === 1 ? " open alert" : " open alerts"));
+    this.alerts.title = count === 1 ? "1 open alert" : `${count} open alerts`;
+  }
+
+  /** Keep the history of the environment and time that are shown. @param {string} environment */
   #remember(environment) {
-    if (this.history !== null && environment === this.environment) return;
-    this.environment = environment;
+    const { time, start, end } = this.context.router.route;
+    const chosen = [environment, time, start, end].join(" ");
+    if (chosen === this.chosen) return;
+    this.chosen = chosen;
+    this.range = rangeOf(this.context.router.route, BARS);
     this.history?.close();
     this.history = new History({
       api: this.context.api,
@@ -102,6 +121,7 @@ export class FeatureRow {
       featureId: this.id,
       environment,
       metrics: ["requests_per_minute", "error_rate"],
+      range: this.range,
       changed: this.drawSpark,
     });
     this.follow(Date.now());
@@ -109,6 +129,6 @@ export class FeatureRow {
 
   #drawSpark() {
     const { requests_per_minute: requests = [], error_rate: errors = [] } = this.history?.points ?? {};
-    this.spark.replaceChildren(trafficBars(requests, errors, Date.now()));
+    this.spark.replaceChildren(trafficBars(requests, errors, Date.now(), this.range));
   }
 }

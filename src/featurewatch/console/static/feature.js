@@ -1,44 +1,41 @@
-// One feature: its figures, its last hour, what it cost and what happened.
+// One feature: its figures, its time, what it cost and what happened.
 
-import { Chart, Cursor } from "./chart.js";
+import { Later } from "./alerts-later.js";
 import { Costs } from "./costs.js";
-import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
 import { Events } from "./events.js";
-import { tile } from "./kit/figures.js";
-import { ago, moment, readable } from "./kit/format.js";
+import { Charts } from "./feature-charts.js";
+import { grafanaLinks } from "./grafana.js";
+import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
+import { readable } from "./kit/format.js";
 import { healthMark } from "./kit/health.js";
-import { HOUR, History, MINUTE } from "./history.js";
 import { icon } from "./kit/icons.js";
 import { RecentErrors } from "./recent-errors.js";
 import { healthOf, nameOf } from "./store.js";
-
-const LARGE = ["error_rate", "response_time_p95", "requests_per_minute", "uptime", "total_cost"];
-const SMALL = ["success_rate", "response_time", "response_time_p50", "response_time_p99", "time_to_first_token_p95", "total_requests", "cost_per_request", "tokens_per_request"];
-
-/** @type {{title: string, note?: string, bars?: boolean, series: import("./chart.js").Series[]}[]} */
-const CHARTS = [
-  { title: "Requests", note: "per minute", bars: true, series: [{ metric: "requests_per_minute", label: "Requests", tone: "main" }] },
-  { title: "Error rate", series: [{ metric: "error_rate", label: "Error rate", tone: "error" }] },
-  {
-    title: "Response time",
-    series: [
-      { metric: "response_time_p50", label: "p50", tone: "low" },
-      { metric: "response_time_p95", label: "p95", tone: "main" },
-      { metric: "response_time_p99", label: "p99", tone: "high" },
-    ],
-  },
-  { title: "Cost", note: "per minute", bars: true, series: [{ metric: "total_cost", label: "Cost", tone: "cost" }] },
-];
+import { TestResults } from "./test-results.js";
+import { Tiles } from "./tiles.js";
 
 /**
- * Choose how much of the hour is drawn: a feature that has run for five minutes would be a sliver in it.
- * @param {Record<string, import("./chart.js").Points>} points @param {number} now @returns {number} ms
+ * @typedef {object} Part a section of the page; `Section` is one
+ * @property {HTMLElement} element
+ * @property {(environment: string) => void} show   begin, or begin anew with another environment
+ * @property {() => void} changed                   something was told about the feature: read again
+ * @property {() => void} close
  */
-function spanOf(points, now) {
-  const known = Object.values(points).flatMap((line) => line.find(([, value]) => value !== null && value > 0)?.[0] ?? []);
-  const age = now - Math.min(now, ...known);
-  return known.length === 0 ? HOUR : ([HOUR / 4, HOUR / 2].find((span) => age < span * 0.9) ?? HOUR);
-}
+
+/**
+ * The sections below the charts, in order: one line adds one. wide: across both columns, before the others.
+ * @type {{place: "wide"|"main"|"side", make: (context: import("./main.js").Context, id: string) => Part}[]}
+ */
+export const sections = [
+  { place: "wide", make: (context, id) => new Later(() => import("./alerts-feature.js"), ({ FeatureAlerts }) => new FeatureAlerts(context, id)) },
+  { place: "main", make: (context, id) => new Costs(context, id) },
+  { place: "main", make: (context, id) => new RecentErrors(context, id) },
+  { place: "side", make: (context, id) => new Events(context, id) },
+  { place: "side", make: (context, id) => new TestResults(context, id) },
+];
+
+/** Messages after which the sections read again. */
+const TOLD = ["status_change", "test_result", "alert_triggered", "alert_updated", "alert_resolved"];
 
 export class FeaturePage {
   /** @param {import("./main.js").Context} context @param {string} id */
@@ -46,51 +43,27 @@ export class FeaturePage {
     this.context = context;
     this.id = id;
     this.environment = "";
-    /** @type {History|null} */
-    this.history = null;
+    this.followed = false;
     this.title = h("h1", { class: "page-title" }, id);
     this.health = h("span", { class: "feature-health" });
     this.about = h("p", { class: "feature-about" });
-    this.updated = h("p", { class: "updated" });
-    this.reasons = h("ul", { class: "reasons panel", hidden: true });
+    this.reasons = h("ul", { class: "reasons panel", hidden: true, "aria-label": "Why" });
     this.shownHealth = "";
-    this.tiles = new Map([...LARGE, ...SMALL].map((name) => [name, tile(name, { large: LARGE.includes(name), note: name === "uptime" ? "24 h" : LARGE.includes(name) ? context.window : "" })]));
-    this.back = h("a", { class: "back" }, icon("back"), "Features");
-    const cursor = new Cursor();
-    this.charts = CHARTS.map((options) => new Chart({ ...options, cursor, step: MINUTE }));
-    this.costs = new Costs(context, id);
-    this.events = new Events(context, id);
-    this.errors = new RecentErrors(context, id);
-    const { grafana } = context.config;
-    this.element = h(
-      "div",
-      { class: "page feature" },
-      h(
-        "header",
-        { class: "feature-head" },
-        this.back,
-        h("div", { class: "feature-title" }, this.title, this.health),
-        h(
-          "div",
-          { class: "feature-actions" },
-          this.updated,
-          grafana && h("a", { class: "button", href: grafana, target: "_blank", rel: "noreferrer" }, icon("external"), "Grafana"),
-          h("button", { class: "button button-main", type: "button", onclick: () => context.openLogs(id) }, icon("logs"), "Logs"),
-        ),
-        this.about,
-      ),
-      this.reasons,
-      h("dl", { class: "tiles tiles-large" }, ...LARGE.map((name) => this.tiles.get(name)?.element)),
-      h("dl", { class: "tiles tiles-small panel" }, ...SMALL.map((name) => this.tiles.get(name)?.element)),
-      h("div", { class: "charts" }, ...this.charts.map((chart) => chart.element)),
-      h("div", { class: "lower" }, h("div", { class: "lower-main" }, this.costs.element, this.errors.element), this.events.element),
-    );
+    this.tiles = new Tiles(context, id);
+    this.charts = new Charts(context, id);
+    this.parts = sections.map(({ place, make }) => ({ place, part: make(context, id) }));
+    this.back = h("a", { class: "back" }, icon("back"), "All features");
+    this.settings = h("a", { class: "button" }, icon("settings"), "Settings");
+    this.grafana = context.config.grafana === "" ? null : h("a", { class: "button", target: "_blank", rel: "noreferrer", title: "The same feature and time, in a new tab" }, icon("external"), "Open in Grafana");
+    this.element = h("div", { class: "page feature" }, this.#head(), this.reasons, this.tiles.element, this.charts.element, ...this.#placed("wide"), this.#lower());
     this.draw = oncePerFrame(() => this.#draw());
     this.ends = [
       context.store.subscribe((changed) => (changed === id || changed === null) && this.draw()),
-      context.router.subscribe(() => this.draw()),
-      context.client.subscribe("status_change", (message) => message.featureId === id && this.events.changed()),
-      context.client.subscribe("test_result", (message) => message.featureId === id && this.events.changed()),
+      context.router.subscribe((route, before) => {
+        this.draw();
+        if (route.time !== before.time) for (const { part } of this.parts) part.changed();
+      }),
+      ...TOLD.map((type) => context.client.subscribe(type, (message) => message.featureId === id && this.#tellParts())),
     ];
     this.timer = setInterval(() => this.#tick(), 1_000);
     this.#draw();
@@ -99,28 +72,52 @@ export class FeaturePage {
   close() {
     clearInterval(this.timer);
     for (const end of this.ends) end();
-    for (const chart of this.charts) chart.close();
-    for (const part of [this.costs, this.events, this.errors]) part.close();
-    this.history?.close();
+    for (const part of [this.tiles, this.charts, ...this.parts.map(({ part }) => part)]) part.close();
   }
-
-  focusSearch() {}
 
   /** Read again what a break may have hidden. */
   refresh() {
-    this.history?.refresh();
-    for (const part of [this.costs, this.events, this.errors]) part.changed();
+    this.tiles.refresh();
+    this.charts.refresh();
+    for (const { part } of this.parts) part.changed();
+  }
+
+  #head() {
+    const logs = h("button", { class: "button button-main", type: "button", onclick: () => this.context.openLogs(this.id) }, icon("logs"), "Logs");
+    return h(
+      "header",
+      { class: "feature-head" },
+      this.back,
+      h("div", { class: "feature-title" }, this.title, this.health),
+      h("div", { class: "feature-actions" }, this.tiles.updated, this.grafana, this.settings, logs),
+      this.about,
+    );
+  }
+
+  #lower() {
+    return h("div", { class: "lower" }, h("div", { class: "lower-column" }, ...this.#placed("main")), h("div", { class: "lower-column" }, ...this.#placed("side")));
+  }
+
+  /** @param {string} wanted */
+  #placed(wanted) {
+    return this.parts.filter(({ place }) => place === wanted).map(({ part }) => part.element);
+  }
+
+  #tellParts() {
+    this.charts.changed();
+    for (const { part } of this.parts) part.changed();
   }
 
   #tick() {
-    void this.history?.follow(Date.now());
-    this.#drawCharts();
-    this.#drawUpdated();
+    this.tiles.tick();
+    this.charts.tick();
+    if (this.grafana !== null) setAttribute(this.grafana, "href", this.#grafanaLink());
   }
 
   #draw() {
     const { store, router } = this.context;
     this.back.setAttribute("href", router.link({ page: "overview" }));
+    this.settings.setAttribute("href", router.link({ page: "settings", feature: this.id }));
     const feature = store.features.get(this.id);
     if (feature === undefined) {
       if (store.loaded) this.#missing();
@@ -135,10 +132,13 @@ export class FeaturePage {
     const facts = [this.id, snapshot?.environment, about.owner && `owned by ${about.owner}`, about.version && `version ${about.version}`, about.description];
     setText(this.about, facts.filter(Boolean).join(" · "));
     this.#drawReasons(health, snapshot);
-    for (const [name, { show }] of this.tiles) show(snapshot?.metrics[name], snapshot?.statuses?.[name]);
-    this.element.classList.toggle("is-stale", Boolean(snapshot?.stale));
-    this.#drawUpdated();
+    this.tiles.draw();
     this.#follow(snapshot?.environment ?? about.environment ?? "");
+    if (this.grafana !== null) setAttribute(this.grafana, "href", this.#grafanaLink());
+  }
+
+  #grafanaLink() {
+    return grafanaLinks(this.context.config.grafana, this.id, this.environment, this.context.router.route).feature;
   }
 
   /** @param {string} health @param {import("./store.js").Snapshot|null} snapshot */
@@ -153,36 +153,12 @@ export class FeaturePage {
     this.reasons.replaceChildren(...texts.map((text) => h("li", {}, icon(health === "healthy" ? "unknown" : health), h("span", {}, text))));
   }
 
-  #drawUpdated() {
-    const snapshot = this.context.store.features.get(this.id)?.snapshot;
-    if (!snapshot) return;
-    const at = new Date(snapshot.timestamp);
-    setText(this.updated, `${snapshot.stale ? "Stale · " : ""}Updated ${ago(Date.now() - at.getTime())}`);
-    setAttribute(this.updated, "title", `${moment(at, new Date())} (${snapshot.timestamp})`);
-  }
-
   /** Show the parts that belong to an environment. @param {string} environment */
   #follow(environment) {
-    if (this.history !== null && environment === this.environment) return;
+    if (this.followed && environment === this.environment) return;
+    this.followed = true;
     this.environment = environment;
-    this.history?.close();
-    this.history = new History({
-      api: this.context.api,
-      lane: this.context.lane,
-      featureId: this.id,
-      environment,
-      metrics: CHARTS.flatMap(({ series }) => series.map(({ metric }) => metric)),
-      changed: () => this.#drawCharts(),
-      provisional: true,
-    });
-    void this.history.follow(Date.now());
-    for (const part of [this.costs, this.events, this.errors]) part.show(environment);
-  }
-
-  #drawCharts() {
-    if (this.history === null || document.hidden) return;
-    const now = Date.now();
-    for (const chart of this.charts) chart.update(this.history.points, now - spanOf(this.history.points, now), now);
+    for (const part of [this.tiles, this.charts, ...this.parts.map(({ part }) => part)]) part.show(environment);
   }
 
   #missing() {

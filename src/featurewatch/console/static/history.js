@@ -1,13 +1,11 @@
-// The last hour of a feature's figures: loaded once, then continued minute by minute.
+// Figures over time: loaded once, then continued step by step.
 //
-// A live snapshot covers five minutes, a point of a history one: so the end of a line is measured over a minute too,
+// A live snapshot covers five minutes, a point of a history one step: so the end of a line is measured over a step too,
 // and does not change its meaning there.
 
 import { joinPoints } from "./scale.js";
 
-export const MINUTE = 60_000;
-export const HOUR = 60 * MINUTE;
-/** How often the last minute is asked for while it still runs. */
+/** How often the last step is asked for while it still runs, at most. */
 const PROVISIONAL = 5_000;
 
 /** @typedef {import("./chart.js").Points} Points */
@@ -40,16 +38,21 @@ export class Lane {
 export class History {
   /**
    * @param {{api: import("./kit/api.js").Api, lane: Lane, featureId: string, environment: string, metrics: string[],
-   *     changed: () => void, provisional?: boolean}} options provisional: whether the minute that still runs is shown
+   *     range: import("./times.js").Range, changed: () => void, provisional?: boolean}} options
+   *     provisional: whether the step that still runs is shown
    */
-  constructor({ api, lane, featureId, environment, metrics, changed, provisional = false }) {
-    Object.assign(this, { api, lane, featureId, environment, metrics, changed, provisional });
+  constructor({ api, lane, featureId, environment, metrics, range, changed, provisional = false }) {
+    Object.assign(this, { api, lane, featureId, environment, metrics, range, changed, provisional });
     /** @type {Record<string, Points>} */
     this.points = Object.fromEntries(metrics.map((metric) => [metric, []]));
-    this.minute = 0;
+    this.path = `/features/${encodeURIComponent(featureId)}/metrics`;
+    /** The last whole step that was read; a range that has ended is read once. */
+    this.read = 0;
     this.asked = 0;
     this.busy = false;
-    this.failed = false;
+    this.loaded = false;
+    /** @type {string} why the last question failed, "" where it did not */
+    this.failure = "";
     this.aborter = new AbortController();
   }
 
@@ -59,23 +62,26 @@ export class History {
 
   /** Bring the history up to now; called as often as one likes. @param {number} now epoch ms */
   async follow(now) {
-    const minute = Math.floor(now / MINUTE) * MINUTE;
-    const whole = minute > this.minute;
-    const pause = whole && !this.failed ? 0 : PROVISIONAL;
-    if (this.busy || now - this.asked < pause || (!whole && !this.provisional)) return;
+    const { step, length, to } = this.range;
+    const last = Math.floor(Math.min(now, to ?? now) / step) * step;
+    const first = this.range.from === null ? last - length : Math.floor(this.range.from / step) * step;
+    const whole = last > this.read;
+    const follows = this.provisional && to === null;
+    const pause = !whole ? Math.max(PROVISIONAL, step / 12) : this.failure === "" ? 0 : PROVISIONAL;
+    if (this.busy || now - this.asked < pause || (!whole && !follows)) return;
     this.busy = true;
     this.asked = now;
     try {
       if (whole) {
-        // The two minutes before are read again: what apps pushed late belongs to them.
-        const from = this.minute === 0 ? minute - HOUR : Math.max(minute - HOUR, this.minute - 2 * MINUTE);
-        await this.#fetch(from, minute, minute - HOUR);
-        this.minute = minute;
+        // The two steps before are read again: what apps pushed late belongs to them.
+        await this.#fetch(this.read === 0 ? first : Math.max(first, this.read - 2 * step), last, first);
+        this.read = last;
       }
-      if (this.provisional) await this.#fetchLast(now, minute - HOUR);
-      this.failed = false;
-    } catch {
-      this.failed = true;
+      if (follows) await this.#fetchLast(now, first);
+      this.failure = "";
+      this.loaded = true;
+    } catch (error) {
+      this.failure = /** @type {Error} */ (error).message;
     }
     this.busy = false;
     if (!this.aborter.signal.aborted) this.changed();
@@ -83,39 +89,26 @@ export class History {
 
   /** Read everything again, after a break. */
   refresh() {
-    this.minute = 0;
+    this.read = 0;
   }
 
   /** @param {number} from @param {number} to @param {number} keep drop what is older */
   async #fetch(from, to, keep) {
-    const answers = await Promise.all(
-      this.metrics.map((metric) =>
-        this.lane.run(() =>
-          this.api.get(
-            `/features/${encodeURIComponent(this.featureId)}/metrics/history`,
-            {
-              metric,
-              start_time: new Date(from).toISOString(),
-              end_time: new Date(to).toISOString(),
-              step: "60s",
-              environment: this.environment,
-            },
-            this.aborter.signal,
-          ),
-        ),
-      ),
-    );
+    const { step } = this.range;
+    const times = { start_time: new Date(from).toISOString(), end_time: new Date(to).toISOString(), step: `${step / 1000}s` };
+    const ask = (/** @type {string} */ metric) => this.api.get(`${this.path}/history`, { metric, ...times, environment: this.environment }, this.aborter.signal);
+    const answers = await Promise.all(this.metrics.map((metric) => this.lane.run(() => ask(metric))));
     this.metrics.forEach((metric, index) => {
-      this.points[metric] = joinPoints(this.points[metric], answers[index].points, keep, MINUTE);
+      this.points[metric] = joinPoints(this.points[metric], answers[index].points, keep, step);
     });
   }
 
-  /** Read the last sixty seconds: all figures in one answer, over as long a time as the other points. @param {number} now @param {number} keep */
+  /** Read the step that ends now: all figures in one answer, over as long a time as the other points. @param {number} now @param {number} keep */
   async #fetchLast(now, keep) {
-    const path = `/features/${encodeURIComponent(this.featureId)}/metrics/current`;
-    const { data } = await this.api.get(path, { time_range: "60s", environment: this.environment }, this.aborter.signal);
+    const { step } = this.range;
+    const { data } = await this.api.get(`${this.path}/current`, { time_range: `${step / 1000}s`, environment: this.environment }, this.aborter.signal);
     for (const metric of this.metrics) {
-      this.points[metric] = joinPoints(this.points[metric], [[now, data.metrics[metric] ?? null]], keep, MINUTE);
+      this.points[metric] = joinPoints(this.points[metric], [[now, data.metrics[metric] ?? null]], keep, step);
     }
   }
 }

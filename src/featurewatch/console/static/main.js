@@ -1,24 +1,30 @@
 // Puts the console together: what it talks to, what it shows, what the address says.
 
+import { countAlerts } from "./alerts-count.js";
+import { followAlert } from "./alerts-sheet.js";
+import { Caller } from "./caller.js";
+import { readConfig } from "./config.js";
+import { Lane } from "./history.js";
+import { LogDrawer } from "./logs.js";
+import { Navigation } from "./nav.js";
+import { pageNamed } from "./pages.js";
+import { Router } from "./route.js";
+import { SignIn } from "./sign-in.js";
+import { Store } from "./store.js";
+import { setUpTheme } from "./theme.js";
+import { zone } from "./times.js";
+import { Toasts } from "./toasts.js";
 import { Api } from "./kit/api.js";
 import { connectionBadge } from "./kit/badge.js";
 import { LiveClient } from "./kit/client.js";
-import { readConfig } from "./config.js";
 import { debounce, h } from "./kit/dom.js";
-import { FeaturePage } from "./feature.js";
 import { span } from "./kit/format.js";
-import { Lane } from "./history.js";
-import { LogDrawer } from "./logs.js";
-import { Overview } from "./overview.js";
-import { Router } from "./route.js";
-import { Session } from "./session.js";
-import { Store } from "./store.js";
-import { setUpTheme } from "./theme.js";
 
 /**
  * @typedef {object} Context what every part of the console is handed
  * @property {import("./config.js").Config} config
  * @property {Api} api @property {LiveClient} client @property {Store} store @property {Router} router
+ * @property {Caller} caller        who looks, and what they may do
  * @property {Lane} lane            how many histories are asked for at a time
  * @property {string} window        what a snapshot's figures cover, in words
  * @property {() => string} failure why the features could not be loaded, "" where they were
@@ -28,12 +34,13 @@ import { setUpTheme } from "./theme.js";
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 
 const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
-const api = new Api({ prefix: config.prefix, onUnauthenticated: () => session.ask() });
+const api = new Api({ prefix: config.prefix, onUnauthenticated: () => signIn.ask() });
+const caller = new Caller(api);
 const store = new Store();
 const router = new Router(window);
 const client = new LiveClient({ api });
 client.follow("*");
-const session = new Session(api, () => start());
+const signIn = new SignIn({ api, caller, signedIn: () => start() });
 let failure = "";
 
 /** @type {Context} */
@@ -43,6 +50,7 @@ const context = {
   client,
   store,
   router,
+  caller,
   lane: new Lane(4),
   window: span(config.window),
   failure: () => failure,
@@ -50,7 +58,7 @@ const context = {
 };
 
 const drawer = new LogDrawer(context);
-/** @type {Overview|FeaturePage} */
+/** @type {import("./pages.js").Page} */
 let page;
 
 const loadFeatures = async () => {
@@ -62,7 +70,7 @@ const loadFeatures = async () => {
     const { status, message } = /** @type {import("./kit/api.js").ApiError} */ (error);
     // Not signed in is no failure: the box that asks for the token says what to do.
     failure = status === 401 ? "" : message;
-    if ("draw" in page) page.draw();
+    page.draw?.();
   }
 };
 const loadFeaturesSoon = debounce(loadFeatures, 500);
@@ -71,8 +79,9 @@ const loadFeaturesSoon = debounce(loadFeatures, 500);
 function showPage() {
   const { route } = router;
   page?.close();
-  page = route.page === "feature" ? new FeaturePage(context, route.feature) : new Overview(context);
-  if (route.page === "overview") document.title = "featurewatch";
+  const { title, make } = pageNamed(route.page);
+  document.title = title === "" ? "featurewatch" : `${title} · featurewatch`;
+  page = make(context, route);
   find("#page").replaceChildren(page.element);
 }
 
@@ -80,7 +89,7 @@ function showPage() {
 function start() {
   client.start(router.route.env);
   void loadFeatures();
-  void session.introduce();
+  void caller.load();
 }
 
 /** Offer the environments that were seen. */
@@ -96,9 +105,14 @@ function drawEnvironments() {
 }
 
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
+const navigation = new Navigation(router);
+find("#nav").replaceWith(navigation.element);
+countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.link);
 find("#badge").replaceWith(connectionBadge(client).badge);
-find("#session").append(session.who, session.out);
-document.body.append(drawer.element, session.dialog);
+find("#session").replaceWith(signIn.badge);
+find("#zone").textContent = `Times: ${zone(new Date())}`;
+document.body.append(new Toasts(context).element, drawer.element, signIn.page);
+followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
   event.preventDefault();
@@ -131,12 +145,12 @@ client.subscribe("metrics_update", ({ data }) => {
 });
 let connectedBefore = false;
 client.subscribe("state", (state) => {
-  if (state === "signed-out") session.ask();
+  if (state === "signed-out") signIn.ask();
   if (!state.startsWith("live")) return;
   // After a break what happened meanwhile is read again; the log resumes by itself.
   if (connectedBefore || failure !== "") {
     void loadFeatures();
-    page.refresh();
+    page.refresh?.();
   }
   connectedBefore = true;
 });
@@ -145,7 +159,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   if (drawer.isOpen) drawer.focusSearch();
-  else page.focusSearch();
+  else page.focusSearch?.();
 });
 
 showPage();

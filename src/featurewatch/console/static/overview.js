@@ -1,14 +1,17 @@
 // All features at a glance, those in trouble first.
 
+import { freshMark, freshness } from "./freshness.js";
 import { h, oncePerFrame, setText } from "./kit/dom.js";
 import { asText, figure } from "./kit/format.js";
 import { HEALTH } from "./kit/health.js";
 import { icon } from "./kit/icons.js";
 import { FeatureRow } from "./feature-row.js";
 import { byTrouble, healthOf, nameOf } from "./store.js";
+import { RangedFigures } from "./ranged.js";
+import { TIMES, TimeControl, figuresRange, rangeOf, rangeText } from "./times.js";
 import { welcome } from "./welcome.js";
 
-const COLUMNS = ["Health", "Feature", "Last hour", "Req/min", "Errors", "p95", "Uptime", "Cost"];
+const COLUMNS = ["Health", "Feature", "Traffic", "Req/min", "Errors", "p95", "Uptime", "Cost"];
 
 export class Overview {
   /** @param {import("./main.js").Context} context */
@@ -28,12 +31,20 @@ export class Overview {
       return { health, number, button };
     });
     this.totals = h("p", { class: "totals" });
+    this.traffic = h("span", {});
+    this.problem = h("p", { class: "notice-line", role: "alert", hidden: true });
+    this.mark = freshMark();
+    this.control = new TimeControl(context.router);
+    this.ranged = new RangedFigures({
+      ask: async (query, signal) => (await context.api.get("/metrics/current", query, signal)).data,
+      changed: () => this.#drawAll(),
+    });
     this.list = h("ul", { class: "rows", role: "list" });
     this.none = h("p", { class: "none", hidden: true });
     this.table = h(
       "section",
       { class: "panel features", "aria-label": "Features" },
-      h("div", { class: "row row-head", "aria-hidden": "true" }, ...COLUMNS.map((name, index) => h("span", { class: `cell-${index}` }, name)), h("span")),
+      h("div", { class: "row row-head", "aria-hidden": "true" }, ...COLUMNS.map((name, index) => h("span", { class: `cell-${index}` }, index === 2 ? this.traffic : name)), h("span")),
       this.list,
       this.none,
     );
@@ -46,9 +57,10 @@ export class Overview {
         { class: "overview-head" },
         h("h1", { class: "page-title" }, "Features"),
         h("div", { class: "counts", role: "group", "aria-label": "Show only" }, ...this.counts.map(({ button }) => button)),
-        this.totals,
         h("label", { class: "search" }, icon("search"), this.search),
+        h("div", { class: "overview-time" }, this.totals, this.mark.element, this.control.element),
       ),
+      this.problem,
       this.body,
     );
     // A row comes and goes with the scroll position: only those in sight ask for their hour.
@@ -61,15 +73,19 @@ export class Overview {
         if (id !== null) this.rows.get(id)?.touch();
         this.draw();
       }),
-      context.router.subscribe(() => this.draw()),
+      context.router.subscribe(() => this.#choose()),
+      context.client.subscribe("state", () => this.draw()),
     ];
     this.timer = setInterval(() => this.#follow(), 5_000);
+    this.#choose();
     this.#draw();
   }
 
   close() {
     clearInterval(this.timer);
     this.seen.disconnect();
+    this.ranged.close();
+    this.control.close();
     for (const end of this.ends) end();
     for (const row of this.rows.values()) row.close();
   }
@@ -80,18 +96,38 @@ export class Overview {
 
   /** Read the hour again, after a break. */
   refresh() {
+    this.ranged.refresh();
     for (const row of this.rows.values()) row.refresh();
     this.#follow();
   }
 
   #follow() {
+    this.ranged.follow(Date.now());
+    this.draw();
     for (const row of this.rows.values()) row.follow(Date.now());
+  }
+
+  /** Take the environment and the time from the address. */
+  #choose() {
+    const { route } = this.context.router;
+    this.ranged.choose(figuresRange(route), route.env);
+    this.#drawAll();
+  }
+
+  #drawAll() {
+    for (const row of this.rows.values()) row.touch();
+    this.draw();
+  }
+
+  /** @param {import("./store.js").Feature} feature whose figures are shown: those of the time that was chosen, else those of the stream */
+  #shown({ id, snapshot }) {
+    return this.ranged.range === "" ? snapshot : (this.ranged.snapshots.get(id) ?? null);
   }
 
   /** @param {string} health */
   #toggle(health) {
     const { router } = this.context;
-    router.update({ health: router.route.health === health ? "" : health });
+    router.update({ health: router.route.health === health ? "" : health }, { push: true });
   }
 
   #draw() {
@@ -137,7 +173,7 @@ export class Overview {
         this.rows.set(feature.id, row);
         this.seen.observe(row.element);
       }
-      row.draw(feature);
+      row.draw(feature, this.#shown(feature));
       // Moving an element loses its focus and hover, so only those out of place are moved.
       if (this.list.children[index] !== row.element) this.list.insertBefore(row.element, this.list.children[index] ?? null);
     });
@@ -152,13 +188,25 @@ export class Overview {
       button.setAttribute("aria-pressed", String(this.context.router.route.health === health));
     }
     const sum = (/** @type {string} */ name) =>
-      features.reduce((/** @type {number|null} */ total, { snapshot }) => {
-        const value = snapshot?.metrics[name] ?? null;
+      features.reduce((/** @type {number|null} */ total, feature) => {
+        const value = this.#shown(feature)?.metrics[name] ?? null;
         return value === null ? total : (total ?? 0) + value;
       }, null);
-    const rate = asText(figure("requests_per_minute", sum("requests_per_minute")));
+    const rate = asText(figure("requests_per_minute", sum("requests_per_minute"))).replace("/min", "");
     const cost = asText(figure("total_cost", sum("total_cost")));
-    setText(this.totals, features.length === 0 ? "" : `${rate.replace("/min", "")} requests/min · ${cost} in ${this.context.window}`);
+    setText(this.totals, features.length === 0 ? "" : `${rate} requests/min · ${cost} in ${this.#time()}`);
+    const oldest = features.map((feature) => this.#shown(feature)).sort((one, other) => (one?.timestamp ?? "").localeCompare(other?.timestamp ?? ""))[0];
+    this.mark.show(freshness(oldest, this.context.client.state, this.ranged.range !== "", Date.now()));
+    this.mark.element.hidden = features.length === 0;
+    this.problem.hidden = this.ranged.failure === "";
+    setText(this.problem, this.ranged.failure);
+    const { from, to } = rangeOf(this.context.router.route);
+    setText(this.traffic, from === null || to === null ? `Last ${this.ranged.range === "" ? "hour" : this.#time()}` : rangeText(from, to, new Date()));
+  }
+
+  /** What the figures cover, in words. */
+  #time() {
+    return this.ranged.range === "" ? this.context.window : (TIMES.find(([time]) => time === this.ranged.range)?.[1] ?? "");
   }
 }
 

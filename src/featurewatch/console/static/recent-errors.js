@@ -3,19 +3,20 @@
 import { h } from "./kit/dom.js";
 import { count, moment } from "./kit/format.js";
 import { Section } from "./section.js";
+import { figuresRange } from "./times.js";
 
 /** @extends {Section<any>} */
 export class RecentErrors extends Section {
   /** @param {import("./main.js").Context} context @param {string} id */
   constructor(context, id) {
     super({
-      title: "Errors",
+      title: "Errors by type",
       kind: "errors",
-      empty: "No call failed in the last hour, no error was logged.",
+      empty: "No call failed in this time, no error was logged.",
       aside: h("button", { class: "button button-quiet", type: "button", onclick: () => context.openLogs(id, { levels: ["error", "fatal"], search: "" }) }, "Show in the log"),
       load: (environment, signal) =>
         Promise.all([
-          context.api.get(`/features/${encodeURIComponent(id)}/performance`, { time_range: "1h", environment }, signal),
+          context.api.get(`/features/${encodeURIComponent(id)}/performance`, { time_range: figuresRange(context.router.route) || "1h", environment }, signal),
           context.api.get("/logs", { feature_id: id, levels: "error,fatal", limit: 5, environment }, signal),
         ]),
       draw: ([{ errors_by_type: kinds = {} }, { logs }]) => shown(Object.entries(kinds), logs),
@@ -31,7 +32,7 @@ function shown(kinds, lines) {
   return h(
     "div",
     {},
-    counted.length > 0 && h("ul", { class: "error-kinds", "aria-label": "Kinds of errors in the last hour" }, ...counted.map(([kind, number]) => h("li", {}, kind, " ", h("b", {}, count(Math.round(number)).value)))),
+    counted.length > 0 && h("ul", { class: "error-kinds", "aria-label": "Types of errors" }, ...counted.map(([kind, number]) => h("li", {}, kind, " ", h("b", {}, count(Math.round(number)).value)))),
     lines.length > 0 && h("ul", { class: "last-errors", "aria-label": "Last lines" }, ...[...lines].reverse().map(line)),
   );
 }

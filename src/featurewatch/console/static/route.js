@@ -2,11 +2,15 @@
 
 /**
  * @typedef {object} Route
- * @property {"overview"|"feature"} page
- * @property {string} feature      the page's feature, "" on the overview
+ * @property {"overview"|"alerts"|"channels"|"feature"|"settings"} page
+ * @property {string} feature      the page's feature, "" where the page is of none
  * @property {string} env          the environment chosen, "" for each feature's own
  * @property {string} q            the overview's filter
  * @property {string} health       the overview's health filter
+ * @property {string} time         what is looked at: "" live, 1h, 6h, 24h, 7d, or "custom"
+ * @property {string} start        ISO 8601, with time "custom"
+ * @property {string} end
+ * @property {string} alert        the alert whose details are open, "" for none
  * @property {string} logs         the feature whose log is open, "" where the drawer is closed
  * @property {string[]} levels     the log's levels, [] for all
  * @property {string} search       the log's search
@@ -21,23 +25,27 @@
 
 /** @type {Route} */
 export const START = {
-  page: "overview", feature: "", env: "", q: "", health: "", logs: "", levels: [], search: "", source: "", logsEnv: "", line: "", range: "", from: "", to: "", live: true,
+  page: "overview", feature: "", env: "", q: "", health: "", time: "", start: "", end: "", alert: "", logs: "", levels: [], search: "", source: "", logsEnv: "", line: "", range: "", from: "", to: "", live: true,
 };
 
-const TEXTS = /** @type {const} */ (["env", "q", "health", "logs", "search", "source", "logsEnv", "line", "range", "from", "to"]);
+const TEXTS = /** @type {const} */ (["env", "q", "health", "time", "start", "end", "alert", "logs", "search", "source", "logsEnv", "line", "range", "from", "to"]);
+
+/** Pages whose path is their name. */
+const PLAIN = /** @type {const} */ (["alerts", "channels"]);
 
 /** @param {string} hash @returns {Route} */
 export function parseRoute(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?", 2);
-  const match = /^\/feature\/([^/]+)$/.exec(path);
+  const match = /^\/feature\/([^/]+)(\/settings)?$/.exec(path);
   const params = new URLSearchParams(query);
   /** @type {Route} */
   const route = { ...START, levels: (params.get("levels") ?? "").split(",").filter(Boolean), live: params.get("live") !== "0" };
   for (const name of TEXTS) route[name] = params.get(name) ?? "";
+  route.page = PLAIN.find((name) => path === `/${name}`) ?? "overview";
   if (match) {
     try {
       route.feature = decodeURIComponent(match[1]);
-      route.page = "feature";
+      route.page = match[2] ? "settings" : "feature";
     } catch {
       // A stray % in a typed address: the overview is the way out.
     }
@@ -52,8 +60,14 @@ export function formatRoute(route) {
   if (route.levels.length > 0) params.set("levels", route.levels.join(","));
   if (!route.live) params.set("live", "0");
   const query = params.toString().replaceAll("%2C", ",");
-  const path = route.page === "feature" ? `/feature/${encodeURIComponent(route.feature)}` : "/";
-  return `#${path}${query === "" ? "" : `?${query}`}`;
+  return `#${pathOf(route)}${query === "" ? "" : `?${query}`}`;
+}
+
+/** @param {Route} route */
+function pathOf({ page, feature }) {
+  if (page === "overview") return "/";
+  if (feature === "") return `/${page}`;
+  return `/feature/${encodeURIComponent(feature)}${page === "settings" ? "/settings" : ""}`;
 }
 
 /** Holds the route, writes it into the address and tells who listens. */
@@ -82,9 +96,10 @@ export class Router {
     this.#settle(next);
   }
 
-  /** Make the address of another page, filters of this one left behind. @param {Partial<Route>} part */
+  /** Make the address of another page, filters of this one left behind, environment and time kept. @param {Partial<Route>} part */
   link(part) {
-    return formatRoute({ ...START, env: this.route.env, ...part });
+    const { env, time } = this.route;
+    return formatRoute({ ...START, env, time: time === "custom" ? "" : time, ...part });
   }
 
   /** @param {Route} next */

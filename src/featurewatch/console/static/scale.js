@@ -21,7 +21,7 @@ export function ticks(most, about = 3) {
  */
 export function timeTicks(from, to, about) {
   const minute = 60_000;
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map((count) => count * minute);
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 4320, 10_080].map((count) => count * minute);
   const step = steps.find((size) => (to - from) / size <= about) ?? steps[steps.length - 1];
   // Zones are offset by whole quarters of an hour: the step is counted in local time.
   const offset = new Date(from).getTimezoneOffset() * minute;

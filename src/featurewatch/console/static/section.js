@@ -5,10 +5,11 @@ import { debounce, h, setText } from "./kit/dom.js";
 /** @template T */
 export class Section {
   /**
-   * @param {{title: string, kind: string, empty: string, aside?: HTMLElement, load: (environment: string, signal: AbortSignal) => Promise<T>, draw: (answer: T) => HTMLElement|null, every?: number}} options
-   *     draw: null where there is nothing to show; every: ms between two looks, 0 for none
+   * @param {{title: string, kind: string, empty: string, aside?: HTMLElement, load: (environment: string, signal: AbortSignal) => Promise<T>, draw: (answer: T) => HTMLElement|null, every?: number, bare?: boolean}} options
+   *     draw: null where there is nothing to show; every: ms between two looks, 0 for none;
+   *     bare: without a frame and a heading of its own, where it stands in another section
    */
-  constructor({ title, kind, empty, aside, load, draw, every = 0 }) {
+  constructor({ title, kind, empty, aside, load, draw, every = 0, bare = false }) {
     this.load = load;
     this.drawAnswer = draw;
     this.empty = empty;
@@ -16,7 +17,9 @@ export class Section {
     this.aborter = new AbortController();
     this.note = h("p", { class: "none", role: "status" }, "Loading…");
     this.body = h("div", { class: "section-body" }, this.note);
-    this.element = h("section", { class: `section panel section-${kind}` }, h("header", { class: "section-head" }, h("h2", {}, title), aside), this.body);
+    this.element = bare
+      ? h("div", { class: `section section-${kind}` }, this.body)
+      : h("section", { class: `section panel section-${kind}`, "aria-label": title }, h("header", { class: "section-head" }, h("h2", {}, title), aside), this.body);
     this.changed = debounce(() => void this.refresh(), 300);
     if (every > 0) this.timer = setInterval(() => !document.hidden && void this.refresh(), every);
   }

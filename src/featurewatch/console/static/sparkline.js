@@ -1,25 +1,25 @@
-// The last hour of a feature in the height of a line: calls by minute, the failed share of each in red.
+// A feature's traffic in the height of a line: calls by step, the failed share of each in red.
 
 import { svg } from "./kit/dom.js";
 
-const MINUTES = 60;
 const STEP = 3;
 const HEIGHT = 28;
 
 /**
- * @param {[number, number|null][]} requests calls per minute, one point a minute @param {[number, number|null][]} errorRates percent
- * @param {number} now epoch ms
+ * @param {[number, number|null][]} requests calls per minute, one point a step @param {[number, number|null][]} errorRates percent
+ * @param {number} now epoch ms @param {import("./times.js").Range} range
  * @returns {SVGElement}
  */
-export function trafficBars(requests, errorRates, now) {
+export function trafficBars(requests, errorRates, now, { length, step, to }) {
   const failing = new Map(errorRates);
   const most = requests.reduce((max, [, value]) => Math.max(max, value ?? 0), 0);
-  const end = Math.floor(now / 60_000) * 60_000;
+  const places = Math.ceil(length / step);
+  const end = Math.floor((to ?? now) / step) * step;
   const calls = [];
   const failed = [];
   for (const [time, value] of requests) {
-    const place = MINUTES - 1 - Math.round((end - time) / 60_000);
-    if (value === null || place < 0 || place >= MINUTES) continue;
+    const place = places - 1 - Math.round((end - time) / step);
+    if (value === null || place < 0 || place >= places) continue;
     if (value === 0) continue;
     const height = Math.max(1.5, (value / most) * (HEIGHT - 2));
     const rate = failing.get(time) ?? 0;
@@ -29,7 +29,7 @@ export function trafficBars(requests, errorRates, now) {
     if (height > red) calls.push(`M${x} ${round(HEIGHT - red)}v${-round(height - red)}h2v${round(height - red)}z`);
     if (red > 0) failed.push(`M${x} ${HEIGHT}v${-round(red)}h2v${round(red)}z`);
   }
-  const width = MINUTES * STEP;
+  const width = places * STEP;
   return svg(
     "svg",
     { class: "spark", viewBox: `0 0 ${width} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },

@@ -2,14 +2,17 @@
 
 import { Token } from "./token.js";
 
+/** @typedef {{index?: number, field: string, message: string}} Detail what is wrong with which field */
+
 /** An answer that is not a success; `status` 0 where the bridge could not be reached. */
 export class ApiError extends Error {
-  /** @param {string} message @param {number} status @param {string} code */
-  constructor(message, status, code) {
+  /** @param {string} message @param {number} status @param {string} code @param {Detail[]} [details] */
+  constructor(message, status, code, details = []) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.code = code;
+    this.details = details;
   }
 }
 
@@ -51,23 +54,32 @@ export class Api {
     return this.#json(this.url(path, params), { signal });
   }
 
-  /** @param {string} path @param {unknown} body @returns {Promise<any>} */
-  post(path, body) {
-    return this.send("POST", path, body);
+  /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] @returns {Promise<any>} */
+  post(path, body, signal) {
+    return this.#write("POST", path, body, undefined, signal);
   }
 
-  /** @param {string} path @returns {Promise<any>} */
-  delete(path) {
-    return this.send("DELETE", path);
+  /** Put what replaces all. @param {string} path @param {unknown} body @param {number} [revision] refused with 412 where it is no longer this one @returns {Promise<any>} */
+  put(path, body, revision) {
+    return this.#write("PUT", path, body, revision);
   }
 
-  /** @param {string} method @param {string} path @param {unknown} [body] @param {Record<string, string>} [headers] such as If-Match @returns {Promise<any>} */
-  send(method, path, body, headers = {}) {
-    return this.#json(this.url(path), {
-      method,
-      headers: { "content-type": "application/json", ...headers },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+  /** Change what is named. @param {string} path @param {unknown} body @param {number} [revision] @returns {Promise<any>} */
+  patch(path, body, revision) {
+    return this.#write("PATCH", path, body, revision);
+  }
+
+  /** @param {string} path @param {number} [revision] @returns {Promise<any>} */
+  delete(path, revision) {
+    return this.#write("DELETE", path, undefined, revision);
+  }
+
+  /** @param {string} method @param {string} path @param {unknown} body @param {number} [revision] @param {AbortSignal} [signal] */
+  #write(method, path, body, revision, signal) {
+    /** @type {Record<string, string>} */
+    const headers = { "content-type": "application/json" };
+    if (revision !== undefined) headers["if-match"] = `"r${revision}"`;
+    return this.#json(this.url(path), { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   }
 
   /**
@@ -91,7 +103,7 @@ export class Api {
     if (response.ok) return response;
     if (response.status === 401) this.onUnauthenticated();
     const answer = parsed(await response.text());
-    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown");
+    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown", answer?.details ?? []);
   }
 
   /** @param {string} url @param {RequestInit} init @param {string} token */

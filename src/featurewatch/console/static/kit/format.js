@@ -117,11 +117,15 @@ export function hourMinute(date) {
   return clock(date).slice(0, 5);
 }
 
+/** @param {Date} date @returns {string} such as 25 Nov */
+export function dayMonth(date) {
+  return new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(date);
+}
+
 /** A moment as people say it today: the time alone, with the day where it is another one. @param {Date} date @param {Date} now */
 export function moment(date, now) {
   if (date.toDateString() === now.toDateString()) return clock(date);
-  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(date);
-  return `${day}, ${hourMinute(date)}`;
+  return `${dayMonth(date)}, ${hourMinute(date)}`;
 }
 
 /** @param {number} milliseconds @returns {string} such as "3 s ago" */

@@ -147,6 +147,7 @@ export interface Following {
 export class ApiError extends Error {
   status: number;
   code: string;
+  details: { index?: number; field: string; message: string }[];
 }
 
 export class Api {
@@ -154,9 +155,11 @@ export class Api {
   prefix: string;
   url(path: string, params?: Record<string, unknown>): string;
   get<Answer = any>(path: string, params?: Record<string, unknown>, signal?: AbortSignal): Promise<Answer>;
-  post<Answer = any>(path: string, body: unknown): Promise<Answer>;
-  delete<Answer = any>(path: string): Promise<Answer>;
-  send<Answer = any>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  post<Answer = any>(path: string, body: unknown, signal?: AbortSignal): Promise<Answer>;
+  /** `revision`: refused with 412 where it is no longer this one. */
+  put<Answer = any>(path: string, body: unknown, revision?: number): Promise<Answer>;
+  patch<Answer = any>(path: string, body: unknown, revision?: number): Promise<Answer>;
+  delete<Answer = any>(path: string, revision?: number): Promise<Answer>;
 }
 
 export class LiveClient {
