@@ -40,7 +40,7 @@ const store = new Store();
 const router = new Router(window);
 const client = new LiveClient({ api });
 client.follow("*");
-const signIn = new SignIn({ api, caller, signedIn: () => start() });
+const signIn = new SignIn({ api, caller, signedIn: () => resume() });
 let failure = "";
 
 /** @type {Context} */
@@ -92,6 +92,12 @@ function start() {
   void caller.load();
 }
 
+/** Go on after signing in: what was refused before is asked for again. */
+function resume() {
+  showPage();
+  start();
+}
+
 /** Offer the environments that were seen. */
 function drawEnvironments() {
   const select = /** @type {HTMLSelectElement} */ (find("#environment"));
@@ -111,7 +117,7 @@ countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.lin
 find("#badge").replaceWith(connectionBadge(client).badge);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
-document.body.append(new Toasts(context).element, drawer.element, signIn.page);
+document.body.append(new Toasts(context).element, drawer.element);
 followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
@@ -137,6 +143,8 @@ router.subscribe((route, before) => {
   if (route.page !== before.page || route.feature !== before.feature) {
     showPage();
     window.scrollTo(0, 0);
+    // Whoever listens or uses the keyboard goes on at the new page, not at a link that is gone.
+    find("#page").focus({ preventScroll: true });
   }
 });
 
