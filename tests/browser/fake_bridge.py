@@ -155,10 +155,11 @@ class FakeBridge:
         routes = [
             Route("/", self._index),
             Route(PREFIX + "/features", self._features),
+            Route(PREFIX + "/stream", self._events_stream),
+            Route(feature, self._feature),
             Route(feature + "/alerts/rules", self._rules),
             Route(feature + "/alerts", self._alerts),
             Route(feature + "/test-results", self._test_results),
-            Route(PREFIX + "/stream", self._events_stream),
             Route(feature + "/metrics/history", self._history),
             Route(feature + "/metrics/stream", self._metrics_stream),
             Route(feature + "/logs/stream", self._logs_stream),
@@ -170,7 +171,6 @@ class FakeBridge:
             Route(PREFIX + "/logs", self._logs),
             Route(PREFIX + "/logs/export", self._export),
             Route(PREFIX + "/logs/{id}", self._around),
-            Route(feature, self._feature),
             Route(PREFIX + "/me", self._me),
             Route(PREFIX + "/session", self._session, methods=["POST"]),
             WebSocketRoute(PREFIX + "/websocket", self._websocket),
@@ -211,6 +211,14 @@ class FakeBridge:
     async def _feature(self, request: Request) -> Response:
         return JSONResponse(self.features[request.path_params["id"]])
 
+    async def _around(self, request: Request) -> Response:
+        found = [place for place, line in enumerate(self.lines) if line["id"] == request.path_params["id"]]
+        if not found:
+            return JSONResponse({"error": "this line is not known", "code": "not_found"}, 404)
+        around = int(request.query_params["around"])
+        near = self.lines[max(0, found[0] - around) : found[0] + around + 1]
+        return JSONResponse({"log": self.lines[found[0]], "logs": near})
+
     async def _rules(self, request: Request) -> Response:
         return JSONResponse({"rules": self.rules})
 
@@ -220,14 +228,6 @@ class FakeBridge:
     async def _test_results(self, request: Request) -> Response:
         results = [event for event in self.events if event["type"] == "test_result"]
         return JSONResponse({"test_results": results, "next_cursor": None})
-
-    async def _around(self, request: Request) -> Response:
-        found = [place for place, line in enumerate(self.lines) if line["id"] == request.path_params["id"]]
-        if not found:
-            return JSONResponse({"error": "this line is not known", "code": "not_found"}, 404)
-        around = int(request.query_params["around"])
-        near = self.lines[max(0, found[0] - around) : found[0] + around + 1]
-        return JSONResponse({"log": self.lines[found[0]], "logs": near})
 
     async def _current(self, request: Request) -> Response:
         return JSONResponse({"data": list(self.snapshots.values())})

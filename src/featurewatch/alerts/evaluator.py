@@ -73,6 +73,7 @@ class Evaluator:
         rules: all rules; disabled ones are left out here, and so are those that `wanted` refuses.
         environments: where each feature was seen or declared.
         out: takes what changed and what fires; where it fails, the same is told again in the next round.
+        evaluated: hears of the revisions that were evaluated for the first time, by rule.
         uptime_over_window: see `MetricStore.measure`.
     """
 
@@ -86,6 +87,7 @@ class Evaluator:
         *,
         clock: Callable[[], int],
         wanted: Callable[[AlertRule], bool] = lambda _: True,
+        evaluated: Callable[[Mapping[str, int]], None] = lambda _: None,
         interval_s: float = 15.0,
     ) -> None:
         self.stats = RoundStats()
@@ -96,6 +98,7 @@ class Evaluator:
         self._out = out
         self._clock = clock
         self._wanted = wanted
+        self._evaluated = evaluated
         self._interval_s = interval_s
         self._trackers: dict[_Alert, Tracker] = {}
         self._firing: dict[_Alert, Signal] = {}
@@ -151,6 +154,8 @@ class Evaluator:
         self._untold = changed
         await self._out(list(changed.values()), list(self._firing.values()))
         self._untold = {}
+        if news := {rule.id: rule.revision for rule in rules if not _is_told(rule)}:
+            self._evaluated(news)
 
     async def _places(self, rules: Sequence[AlertRule]) -> list[tuple[AlertRule, FeatureKey]]:
         known = await self._environments()
@@ -266,6 +271,11 @@ class _Figures:
 
 def _is_heard(told: Measurement) -> bool:
     return told.metrics.get("total_requests") is not None
+
+
+def _is_told(rule: AlertRule) -> bool:
+    told = rule.deployment
+    return told is not None and (told.revision, told.state) == (rule.revision, "evaluated")
 
 
 def _signal(rule: AlertRule, alert: _Alert, value: float | None, now_ns: int) -> Signal:

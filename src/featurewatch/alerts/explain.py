@@ -9,13 +9,14 @@ from typing import Any, Final
 from ..alert_model import AlertRule
 from ..episode_model import Episode, Maintenance, Remark
 from ..times import NS, format_instant
+from .alertmanager import BRIDGE
 from .alertmanager_client import Seen, Silence
 from .routes import ROUTE_LABEL, read_route
 
 __all__ = ["Evidence", "explain"]
 
-OWN_RECEIVER: Final = "featurewatch"
-"""How the names of the bridge's own receivers begin: they tell the bridge, not people."""
+OWN_RECEIVERS: Final = ("featurewatch", BRIDGE)
+"""They tell the bridge, not people: the one that an operator writes, and ours. Others of ours lead to channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def explain(told: Evidence) -> dict[str, Any]:
     """Return what `ExplainShape` documents: `summary` is one line for people, `reasons` what it is drawn from."""
     alert = told.episode.alert
     receivers = sorted({name for seen in told.seen for name in seen.receivers})
-    people = [name for name in receivers if not name.startswith(OWN_RECEIVER)]
+    people = [name for name in receivers if name not in OWN_RECEIVERS]
     silenced = sorted({id_ for seen in told.seen for id_ in seen.silenced_by})
     inhibited = sorted({name for seen in told.seen for name in seen.inhibited_by})
     label = next(

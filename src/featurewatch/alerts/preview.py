@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from ..alert_model import AlertRule
+from ..alert_model import AlertRule, Condition
 from ..model import FeatureKey
 from ..stores.base import LogFilter, LogStore, MetricStore
 from ..stores.sliding import Sliding
@@ -18,6 +18,9 @@ from .tracker import Firing, firings
 __all__ = ["DAYS", "STEP_S", "Preview", "WouldFire", "preview"]
 
 DAYS: Final = 7
+DRAWN: Final = 360
+"""Points of a chart at most, about."""
+
 STEP_S: Final = 60
 """Between two evaluations, unless a store cannot tell so many."""
 
@@ -48,7 +51,8 @@ class Preview:
     """What would have happened from `start_ms` to `end_ms`, oldest first.
 
     `notifications` counts what each channel would have been told: each alert once, and again after each cooldown.
-    `step_s` lies between two evaluations, at most.
+    `step_s` lies between two evaluations, at most. `figures` is what was compared, by environment; of a rule over two
+    windows the longer.
     """
 
     firings: tuple[WouldFire, ...]
@@ -56,6 +60,13 @@ class Preview:
     start_ms: int
     end_ms: int
     step_s: int = STEP_S
+    figures: Mapping[str, Values] = field(default_factory=dict)
+
+    def drawn(self, rule: AlertRule, range_s: float) -> dict[str, list[tuple[int, float | None]]]:
+        """Thin the figures of the last `range_s` seconds for a chart: of each stretch its worst, where it was."""
+        begin = max(self.start_ms, self.end_ms - int(range_s * 1000))
+        apart = max(1, (self.end_ms - begin) // DRAWN)
+        return {name: _thinned(values, begin, apart, rule.condition) for name, values in self.figures.items()}
 
 
 async def preview(
@@ -78,6 +89,7 @@ async def preview(
     end_ms = now_ns // (STEP_S * NS) * _MINUTE_MS
     start_ms = end_ms - days * 1440 * _MINUTE_MS
     found: list[WouldFire] = []
+    figures: dict[str, Values] = {}
     step_s = STEP_S
     for environment in [rule.environment] if rule.environment else sorted(environments):
         key = FeatureKey(rule.feature, environment)
@@ -88,6 +100,7 @@ async def preview(
                 await metrics.series(key, reading.metric, reading.window_minutes * 60, start_ms, end_ms)
                 for reading in readings(rule)
             ]
+        figures[environment] = told[0]
         found += _fired(rule, environment, told)
         step_s = max(step_s, *map(_step_s, told))
         if rule.on_no_data == "alert":
@@ -97,7 +110,7 @@ async def preview(
     cooldown_ms = rule.cooldown_minutes * _MINUTE_MS
     lasted = [(end_ms if one.end_ms is None else one.end_ms) - one.start_ms for one in found]
     notified = sum(max(1, -(-one // cooldown_ms)) for one in lasted)
-    return Preview(tuple(found), notified, start_ms, end_ms, step_s)
+    return Preview(tuple(found), notified, start_ms, end_ms, step_s, figures)
 
 
 def _step_s(told: Values) -> int:
@@ -116,6 +129,22 @@ def _fired(rule: AlertRule, environment: str, told: Sequence[Values]) -> Iterato
         end = len(instants) if firing.end is None else bisect_left(instants, firing.end)
         shown = [value[0] for value, holds in zip(values[begin:end], held[begin:end], strict=True) if holds]
         yield WouldFire(environment, firing.start, firing.end, worst(value for value in shown if value is not None))
+
+
+def _thinned(values: Values, begin_ms: int, apart_ms: int, condition: Condition) -> list[tuple[int, float | None]]:
+    chosen: dict[int, tuple[int, float | None]] = {}
+    for at, value in values:
+        if at < begin_ms:
+            continue
+        stretch = (at - begin_ms) // apart_ms
+        known = chosen.get(stretch)
+        if known is None or known[1] is None or (value is not None and _worse(value, known[1], condition)):
+            chosen[stretch] = (at, value)
+    return list(chosen.values())
+
+
+def _worse(value: float, than: float, condition: Condition) -> bool:
+    return value < than if condition == "less_than" else value > than
 
 
 def _missed(rule: AlertRule, environment: str, heard: Values) -> Iterator[WouldFire]:

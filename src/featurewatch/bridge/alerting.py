@@ -15,6 +15,7 @@ from ..alerts.alertmanager_client import AlertmanagerClient
 from ..alerts.backfill import Backfill
 from ..alerts.book import RuleBook
 from ..alerts.delivery import Deliverer
+from ..alerts.deployments import Deployments
 from ..alerts.evaluator import Evaluator, Out
 from ..alerts.explain import Evidence, explain
 from ..alerts.history import History, RuleFinder
@@ -167,9 +168,12 @@ async def start(
         settle.append(people.settle)
         out = people
     elsewhere = evaluated_elsewhere(settings)
+    deployments = Deployments(stores.rules, clock=clock)
+    running.push_async_callback(deployments.close)
     evaluator = Evaluator(
         book.all, _environments(stores), stores.metrics, stores.logs, out,
-        clock=clock, wanted=lambda rule: rule.kind not in elsewhere, interval_s=settings.evaluation_interval,
+        clock=clock, wanted=lambda rule: rule.kind not in elsewhere,
+        evaluated=lambda revisions: deployments.tell(revisions, "evaluated"), interval_s=settings.evaluation_interval,
     )  # fmt: skip
     evaluator.resume(episode for episode in history.unsettled)
     await evaluator.start()

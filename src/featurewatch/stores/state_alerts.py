@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, tuple_, update
 
 from .. import alert_wire, wire
-from ..alert_model import Alert, AlertStatus, Deed
+from ..alert_model import Alert, AlertStatus, Deed, Severity
 from ..episode_model import Episode, Hold, Instance, Place, Remark, Step
 from ..errors import BadInput
 from ..ids import new_id
@@ -33,7 +33,7 @@ SWEEP_ROWS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which episodes: all conditions must hold. `features` None: of all; an empty `statuses` excludes nothing."""
+    """Which episodes: all conditions must hold. `features` None: of all; empty `statuses` or `severities` exclude nothing."""
 
     features: frozenset[str] | None = None
     environment: str | None = None
@@ -41,6 +41,7 @@ class AlertFilter:
     rule_id: str | None = None
     start_ns: int | None = None
     end_ns: int | None = None
+    severities: frozenset[Severity] = frozenset()
 
 
 class AlertPage(NamedTuple):
@@ -334,6 +335,8 @@ def _matching(wanted: AlertFilter) -> Select[Any]:
         query = query.where(alerts.c.environment == wanted.environment)
     if wanted.statuses:
         query = query.where(alerts.c.status.in_(sorted(wanted.statuses)))
+    if wanted.severities:
+        query = query.where(alerts.c.severity.in_(sorted(wanted.severities)))
     if wanted.rule_id is not None:
         query = query.where(alerts.c.rule == wanted.rule_id)
     if wanted.end_ns is not None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from ... import alert_wire
-from ...alert_model import ALERT_STATUSES, Alert, AlertStatus
+from ...alert_model import ALERT_STATUSES, SEVERITIES, Alert, AlertStatus, Severity
 from ...alerts.actions import unknown_alert
 from ...episode_model import Episode
 from ...errors import BadInput, FeaturewatchError, Forbidden
@@ -29,6 +29,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 STATUS: Final = Parameter(
     "status", f"Only these, separated by commas: {', '.join(ALERT_STATUSES)}; `open` is the first two.", "open"
 )
+SEVERITY: Final = Parameter("severity", f"Only these, separated by commas: {', '.join(SEVERITIES)}.", "high,critical")
 RULE: Final = Parameter("rule_id", "Only alerts of this rule.", aliases=("ruleId",))
 LIMIT: Final = Parameter(
     "limit",
@@ -39,6 +40,7 @@ LIMIT: Final = Parameter(
 ENVIRONMENT: Final = Parameter("environment", "Only alerts of this environment; without it those of all.", "production")
 LISTED: Final = (
     STATUS,
+    SEVERITY,
     RULE,
     ENVIRONMENT,
     parameters.START,
@@ -155,6 +157,7 @@ async def _listed(call: Call, features: frozenset[str] | None) -> Response:
         call.query.text("rule_id") or None,
         start,
         end,
+        _severities(call),
     )
     page = await call.bridge.alerting.history.alerts.page(
         wanted, limit=call.query.whole("limit", 100, 1, 1000), cursor=call.query.text("cursor")
@@ -176,6 +179,15 @@ def _statuses(call: Call) -> frozenset[AlertStatus]:
                 hint = f"; did you mean {near}?" if near else ""
                 raise BadInput(f"status: expected {', '.join(ALERT_STATUSES)} or open, got {text[:40]!r}{hint}")
     return frozenset(chosen)
+
+
+def _severities(call: Call) -> frozenset[Severity]:
+    chosen = {text.lower() for text in call.query.texts("severity")}
+    for text in sorted(chosen.difference(SEVERITIES)):
+        near = parameters.nearest(text, SEVERITIES)
+        hint = f"; did you mean {near}?" if near else ""
+        raise BadInput(f"severity: expected {', '.join(SEVERITIES)}, got {text[:40]!r}{hint}")
+    return frozenset(one for one in SEVERITIES if one in chosen)
 
 
 async def _episode(call: Call) -> Episode:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ... import alert_wire
 from ...alert_model import RULE_ID, AlertRule
-from ...alerts.preview import Preview, preview
+from ...alerts.preview import DAYS, Preview, preview
 from ...errors import BadInput, NotFound
 from ...times import format_instant
 from .. import parameters, schemas
@@ -35,6 +35,9 @@ DEEDS: Final = (
     parameters.TIME_RANGE,
     DEEDS_LIMIT,
     parameters.CURSOR,
+)
+DRAWN: Final = Parameter(
+    "chart", "Also answer what was compared over the last 1h, 24h, … up to 7d, thinned for a chart.", "24h"
 )
 _UNNAMED: Final = {"name": "preview", "severity": "medium"}
 """What a rule that is only tried out need not say."""
@@ -84,6 +87,7 @@ async def create_rule(call: Call) -> Response:
     "POST",
     "/features/{feature_id}/alerts/rules/preview",
     "read",
+    parameters=(DRAWN,),
     body=schemas.AlertRuleIn,
     answer=schemas.PreviewShape,
 )
@@ -93,6 +97,7 @@ async def preview_rule(call: Call) -> Response:
     Evaluated at each minute, with its window, `for_minutes`, `keep_firing_minutes` and cooldown. Name and severity may
     be left out; `id` names a rule of the feature that the body changes.
     """
+    chart_s = call.query.seconds("chart", 0, at_most=DAYS * 86_400)
     bridge, feature = call.bridge, await call.feature()
     body = await _body(call)
     based = body.get("id") if isinstance(body, dict) else None
@@ -103,7 +108,13 @@ async def preview_rule(call: Call) -> Response:
         rule = await bridge.rules.read(feature.id, {**_UNNAMED, **body} if isinstance(body, dict) else body)
     environments = feature.environments or {bridge.settings.environment}
     seen = await preview(rule, environments, bridge.stores.metrics, bridge.stores.logs, now_ns=bridge.clock())
-    return plain({**_previewed(seen), **_answered(rule)})
+    told = {**_previewed(seen), **_answered(rule)}
+    if chart_s:
+        told["chart"] = [
+            {"environment": name, "points": [(at, _short(value)) for at, value in points]}
+            for name, points in seen.drawn(rule, chart_s).items()
+        ]
+    return plain(told)
 
 
 @endpoint(router, "GET", "/features/{feature_id}/alerts/rules/{rule_id}", "read", answer=schemas.RuleAnswer)
@@ -198,7 +209,7 @@ def _previewed(seen: Preview) -> dict[str, Any]:
                 "environment": one.environment,
                 "start": format_instant(one.start_ms * 1_000_000),
                 "end": None if one.end_ms is None else format_instant(one.end_ms * 1_000_000),
-                "value": one.value if one.value is None or isinstance(one.value, int) else float(f"{one.value:.7g}"),
+                "value": _short(one.value),
                 "reason": one.reason,
             }
             for one in seen.firings
@@ -208,3 +219,7 @@ def _previewed(seen: Preview) -> dict[str, Any]:
         "end": format_instant(seen.end_ms * 1_000_000),
         "step_seconds": seen.step_s,
     }
+
+
+def _short(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else float(f"{value:.7g}")

@@ -126,6 +126,15 @@ class WouldFireShape(Schema):
     reason: Literal["condition", "no_data"]
 
 
+class ComparedShape(Schema):
+    """The figure that a rule compares, over its window, thinned: the worst of each stretch of time."""
+
+    environment: str = Field(examples=["production"])
+    points: list[tuple[int, float | None]] = Field(
+        description="Epoch milliseconds and value; null: no data.", examples=[[[1769860800000, 12.5]]]
+    )
+
+
 class PreviewShape(Schema):
     """How often and when a rule would have fired."""
 
@@ -136,6 +145,7 @@ class PreviewShape(Schema):
     end: str = Field(description="Until when.", examples=[AT])
     step_seconds: int = Field(description="Between two evaluations.", examples=[60])
     rule: AlertRuleShape = Field(description="The rule as it was understood, defaults included.")
+    chart: list[ComparedShape] | None = Field(None, description="What was compared, where `chart` asks for it.")
 
 
 class DeedShape(Schema):

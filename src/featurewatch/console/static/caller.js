@@ -6,7 +6,7 @@ export class Caller {
   /** @param {import("./kit/api.js").Api} api */
   constructor(api) {
     this.api = api;
-    /** @type {{name: string, role: string, actions: string[], authentication: boolean}|null} null until it is known */
+    /** @type {{name: string, role: string, features?: string[], actions: string[], authentication: boolean}|null} null until it is known */
     this.me = null;
     /** @type {Set<() => void>} */
     this.listeners = new Set();

@@ -1,5 +1,6 @@
 // One feature: its figures, its time, what it cost and what happened.
 
+import { Later } from "./alerts-later.js";
 import { Costs } from "./costs.js";
 import { Events } from "./events.js";
 import { Charts } from "./feature-charts.js";
@@ -26,6 +27,7 @@ import { Tiles } from "./tiles.js";
  * @type {{place: "wide"|"main"|"side", make: (context: import("./main.js").Context, id: string) => Part}[]}
  */
 export const sections = [
+  { place: "wide", make: (context, id) => new Later(() => import("./alerts-feature.js"), ({ FeatureAlerts }) => new FeatureAlerts(context, id)) },
   { place: "main", make: (context, id) => new Costs(context, id) },
   { place: "main", make: (context, id) => new RecentErrors(context, id) },
   { place: "side", make: (context, id) => new Events(context, id) },

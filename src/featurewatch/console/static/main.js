@@ -1,5 +1,7 @@
 // Puts the console together: what it talks to, what it shows, what the address says.
 
+import { countAlerts } from "./alerts-count.js";
+import { followAlert } from "./alerts-sheet.js";
 import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
 import { Lane } from "./history.js";
@@ -11,6 +13,7 @@ import { SignIn } from "./sign-in.js";
 import { Store } from "./store.js";
 import { setUpTheme } from "./theme.js";
 import { zone } from "./times.js";
+import { Toasts } from "./toasts.js";
 import { Api } from "./kit/api.js";
 import { connectionBadge } from "./kit/badge.js";
 import { LiveClient } from "./kit/client.js";
@@ -108,11 +111,14 @@ function drawEnvironments() {
 }
 
 setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
-find("#nav").replaceWith(new Navigation(router).element);
+const navigation = new Navigation(router);
+find("#nav").replaceWith(navigation.element);
+countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.link);
 find("#badge").replaceWith(connectionBadge(client).badge);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
-document.body.append(drawer.element);
+document.body.append(new Toasts(context).element, drawer.element);
+followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
   event.preventDefault();

@@ -10,6 +10,7 @@
  * @property {string} time         what is looked at: "" live, 1h, 6h, 24h, 7d, or "custom"
  * @property {string} start        ISO 8601, with time "custom"
  * @property {string} end
+ * @property {string} alert        the alert whose details are open, "" for none
  * @property {string} logs         the feature whose log is open, "" where the drawer is closed
  * @property {string[]} levels     the log's levels, [] for all
  * @property {string} search       the log's search
@@ -24,10 +25,10 @@
 
 /** @type {Route} */
 export const START = {
-  page: "overview", feature: "", env: "", q: "", health: "", time: "", start: "", end: "", logs: "", levels: [], search: "", source: "", logsEnv: "", line: "", range: "", from: "", to: "", live: true,
+  page: "overview", feature: "", env: "", q: "", health: "", time: "", start: "", end: "", alert: "", logs: "", levels: [], search: "", source: "", logsEnv: "", line: "", range: "", from: "", to: "", live: true,
 };
 
-const TEXTS = /** @type {const} */ (["env", "q", "health", "time", "start", "end", "logs", "search", "source", "logsEnv", "line", "range", "from", "to"]);
+const TEXTS = /** @type {const} */ (["env", "q", "health", "time", "start", "end", "alert", "logs", "search", "source", "logsEnv", "line", "range", "from", "to"]);
 
 /** Pages whose path is their name. */
 const PLAIN = /** @type {const} */ (["alerts", "channels"]);

@@ -2,6 +2,7 @@
 
 import { h, setText } from "./kit/dom.js";
 import { icon } from "./kit/icons.js";
+import { Later } from "./alerts-later.js";
 import { AboutForm, ObjectiveForm, ThresholdsForm } from "./settings-forms.js";
 import { Budget } from "./budget.js";
 import { Declaration } from "./declaration.js";
@@ -14,7 +15,7 @@ import { Declaration } from "./declaration.js";
  * @typedef {object} SettingsSection
  * @property {string} title
  * @property {string} help   one sentence: what is set here, and what follows from it
- * @property {Partial<import("./kit/log-filters.js").Filters>} logs   what the log shows first when it is opened from here
+ * @property {Partial<import("./kit/log-query.js").Filters>} logs   what the log shows first when it is opened from here
  * @property {(context: import("./main.js").Context, id: string, declaration: Declaration) => SettingsPart} make
  */
 
@@ -37,6 +38,18 @@ export const settingsSections = [
     help: "How many of the calls have to succeed over a longer time. Alerts on how fast the rest is used up follow from it.",
     logs: { levels: ["error", "fatal"] },
     make: (context, id, declaration) => new ObjectiveForm(context, declaration),
+  },
+  {
+    title: "Alert rules",
+    help: "When an alert fires, and who is told.",
+    logs: { levels: ["warn", "error", "fatal"] },
+    make: (context, id, declaration) => new Later(() => import("./rules-section.js"), ({ RulesSection }) => new RulesSection(context, id, declaration)),
+  },
+  {
+    title: "Maintenance",
+    help: "Times in which nobody is notified of the feature's alerts.",
+    logs: {},
+    make: (context, id) => new Later(() => import("./maintenance-section.js"), ({ MaintenanceSection }) => new MaintenanceSection(context, id)),
   },
   {
     title: "Budget",

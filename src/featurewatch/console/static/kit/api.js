@@ -2,14 +2,17 @@
 
 import { Token } from "./token.js";
 
+/** @typedef {{index?: number, field: string, message: string}} Detail what is wrong with which field */
+
 /** An answer that is not a success; `status` 0 where the bridge could not be reached. */
 export class ApiError extends Error {
-  /** @param {string} message @param {number} status @param {string} code */
-  constructor(message, status, code) {
+  /** @param {string} message @param {number} status @param {string} code @param {Detail[]} [details] */
+  constructor(message, status, code, details = []) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.code = code;
+    this.details = details;
   }
 }
 
@@ -29,14 +32,14 @@ export class Api {
    * @param {object} options
    * @param {string} [options.base] the bridge's origin, "" for the page's own
    * @param {string} [options.prefix]
-   * @param {typeof fetch} [options.fetch]
+   * @param {(url: string, init?: RequestInit) => Promise<Response>} [options.fetch]
    * @param {Token} [options.token]
    * @param {() => void} [options.onUnauthenticated] told of every 401 that a new token did not cure
    */
   constructor({ base = "", prefix = "/api/v1", fetch, token = new Token(), onUnauthenticated = () => {} } = {}) {
     this.base = base.replace(/\/+$/, "");
     this.prefix = prefix.replace(/\/+$/, "");
-    this.fetch = fetch ?? ((/** @type {RequestInfo|URL} */ url, /** @type {RequestInit|undefined} */ init) => globalThis.fetch(url, init));
+    this.fetch = fetch ?? ((url, init) => globalThis.fetch(url, init));
     this.token = token;
     this.onUnauthenticated = onUnauthenticated;
   }
@@ -51,9 +54,9 @@ export class Api {
     return this.#json(this.url(path, params), { signal });
   }
 
-  /** @param {string} path @param {unknown} body @returns {Promise<any>} */
-  post(path, body) {
-    return this.#write("POST", path, body);
+  /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] @returns {Promise<any>} */
+  post(path, body, signal) {
+    return this.#write("POST", path, body, undefined, signal);
   }
 
   /** Put what replaces all. @param {string} path @param {unknown} body @param {number} [revision] refused with 412 where it is no longer this one @returns {Promise<any>} */
@@ -71,18 +74,12 @@ export class Api {
     return this.#write("DELETE", path, undefined, revision);
   }
 
-  /** @param {string} method @param {string} path @param {unknown} body @param {number} [revision] */
-  #write(method, path, body, revision) {
-    return this.send(method, path, body, revision === undefined ? {} : { "if-match": `"r${revision}"` });
-  }
-
-  /** @param {string} method @param {string} path @param {unknown} [body] @param {Record<string, string>} [headers] such as If-Match @returns {Promise<any>} */
-  send(method, path, body, headers = {}) {
-    return this.#json(this.url(path), {
-      method,
-      headers: { "content-type": "application/json", ...headers },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+  /** @param {string} method @param {string} path @param {unknown} body @param {number} [revision] @param {AbortSignal} [signal] */
+  #write(method, path, body, revision, signal) {
+    /** @type {Record<string, string>} */
+    const headers = { "content-type": "application/json" };
+    if (revision !== undefined) headers["if-match"] = `"r${revision}"`;
+    return this.#json(this.url(path), { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   }
 
   /**
@@ -106,7 +103,7 @@ export class Api {
     if (response.ok) return response;
     if (response.status === 401) this.onUnauthenticated();
     const answer = parsed(await response.text());
-    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown");
+    throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown", answer?.details ?? []);
   }
 
   /** @param {string} url @param {RequestInit} init @param {string} token */

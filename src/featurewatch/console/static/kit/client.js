@@ -21,7 +21,7 @@ import { Visibility } from "./visibility.js";
  * @property {string} [environment] "" for each feature's own
  * @property {number} [hiddenAfter] ms after which a hidden page lets its connection go, 0 for never; it resumes when it is seen
  * @property {number} [retryWebSocket] ms after which a WebSocket is tried beside SSE; each time twice as long, up to ten times
- * @property {Api} [api] @property {typeof fetch} [fetch] @property {typeof WebSocket} [WebSocket]
+ * @property {Api} [api] @property {(url: string, init?: RequestInit) => Promise<Response>} [fetch] @property {typeof WebSocket} [WebSocket]
  * @property {typeof EventSource} [EventSource] @property {() => number} [random]
  */
 

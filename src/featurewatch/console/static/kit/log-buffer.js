@@ -43,7 +43,7 @@ export class LogBuffer {
   /** Add older lines, oldest first, before all others. @param {Line[]} lines @returns {number} how many were new */
   prepend(lines) {
     const fresh = this.#unknown(lines);
-    if (fresh.length > 0) this.rows = fresh.concat(this.rows);
+    if (fresh.length > 0) this.rows = [...fresh, ...this.rows];
     return fresh.length;
   }
 

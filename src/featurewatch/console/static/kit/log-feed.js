@@ -83,6 +83,7 @@ export class LogFeed {
     this.pause();
     this.view = null;
     this.position = "";
+    this.arrived = [];
     this.buffer.clear();
   }
 
@@ -257,7 +258,7 @@ export class LogFeed {
   }
 
   #flush() {
-    if (this.loading) return;
+    if (this.loading || this.view === null) return;
     this.#join();
     const added = this.buffer.append(this.arrived);
     this.arrived = [];
@@ -270,7 +271,7 @@ export class LogFeed {
 
 /** @param {View} one @param {View} other */
 function sameLines(one, other) {
-  const key = ({ featureId, environment, filters, line }) => JSON.stringify([featureId, environment, { ...filters, live: true }, line]);
+  const key = (/** @type {View} */ { featureId, environment, filters, line }) => JSON.stringify([featureId, environment, { ...filters, live: true }, line]);
   return key(one) === key(other);
 }
 

@@ -38,6 +38,7 @@ export class LogView {
     this.view = null;
     /** @type {Set<string>} */
     this.sources = new Set();
+    this.offered = "";
     this.feed = new LogFeed({ client, changed: (what) => this.#changed(what), most });
     this.list = new VirtualList({
       label: "Log lines",
@@ -52,7 +53,38 @@ export class LogView {
     });
     this.export = new LogExport(client.api);
     this.offerSources = debounce(() => this.filterBar.offerSources(this.sources), 1_000);
-    this.#build(close);
+    this.features = h("select", { class: "input log-feature", "aria-label": "Feature", onchange: () => this.change({ featureId: this.features.value }) });
+    this.name = h("span", { class: "log-name" });
+    const { badge, end } = connectionBadge(this.client, { quiet: true });
+    this.endBadge = end;
+    this.filterBar = new LogFilters((part) => this.change(part));
+    this.exports = /** @type {const} */ (["json", "csv"]).map((format) =>
+      h("button", { class: "button button-small", part: "export", type: "button", "aria-label": `Export as ${format.toUpperCase()}`, dataset: { format }, onclick: () => void this.#export(format) }, icon("download"), format.toUpperCase()),
+    );
+    this.progressText = h("span", {});
+    this.stop = h("button", { class: "button button-small", type: "button", onclick: () => this.export.stop() }, "Stop");
+    this.progress = h("span", { class: "log-progress", role: "status", hidden: true }, this.progressText, this.stop);
+    this.status = h("p", { class: "log-status", role: "status" });
+    this.note = h("div", { class: "log-note", hidden: true });
+    this.jump = h("button", { class: "log-jump", part: "jump", type: "button", hidden: true, onclick: () => this.#toNewest() }, icon("down"), h("span", {}));
+    this.place = h("div", { class: "log-place", part: "place", hidden: true }, h("span", {}, "Lines around the marked one, whatever the filters say"), h("button", { class: "button button-small", type: "button", onclick: () => this.change({ line: "" }) }, "Back to the log"));
+    this.element = h(
+      "section",
+      { class: "log", part: "log", "aria-label": "Log" },
+      h(
+        "header",
+        { class: "log-top", part: "header" },
+        h("h2", {}, "Log"),
+        this.features,
+        this.name,
+        badge,
+        close !== null && h("button", { class: "icon-button log-close", part: "close", type: "button", "aria-label": "Close the log", title: "Close (Esc)", onclick: close }, icon("close")),
+      ),
+      this.filterBar.element,
+      this.place,
+      h("div", { class: "log-body" }, this.list.element, this.note, this.jump),
+      h("footer", { class: "log-foot", part: "footer" }, this.status, h("span", { class: "log-zone", title: "The time zone of the times above" }, ZONE), h("div", { class: "log-exports" }, this.progress, h("span", { class: "log-export-word" }, "Export"), ...this.exports)),
+    );
   }
 
   /** Show a view; the same lines stay where they are. @param {View} view */
@@ -94,40 +126,6 @@ export class LogView {
 
   focusSearch() {
     this.filterBar.search.focus();
-  }
-
-  /** @param {(() => void)|null} close */
-  #build(close) {
-    this.features = h("select", { class: "input log-feature", "aria-label": "Feature", onchange: () => this.change({ featureId: this.features.value }) });
-    this.name = h("span", { class: "log-name" });
-    const { badge, end } = connectionBadge(this.client, { quiet: true });
-    this.endBadge = end;
-    this.filterBar = new LogFilters((part) => this.change(part));
-    this.exports = /** @type {const} */ (["json", "csv"]).map((format) =>
-      h("button", { class: "button button-small", part: "export", type: "button", "aria-label": `Export as ${format.toUpperCase()}`, dataset: { format }, onclick: () => void this.#export(format) }, icon("download"), format.toUpperCase()),
-    );
-    this.progress = h("span", { class: "log-progress", role: "status", hidden: true }, h("span", {}), h("button", { class: "button button-small", type: "button", onclick: () => this.export.stop() }, "Stop"));
-    this.status = h("p", { class: "log-status", role: "status" });
-    this.note = h("div", { class: "log-note", hidden: true });
-    this.jump = h("button", { class: "log-jump", part: "jump", type: "button", hidden: true, onclick: () => this.#toNewest() }, icon("down"), h("span", {}));
-    this.place = h("div", { class: "log-place", part: "place", hidden: true }, h("span", {}), h("button", { class: "button button-small", type: "button", onclick: () => this.change({ line: "" }) }, "Back to the log"));
-    this.element = h(
-      "section",
-      { class: "log", part: "log", "aria-label": "Log" },
-      h(
-        "div",
-        { class: "log-top", part: "header" },
-        h("h2", {}, "Log"),
-        this.features,
-        this.name,
-        badge,
-        close !== null && h("button", { class: "icon-button log-close", part: "close", type: "button", "aria-label": "Close the log", title: "Close (Esc)", onclick: close }, icon("close")),
-      ),
-      this.filterBar.element,
-      this.place,
-      h("div", { class: "log-body" }, this.list.element, this.note, this.jump),
-      h("div", { class: "log-foot", part: "footer" }, this.status, h("span", { class: "log-zone", title: "The time zone of the times above" }, ZONE), h("div", { class: "log-exports" }, this.progress, h("span", { class: "log-export-word" }, "Export"), ...this.exports)),
-    );
   }
 
   /** @param {any} row @param {boolean} open @param {number} index @returns {import("./log-row.js").RowOptions} */
@@ -187,11 +185,11 @@ export class LogView {
   /** @param {"json"|"csv"} format */
   async #export(format) {
     if (this.view === null) return;
-    const [text] = this.progress.children;
+    const text = this.progressText;
     const tell = (/** @type {import("./log-export.js").Progress} */ { bytes, lines }, done = false) =>
       setText(text, `${done ? "Exported" : "Exporting"} ${counted(Math.max(0, lines))}, ${bytes < 1e6 ? `${SIZE.format(bytes / 1e3)} kB` : `${SIZE.format(bytes / 1e6)} MB`}`);
     for (const button of this.exports) button.disabled = true;
-    this.progress.hidden = this.progress.lastElementChild.hidden = false;
+    this.progress.hidden = this.stop.hidden = false;
     setText(text, "Exporting…");
     try {
       const done = await this.export.run({ ...this.feed.query() }, format, tell);
@@ -200,7 +198,7 @@ export class LogView {
     } catch (error) {
       setText(text, `The export failed: ${/** @type {Error} */ (error).message}`);
     }
-    this.progress.lastElementChild.hidden = true;
+    this.stop.hidden = true;
     for (const button of this.exports) button.disabled = false;
   }
 
@@ -239,7 +237,6 @@ export class LogView {
       : feed.failure || (isFiltered(view.filters) ? "No line matches these filters." : "No line yet. Lines appear here as the feature logs them.");
     if (count === 0) setText(this.note, said);
     this.place.hidden = view.line === "";
-    setText(this.place.firstElementChild, "Lines around the marked one, whatever the filters say");
     this.jump.hidden = view.line === "" && (this.list.following || !this.list.overflows);
     setText(/** @type {Node} */ (this.jump.lastChild), this.waiting === 0 ? "Newest" : counted(this.waiting, "new "));
     this.jump.classList.toggle("has-new", this.waiting > 0);

@@ -1,0 +1,68 @@
+// Was anyone notified, and why not: what `GET /alerts/{id}/explain` says, as an answer. `answerOf` is pure.
+
+import { minutesText, sentence, withInstants } from "./alerts-words.js";
+import { h } from "./kit/dom.js";
+import { moment } from "./kit/format.js";
+import { icon } from "./kit/icons.js";
+
+/**
+ * @typedef {{timestamp: string, receiver: string, status: string}} Told
+ * @typedef {{summary: string, reasons: string[], rule: {name: string, channels: string[]}|null, route: {label: string|null, channels: string[]},
+ *     receivers: string[], silences: {id: string, created_by?: string, comment?: string, ends_at?: string}[], inhibited_by: {fingerprint: string, title: string}[],
+ *     maintenance: string[], cooldown_minutes: number|null, deliveries: Told[], firing_in_alertmanager: boolean|null, next_notification_at: string|null}} Explained
+ */
+
+/** The bridge's own receivers keep the history; they tell no people. @param {string} name */
+const isOurs = (name) => name === "featurewatch" || name === "featurewatch/bridge";
+
+/** A receiver that stands for channels is named by them: featurewatch/ops@60m. @param {string} name */
+const plainly = (name) => name.replace(/^featurewatch\//, "").replace(/@\d+m(\/.*)?$/, "").replaceAll("+", ", ");
+
+/**
+ * Answer in a word and a sentence.
+ * @param {Explained} told @returns {{tone: "healthy"|"warning"|"unknown", word: string, text: string, deliveries: Told[]}}
+ */
+export function answerOf(told) {
+  const deliveries = told.deliveries.filter(({ receiver }) => !isOurs(receiver));
+  const firing = deliveries.filter(({ status }) => status === "firing");
+  const why = told.reasons[0] ?? "";
+  if (firing.length > 0) {
+    const names = [...new Set(firing.map(({ receiver }) => receiver))].join(", ");
+    const last = firing[firing.length - 1].timestamp;
+    const times = firing.length === 1 ? `at ${last}` : `${firing.length} times, last at ${last}`;
+    return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
+  }
+  const people = told.receivers.filter((name) => !isOurs(name));
+  if (why === "" && people.length > 0) return { tone: "healthy", word: "Yes", text: `Alertmanager tells ${people.map(plainly).join(", ")}.`, deliveries };
+  if (why === "" && told.route.channels.length > 0) {
+    return { tone: "warning", word: "Not yet", text: `${told.route.channels.join(", ")} should be told, and no delivery is known so far. If this stays, test the channel.`, deliveries };
+  }
+  return { tone: "warning", word: "No", text: `${sentence(why || told.summary)}.`, deliveries };
+}
+
+/** Put a text into nodes, its instants in the reader's own time. @param {string} text */
+export function timed(text) {
+  return withInstants(text).map((part) => (typeof part === "string" ? part : h("time", { datetime: part.toISOString(), title: part.toISOString() }, moment(part, new Date()))));
+}
+
+/** @param {Explained} told @returns {HTMLElement} */
+export function explained(told) {
+  const { tone, word, text, deliveries } = answerOf(told);
+  const more = told.reasons.slice(word === "No" ? 1 : 0).map((reason) => h("li", {}, ...timed(`${sentence(reason)}.`)));
+  /** @type {[string, (Node|string)[]][]} */
+  const facts = [];
+  if (told.route.channels.length > 0) facts.push(["Channels of the rule", [told.route.channels.join(", ")]]);
+  if (told.cooldown_minutes !== null) facts.push(["Reminders", [told.cooldown_minutes === 1 ? "every minute" : `every ${minutesText(told.cooldown_minutes)}`]]);
+  if (told.next_notification_at !== null && told.route.channels.length > 0) facts.push(["Next reminder", timed(told.next_notification_at)]);
+  for (const { created_by: by, comment, ends_at: end } of told.silences) facts.push(["Silenced", timed([by && `by ${by}`, end && `until ${end}`, comment && `(${comment})`].filter(Boolean).join(" ") || "yes")]);
+  for (const { title, fingerprint } of told.inhibited_by) facts.push(["Held back by", [title || fingerprint]]);
+  if (told.firing_in_alertmanager !== null) facts.push(["In Alertmanager", [told.firing_in_alertmanager ? "it fires there" : "it does not fire there"]]);
+  for (const { receiver, status, timestamp } of deliveries) facts.push([status === "firing" ? "Told" : "Told the end", timed(`${receiver}, ${timestamp}`)]);
+  return h(
+    "div",
+    { class: "explained" },
+    h("p", { class: "answer", dataset: { tone } }, icon(tone === "healthy" ? "healthy" : "warning"), h("span", {}, h("b", {}, `${word}. `), ...timed(text))),
+    more.length > 0 && h("ul", { class: "answer-more" }, ...more),
+    facts.length > 0 && h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, ...value)])),
+  );
+}

@@ -1,0 +1,93 @@
+// The open alerts that the caller may see, kept live: read once, then changed by what the stream tells.
+
+import { byUrgency } from "./alerts-words.js";
+
+/** @typedef {import("./alerts-words.js").Alert} Alert */
+
+const TYPES = ["alert_triggered", "alert_updated", "alert_resolved"];
+/** How often all is read again: where the stream carries one feature alone, and as a net where it carries all. */
+const WITHOUT_STREAM = 10_000;
+const WITH_STREAM = 60_000;
+
+export class AlertsFeed {
+  /** @param {{api: import("./kit/api.js").Api, client: import("./kit/client.js").LiveClient}} parts */
+  constructor({ api, client }) {
+    this.api = api;
+    this.client = client;
+    /** @type {Map<string, Alert>} */
+    this.open = new Map();
+    this.loaded = false;
+    this.failure = "";
+    this.read = 0;
+    this.loading = false;
+    /** @type {Alert[]} what was told while the list was read: the answer may be older */
+    this.meanwhile = [];
+    /** @type {Set<(alert: Alert|null, type: string) => void>} */
+    this.listeners = new Set();
+    for (const type of TYPES) client.subscribe(type, ({ data }) => this.take(data, type));
+    client.subscribe("state", (state) => state.startsWith("live") && void this.load());
+    setInterval(() => this.#keepUp(), 5_000);
+  }
+
+  /** Hear of changes: with an alert and what happened to it, or null where all was read. @param {(alert: Alert|null, type: string) => void} listener @returns {() => void} its end */
+  subscribe(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Read what is open, once at a time. */
+  async load() {
+    if (this.loading) return;
+    this.loading = true;
+    this.read = Date.now();
+    this.meanwhile = [];
+    try {
+      const found = new Map();
+      let cursor = "";
+      do {
+        const { alerts, next_cursor: next } = await this.api.get("/alerts", { status: "open", limit: 1000, cursor });
+        for (const alert of alerts) found.set(alert.id, alert);
+        cursor = next ?? "";
+      } while (cursor !== "");
+      this.open = found;
+      for (const alert of this.meanwhile) this.#put(alert);
+      this.loaded = true;
+      this.failure = "";
+    } catch (error) {
+      const { status, message } = /** @type {import("./kit/api.js").ApiError} */ (error);
+      this.failure = status === 401 ? "" : message;
+    }
+    this.loading = false;
+    this.#tell(null, "read");
+  }
+
+  /** Take an alert as it is now: from the stream, or as the answer to an action. @param {Alert} alert @param {string} [type] */
+  take(alert, type = "alert_updated") {
+    if (this.loading) this.meanwhile.push(alert);
+    this.#put(alert);
+    this.#tell(alert, type);
+  }
+
+  /** List the open alerts, the worst first. @param {{feature?: string, environment?: string}} [wanted] "" for all */
+  list({ feature = "", environment = "" } = {}) {
+    return [...this.open.values()]
+      .filter((alert) => (feature === "" || alert.featureId === feature) && (environment === "" || alert.environment === environment))
+      .sort(byUrgency);
+  }
+
+  /** @param {Alert} alert */
+  #put(alert) {
+    if (alert.status === "resolved") this.open.delete(alert.id);
+    else this.open.set(alert.id, alert);
+  }
+
+  #keepUp() {
+    const pause = this.client.state === "live" ? WITH_STREAM : WITHOUT_STREAM;
+    if (!document.hidden && this.client.state !== "signed-out" && Date.now() - this.read >= pause) void this.load();
+  }
+
+  /** @param {Alert|null} alert @param {string} type */
+  #tell(alert, type) {
+    for (const listener of [...this.listeners]) listener(alert, type);
+  }
+}
