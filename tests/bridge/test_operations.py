@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import cramjam
 import httpx
 import pytest
 
@@ -95,8 +97,21 @@ async def test_the_console_is_served_with_a_policy_and_its_configuration(anyio_b
         assert script.headers["cache-control"] == "no-cache"
         again = await client.get("/boot.js", headers={"If-None-Match": script.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
+        await packed(client)
         assert (await client.get("/api/platform/features")).status_code == 200
         assert (await client.get(f"{API}/features")).status_code == 404
+
+
+async def packed(client: httpx.AsyncClient) -> None:
+    plain = await client.get("/main.js", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    for asked, sent in (("gzip, deflate, br", "br"), ("gzip;q=0.5, br;q=0", "gzip"), ("GZIP", "gzip"), ("deflate", "")):
+        async with client.stream("GET", "/main.js", headers={"Accept-Encoding": asked}) as answer:
+            raw = b"".join([chunk async for chunk in answer.aiter_raw()])
+        assert answer.headers.get("content-encoding", "") == sent
+        assert answer.headers["vary"] == "Accept-Encoding"
+        unpack = {"br": cramjam.brotli.decompress, "gzip": gzip.decompress, "": bytes}[sent]
+        assert (bytes(unpack(raw)), len(raw) < len(plain.content) / 2) == (plain.content, sent != "")
 
 
 @pytest.mark.parametrize("path", ["/../settings.py", "/%2e%2e/x.html", "/css/", "/index.html/x", "/css/..%2fboot.js"])

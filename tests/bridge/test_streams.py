@@ -92,7 +92,7 @@ def test_a_socket_that_names_a_foreign_host_is_refused(address: str) -> None:
 def test_figures_are_streamed_as_unnamed_events(address: str) -> None:
     with httpx.stream("GET", f"{address}{API}/features/chat/metrics/stream?unknown=zero", timeout=10) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["cache-control"] == "no-store, no-transform"
         connected, figures = (event for event, _ in zip(events(answer), range(2), strict=False))
         assert (connected["type"], connected["featureId"]) == ("connected", "chat")
         assert figures["data"]["metrics"]["error_rate"] == 0

@@ -1,4 +1,7 @@
-"""One Chromium for all tests of the console, a fresh profile for each."""
+"""One Chromium for all tests of a file, a fresh profile for each.
+
+Playwright's synchronous interface keeps an event loop running in this thread: it ends with the file.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser.fake_bridge import FakeBridge, furnished
+from browser.furnished import served
+from running import Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,7 +33,7 @@ def chromium() -> str | None:
     return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
@@ -39,6 +44,13 @@ def browser() -> Iterator[Browser]:
         launched = started.chromium.launch(executable_path=path, headless=True, args=list(FLAGS))
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Running]:
+    """A real bridge for tests that look at pages and leave what is there; without a browser it need not start."""
+    with served(tmp_path_factory.mktemp("console")) as running:
+        yield running
 
 
 @pytest.fixture

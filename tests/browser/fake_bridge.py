@@ -155,6 +155,7 @@ class FakeBridge:
         routes = [
             Route("/", self._index),
             Route(PREFIX + "/features", self._features),
+            Route(PREFIX + "/stream", self._events_stream),
             Route(feature, self._feature),
             Route(feature + "/alerts/rules", self._rules),
             Route(feature + "/alerts", self._alerts),
@@ -169,6 +170,7 @@ class FakeBridge:
             Route(PREFIX + "/metrics/current", self._current),
             Route(PREFIX + "/logs", self._logs),
             Route(PREFIX + "/logs/export", self._export),
+            Route(PREFIX + "/logs/{id}", self._around),
             Route(PREFIX + "/me", self._me),
             Route(PREFIX + "/session", self._session, methods=["POST"]),
             WebSocketRoute(PREFIX + "/websocket", self._websocket),
@@ -208,6 +210,14 @@ class FakeBridge:
 
     async def _feature(self, request: Request) -> Response:
         return JSONResponse(self.features[request.path_params["id"]])
+
+    async def _around(self, request: Request) -> Response:
+        found = [place for place, line in enumerate(self.lines) if line["id"] == request.path_params["id"]]
+        if not found:
+            return JSONResponse({"error": "this line is not known", "code": "not_found"}, 404)
+        around = int(request.query_params["around"])
+        near = self.lines[max(0, found[0] - around) : found[0] + around + 1]
+        return JSONResponse({"log": self.lines[found[0]], "logs": near})
 
     async def _rules(self, request: Request) -> Response:
         return JSONResponse({"rules": self.rules})
@@ -265,25 +275,48 @@ class FakeBridge:
 
     async def _logs(self, request: Request) -> Response:
         query = request.query_params
-        end = int(query.get("cursor") or len(self.lines))
-        wanted = [place for place in range(end) if matches(self.lines[place], query)]
-        page = wanted[-int(query.get("limit", "1000")) :]
-        older = str(page[0]) if page and page[0] != wanted[0] else None
-        return JSONResponse({"logs": [self.lines[place] for place in page], "next_cursor": older})
+        limit = int(query.get("limit", "1000"))
+        if query.get("direction") == "forward":
+            first = int(query.get("cursor") or 0)
+            wanted = [place for place in range(first, len(self.lines)) if matches(self.lines[place], query)]
+            page = wanted[:limit]
+            further = str(page[-1] + 1) if len(wanted) > limit else None
+        else:
+            end = int(query.get("cursor") or len(self.lines))
+            wanted = [place for place in range(end) if matches(self.lines[place], query)]
+            page = wanted[-limit:]
+            further = str(page[0]) if page and page[0] != wanted[0] else None
+        return JSONResponse({"logs": [self.lines[place] for place in page], "next_cursor": further})
 
     async def _export(self, request: Request) -> Response:
         found = [line for line in self.lines if matches(line, request.query_params)]
         name = f"logs-{request.query_params['feature_id']}-2026-01-31.{request.query_params['format']}"
-        return JSONResponse(found, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        text = "[" + ",\n".join(json.dumps(line) for line in found) + "]"
+        return Response(text, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     async def _metrics_stream(self, request: Request) -> Response:
         id = request.path_params["id"]
         first = {"type": "metrics_update", "featureId": id, "data": self.snapshots[id], "timestamp": now()}
         return self._stream({"feature": id, "metrics": True}, first)
 
+    async def _events_stream(self, request: Request) -> Response:
+        feature = request.query_params["featureId"]
+        latest = [
+            {"type": "metrics_update", "featureId": id, "data": snapshot, "timestamp": now()}
+            for id, snapshot in self.snapshots.items()
+            if feature in ("*", id)
+        ]
+        return self._stream({"feature": feature, "metrics": True}, *latest)
+
     async def _logs_stream(self, request: Request) -> Response:
         wants = {**request.query_params, "feature_id": request.path_params["id"]}
-        return self._stream({"feature": "", "metrics": False, "logs": wants})
+        after = int(request.query_params.get("after") or max(0, len(self.lines) - 50))
+        missed = [
+            {"type": "log_entry", "featureId": line["featureId"], "data": line, "id": str(place + 1)}
+            for place, line in enumerate(self.lines)
+            if place >= after and matches(line, wants)
+        ]
+        return self._stream({"feature": "", "metrics": False, "logs": wants}, *missed)
 
     def _stream(self, wants: dict[str, Any], *first: dict[str, Any]) -> Response:
         async def events() -> AsyncIterator[str]:
@@ -291,7 +324,7 @@ class FakeBridge:
             self.clients.append((queue, wants))
             yield f"data: {json.dumps({'type': 'connected', 'featureId': wants['feature']})}\n\n"
             for message in first:
-                yield f"data: {json.dumps(message)}\n\n"
+                yield f"id: {message.get('id', '')}\ndata: {json.dumps(message)}\n\n"
             while True:
                 message = await queue.get()
                 yield f"id: {message.get('id', '')}\ndata: {json.dumps(message)}\n\n"
@@ -339,10 +372,9 @@ class FakeBridge:
         lines = [line for line in self.lines[int(after or 0) :] if matches(line, follows)]
         wants["logs"] = follows
         data = lines if after else lines[-50:]
-        if data:
-            queue.put_nowait(
-                {"type": "log_history", "featureId": command["featureId"], "data": data, "id": str(len(self.lines))}
-            )
+        queue.put_nowait(
+            {"type": "log_history", "featureId": command["featureId"], "data": data, "id": str(len(self.lines))}
+        )
 
 
 def matches(line: Mapping[str, Any], query: Mapping[str, str]) -> bool:
@@ -352,7 +384,8 @@ def matches(line: Mapping[str, Any], query: Mapping[str, str]) -> bool:
         line["featureId"] == query.get("feature_id")
         and (not query.get("levels") or line["level"] in query["levels"].split(","))
         and query.get("search", "").lower() in text
-        and line["timestamp"] >= (query.get("start_time") or "")
+        and query.get("source", "") in ("", line["source"])
+        and (query.get("start_time") or "") <= line["timestamp"] <= (query.get("end_time") or "9")
     )
 
 

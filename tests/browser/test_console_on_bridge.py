@@ -106,7 +106,7 @@ def test_the_snippet_brings_the_first_feature_and_lines_survive_a_kill(page: Pag
         page.get_by_role("searchbox", name="Search the log").fill("BEFORE 5")
         expect(page.locator(".log-status")).to_have_text("11 lines")
         with page.expect_download() as download:
-            page.locator(".log-exports a[data-format=csv]").click()
+            page.get_by_role("button", name="Export as CSV").click()
         rows = download.value.path().read_text().splitlines()
         assert (rows[0], len(rows)) == ("timestamp,level,message,source,environment,trace_id", 12)
         page.goto("about:blank")

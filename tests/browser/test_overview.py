@@ -178,4 +178,4 @@ def test_everything_is_reached_and_left_by_keyboard(page: Page, bridge: FakeBrid
     expect(page.get_by_role("button", name="Close the log")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Open the log of Summaries")).to_be_focused()
-    assert page.evaluate("document.querySelector('.drawer').inert") is True
+    expect(page.locator(".drawer")).to_be_hidden()

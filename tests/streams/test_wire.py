@@ -98,7 +98,7 @@ async def test_server_sent_events_over_a_real_socket(tmp_path: Path) -> None:
         await bridge.stores.logs.append(lines(0, 2))
         async with httpx.AsyncClient() as http, http.stream("GET", f"http://127.0.0.1:{bridge.port}/logs") as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
-            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["cache-control"] == "no-store, no-transform"
             assert answer.headers["x-accel-buffering"] == "no"
             text = ""
             parts = answer.aiter_text()

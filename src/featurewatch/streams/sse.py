@@ -29,10 +29,10 @@ __all__ = ["COMMENT_S", "SSE_HEADERS", "EventStream", "features_stream", "logs_s
 
 SSE_HEADERS: Final[Mapping[str, str]] = {
     "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store",
+    "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
 }
-"""No cache and no proxy may hold events back."""
+"""No cache and no proxy may hold events back: one that compresses (Next.js's rewrites do) would wait for more."""
 
 GRACE_S: Final = 5.0
 """So much later than the hub, which counts it, a response gives up a client that reads nothing."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import html
 import mimetypes
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+import cramjam
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,7 +26,12 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-_TYPES: Final = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "application/manifest+json"}
+_TYPES: Final = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".ts": "text/plain",
+    ".webmanifest": "application/manifest+json",
+}
 
 
 CONFIG: Final = b"__FEATUREWATCH_CONFIG__"
@@ -54,14 +61,60 @@ def _serve(path: Path, config: bytes) -> Callable[[Request], Coroutine[Any, Any,
     media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type.startswith("text/") or media_type in ("application/json", "image/svg+xml"):
         media_type += "; charset=utf-8"
+    held = _File(path, config)
 
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
-        body = await asyncio.to_thread(path.read_bytes)
-        if path.suffix == ".html":
-            body = body.replace(CONFIG, config)
-        return tagged(
-            request, body, media_type, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        )
+        encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
+        body = await asyncio.to_thread(held.read, encoding)
+        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if encoding:
+            headers["Content-Encoding"] = encoding
+        return tagged(request, body, media_type, headers=headers)
 
     return serve
+
+
+def chosen_encoding(header: str) -> str:
+    """Choose what a browser takes (Accept-Encoding, RFC 9110 section 12.5.3): br, else gzip, else "" for neither."""
+    taken = set()
+    for part in header.lower().split(","):
+        name, _, quality = part.partition(";")
+        if quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+            taken.add(name.strip())
+    return next((name for name in _ENCODERS if name in taken), "")
+
+
+class _File:
+    """A file in each encoding that was asked for, packed once for each of its states."""
+
+    def __init__(self, path: Path, config: bytes) -> None:
+        self._path = path
+        self._config = config
+        self._seen = 0
+        self._packed: dict[str, bytes] = {}
+
+    def read(self, encoding: str) -> bytes:
+        """Return the file in an encoding, "" for none. Blocks for the disk and the packing."""
+        seen = self._path.stat().st_mtime_ns
+        if seen != self._seen:
+            self._seen, self._packed = seen, {}
+        packed = self._packed.get(encoding)
+        if packed is None:
+            body = self._path.read_bytes()
+            if self._path.suffix == ".html":
+                body = body.replace(CONFIG, self._config)
+            packed = self._packed[encoding] = _ENCODERS[encoding](body) if encoding else body
+        return packed
+
+
+def _brotli(body: bytes) -> bytes:
+    return bytes(cramjam.brotli.compress(body, level=9))
+
+
+def _gzip(body: bytes) -> bytes:
+    return gzip.compress(body, 9, mtime=0)
+
+
+_ENCODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"br": _brotli, "gzip": _gzip}
+"""The smaller one first. Brotli at 9 takes a millisecond for a file of ours, at 11 twenty."""

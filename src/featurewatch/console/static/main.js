@@ -28,18 +28,19 @@ import { span } from "./kit/format.js";
  * @property {Lane} lane            how many histories are asked for at a time
  * @property {string} window        what a snapshot's figures cover, in words
  * @property {() => string} failure why the features could not be loaded, "" where they were
- * @property {(featureId: string, filters?: Partial<import("./kit/log-filters.js").Filters>) => void} openLogs
+ * @property {(featureId: string, filters?: Partial<import("./kit/log-query.js").Filters>) => void} openLogs
  */
 
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 
 const config = readConfig(find('meta[name="featurewatch"]').getAttribute("content") ?? "");
-const api = new Api({ prefix: config.prefix, fetch: window.fetch.bind(window), onUnauthenticated: () => signIn.ask() });
+const api = new Api({ prefix: config.prefix, onUnauthenticated: () => signIn.ask() });
 const caller = new Caller(api);
 const store = new Store();
 const router = new Router(window);
-const client = new LiveClient({ api, origin: location.origin, WebSocket, EventSource });
-const signIn = new SignIn({ api, caller, signedIn: () => start() });
+const client = new LiveClient({ api });
+client.follow("*");
+const signIn = new SignIn({ api, caller, signedIn: () => resume() });
 let failure = "";
 
 /** @type {Context} */
@@ -81,7 +82,6 @@ function showPage() {
   const { title, make } = pageNamed(route.page);
   document.title = title === "" ? "featurewatch" : `${title} · featurewatch`;
   page = make(context, route);
-  client.focus(route.feature);
   find("#page").replaceChildren(page.element);
 }
 
@@ -90,6 +90,12 @@ function start() {
   client.start(router.route.env);
   void loadFeatures();
   void caller.load();
+}
+
+/** Go on after signing in: what was refused before is asked for again. */
+function resume() {
+  showPage();
+  start();
 }
 
 /** Offer the environments that were seen. */
@@ -108,10 +114,10 @@ setUpTheme(/** @type {HTMLButtonElement} */ (find("#theme")));
 const navigation = new Navigation(router);
 find("#nav").replaceWith(navigation.element);
 countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.link);
-find("#badge").replaceWith(connectionBadge(client));
+find("#badge").replaceWith(connectionBadge(client).badge);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
-document.body.append(new Toasts(context).element, drawer.element, signIn.page);
+document.body.append(new Toasts(context).element, drawer.element);
 followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
@@ -137,6 +143,8 @@ router.subscribe((route, before) => {
   if (route.page !== before.page || route.feature !== before.feature) {
     showPage();
     window.scrollTo(0, 0);
+    // Whoever listens or uses the keyboard goes on at the new page, not at a link that is gone.
+    find("#page").focus({ preventScroll: true });
   }
 });
 
@@ -154,13 +162,11 @@ client.subscribe("state", (state) => {
   }
   connectedBefore = true;
 });
-window.addEventListener("online", () => client.retry());
-document.addEventListener("visibilitychange", () => !document.hidden && client.retry());
 document.addEventListener("keydown", (event) => {
   const typing = /** @type {HTMLElement} */ (event.target).closest?.("input, select, textarea");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (drawer.isOpen) drawer.filterBar.search.focus();
+  if (drawer.isOpen) drawer.focusSearch();
   else page.focusSearch?.();
 });
 

@@ -14,6 +14,9 @@
  * @property {string} logs         the feature whose log is open, "" where the drawer is closed
  * @property {string[]} levels     the log's levels, [] for all
  * @property {string} search       the log's search
+ * @property {string} source       the log's source, "" for all
+ * @property {string} logsEnv      the log's environment, "" for the console's
+ * @property {string} line         the line around which the log is shown, "" for the newest
  * @property {string} range        the log's time range: "", 15m, 1h, 6h, 24h, 7d or "custom"
  * @property {string} from         ISO 8601, with range "custom"
  * @property {string} to
@@ -22,10 +25,10 @@
 
 /** @type {Route} */
 export const START = {
-  page: "overview", feature: "", env: "", q: "", health: "", time: "", start: "", end: "", alert: "", logs: "", levels: [], search: "", range: "", from: "", to: "", live: true,
+  page: "overview", feature: "", env: "", q: "", health: "", time: "", start: "", end: "", alert: "", logs: "", levels: [], search: "", source: "", logsEnv: "", line: "", range: "", from: "", to: "", live: true,
 };
 
-const TEXTS = /** @type {const} */ (["env", "q", "health", "time", "start", "end", "alert", "logs", "search", "range", "from", "to"]);
+const TEXTS = /** @type {const} */ (["env", "q", "health", "time", "start", "end", "alert", "logs", "search", "source", "logsEnv", "line", "range", "from", "to"]);
 
 /** Pages whose path is their name. */
 const PLAIN = /** @type {const} */ (["alerts", "channels"]);

@@ -15,7 +15,7 @@ import { Declaration } from "./declaration.js";
  * @typedef {object} SettingsSection
  * @property {string} title
  * @property {string} help   one sentence: what is set here, and what follows from it
- * @property {Partial<import("./kit/log-filters.js").Filters>} logs   what the log shows first when it is opened from here
+ * @property {Partial<import("./kit/log-query.js").Filters>} logs   what the log shows first when it is opened from here
  * @property {(context: import("./main.js").Context, id: string, declaration: Declaration) => SettingsPart} make
  */
 

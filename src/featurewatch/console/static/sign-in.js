@@ -49,6 +49,7 @@ export class SignIn {
     setText(this.why, this.caller.me === null ? "This bridge shows its features to people with a token." : "Your session has ended. Sign in again to go on where you were.");
     this.title = document.title;
     document.title = "Sign in · featurewatch";
+    document.body.append(this.page);
     this.page.showModal();
     this.token.focus();
   }
@@ -79,6 +80,7 @@ export class SignIn {
       }
       this.token.value = "";
       this.page.close();
+      this.page.remove();
       document.title = this.title;
       this.signedIn();
     } catch (error) {

@@ -1,5 +1,7 @@
 // The bridge's REST interface.
 
+import { Token } from "./token.js";
+
 /** @typedef {{index?: number, field: string, message: string}} Detail what is wrong with which field */
 
 /** An answer that is not a success; `status` 0 where the bridge could not be reached. */
@@ -7,6 +9,7 @@ export class ApiError extends Error {
   /** @param {string} message @param {number} status @param {string} code @param {Detail[]} [details] */
   constructor(message, status, code, details = []) {
     super(message);
+    this.name = "ApiError";
     this.status = status;
     this.code = code;
     this.details = details;
@@ -25,21 +28,30 @@ export function queryOf(params = {}) {
 }
 
 export class Api {
-  /** @param {{prefix: string, fetch: typeof fetch, onUnauthenticated?: () => void}} options */
-  constructor({ prefix, fetch, onUnauthenticated = () => {} }) {
-    this.prefix = prefix;
-    this.fetch = fetch;
+  /**
+   * @param {object} options
+   * @param {string} [options.base] the bridge's origin, "" for the page's own
+   * @param {string} [options.prefix]
+   * @param {(url: string, init?: RequestInit) => Promise<Response>} [options.fetch]
+   * @param {Token} [options.token]
+   * @param {() => void} [options.onUnauthenticated] told of every 401 that a new token did not cure
+   */
+  constructor({ base = "", prefix = "/api/v1", fetch, token = new Token(), onUnauthenticated = () => {} } = {}) {
+    this.base = base.replace(/\/+$/, "");
+    this.prefix = prefix.replace(/\/+$/, "");
+    this.fetch = fetch ?? ((url, init) => globalThis.fetch(url, init));
+    this.token = token;
     this.onUnauthenticated = onUnauthenticated;
   }
 
   /** @param {string} path @param {Record<string, unknown>} [params] */
   url(path, params) {
-    return `${this.prefix}${path}${queryOf(params)}`;
+    return `${this.base}${this.prefix}${path}${queryOf(params)}`;
   }
 
   /** @param {string} path @param {Record<string, unknown>} [params] @param {AbortSignal} [signal] @returns {Promise<any>} */
   get(path, params, signal) {
-    return this.#send(this.url(path, params), { signal });
+    return this.#json(this.url(path, params), { signal });
   }
 
   /** @param {string} path @param {unknown} body @param {AbortSignal} [signal] @returns {Promise<any>} */
@@ -67,23 +79,48 @@ export class Api {
     /** @type {Record<string, string>} */
     const headers = { "content-type": "application/json" };
     if (revision !== undefined) headers["if-match"] = `"r${revision}"`;
-    return this.#send(this.url(path), { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    return this.#json(this.url(path), { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   }
 
-  /** @param {string} url @param {RequestInit} init */
-  async #send(url, init) {
+  /**
+   * Ask, and hand the answer back unread, for what is long.
+   * @param {string} url @param {RequestInit} [init] @returns {Promise<Response>}
+   */
+  async ask(url, init = {}) {
     let response;
+    let token = "";
     try {
-      response = await this.fetch(url, { credentials: "same-origin", ...init });
+      token = await this.token.value();
+      response = await this.#fetch(url, init, token);
+      if (response.status === 401 && this.token.used) {
+        const renewed = await this.token.value(token);
+        if (renewed !== token) response = await this.#fetch(url, init, renewed);
+      }
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError("The bridge cannot be reached.", 0, "unreachable");
     }
-    const text = await response.text();
-    const answer = parsed(text);
-    if (response.ok) return answer;
+    if (response.ok) return response;
     if (response.status === 401) this.onUnauthenticated();
+    const answer = parsed(await response.text());
     throw new ApiError(answer?.error ?? `The bridge answered ${response.status}.`, response.status, answer?.code ?? "unknown", answer?.details ?? []);
+  }
+
+  /** @param {string} url @param {RequestInit} init @param {string} token */
+  #fetch(url, init, token) {
+    const headers = { ...init.headers, ...(token === "" ? {} : { authorization: `Bearer ${token}` }) };
+    return this.fetch(url, { credentials: "same-origin", ...init, headers });
+  }
+
+  /** @param {string} url @param {RequestInit} init */
+  async #json(url, init) {
+    const response = await this.ask(url, init);
+    try {
+      return parsed(await response.text());
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError("The bridge's answer broke off.", 0, "unreachable");
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 // Making and changing elements. Data only ever becomes text or an attribute, never markup.
 
+export { oncePerFrame } from "./frame.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {Node|string|number|null|undefined|false} Child */
@@ -32,24 +34,6 @@ export function setText(node, text) {
 export function setAttribute(element, name, value) {
   if (value === null) element.removeAttribute(name);
   else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
-}
-
-/** Run a function once before the next frame, however often it is asked for. @param {() => void} run */
-export function oncePerFrame(run) {
-  let frame = 0;
-  let timer = 0;
-  const go = () => {
-    cancelAnimationFrame(frame);
-    clearTimeout(timer);
-    frame = 0;
-    run();
-  };
-  return () => {
-    if (frame !== 0) return;
-    frame = requestAnimationFrame(go);
-    // A hidden page gets no frames: what waits for one would pile up.
-    timer = window.setTimeout(go, 500);
-  };
 }
 
 /** @param {(...args: any[]) => void} run @param {number} wait ms */

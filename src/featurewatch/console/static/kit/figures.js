@@ -4,7 +4,9 @@ import { h, setAttribute, setText } from "./dom.js";
 import { FIGURES, figure } from "./format.js";
 import { icon } from "./icons.js";
 
+/** @type {Record<string, string>} */
 const MARKS = { good: "healthy", warning: "warning", error: "error" };
+/** @type {Record<string, string>} */
 const WORDS = { good: "good", warning: "needs attention", error: "bad" };
 
 /**

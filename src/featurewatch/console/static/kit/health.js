@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
+/** @type {Record<string, string>} */
 export const HEALTH = { error: "Error", warning: "Warning", unknown: "Unknown", healthy: "Healthy" };
 
 /** @param {string} health a key of HEALTH */

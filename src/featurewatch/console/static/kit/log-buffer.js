@@ -43,14 +43,19 @@ export class LogBuffer {
   /** Add older lines, oldest first, before all others. @param {Line[]} lines @returns {number} how many were new */
   prepend(lines) {
     const fresh = this.#unknown(lines);
-    if (fresh.length > 0) this.rows = fresh.concat(this.rows);
+    if (fresh.length > 0) this.rows = [...fresh, ...this.rows];
     return fresh.length;
   }
 
-  /** Mark a place at the end where lines are missing. @param {string} text @param {{from?: string, to?: string}} [span] */
+  /** Mark a place at the end where lines are missing; marks that follow each other are one. @param {string} text @param {{from?: string, to?: string}} [span] @returns {Gap} */
   gap(text, { from, to } = {}) {
     this.gaps += 1;
-    this.rows.push({ id: `gap-${this.gaps}`, gap: text, from, to });
+    const last = this.rows.at(-1);
+    const joined = last !== undefined && "gap" in last ? last : null;
+    if (joined !== null) this.rows.pop();
+    const mark = { id: `gap-${this.gaps}`, gap: text, from: joined?.from ?? from, to: to ?? joined?.to };
+    this.rows.push(mark);
+    return mark;
   }
 
   /** Put the missing lines where the mark is. @param {string} id the gap's @param {Line[]} lines @returns {{at: number, added: number}|null} null where the gap has gone */
@@ -73,6 +78,11 @@ export class LogBuffer {
   /** @returns {Line|null} the oldest line held */
   oldest() {
     return /** @type {Line|null} */ (this.rows.find((row) => !("gap" in row)) ?? null);
+  }
+
+  /** @returns {Line|null} the newest line held */
+  newest() {
+    return /** @type {Line|null} */ (this.rows.findLast((row) => !("gap" in row)) ?? null);
   }
 
   /** @param {Line[]} lines @returns {Line[]} those not held yet */

@@ -1,17 +1,19 @@
 // A list that draws only the rows in sight, follows its end, and keeps its place when rows come before.
 
-import { h, oncePerFrame } from "./dom.js";
+import { h } from "./dom.js";
+import { oncePerFrame } from "./frame.js";
 import { offsetOf, totalHeight, visibleRange } from "./virtual-window.js";
 
 /** @typedef {{id: string}} Keyed */
 
 export class VirtualList {
   /**
-   * @param {{label: string, render: (row: any, open: boolean, index: number) => HTMLElement, onNearTop: () => void, onFollow: (following: boolean) => void}} options
+   * @param {{label: string, render: (row: any, open: boolean, index: number) => HTMLElement, onNearTop: () => void, onNearEnd: () => void, onFollow: (following: boolean) => void}} options
    */
-  constructor({ label, render, onNearTop, onFollow }) {
+  constructor({ label, render, onNearTop, onNearEnd, onFollow }) {
     this.render = render;
     this.onNearTop = onNearTop;
+    this.onNearEnd = onNearEnd;
     this.onFollow = onFollow;
     /** @type {Keyed[]} */
     this.rows = [];
@@ -23,7 +25,7 @@ export class VirtualList {
     /** @type {Map<string, HTMLElement>} */
     this.drawn = new Map();
     this.space = h("div", { class: "vlist-space", role: "list", "aria-label": label });
-    this.element = h("div", { class: "vlist", tabindex: "0", role: "region", "aria-label": label }, this.space);
+    this.element = h("div", { class: "vlist", tabindex: "0", role: "region", part: "lines", "aria-label": label }, this.space);
     this.draw = oncePerFrame(() => this.#draw());
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.element.addEventListener("wheel", ({ deltaY }) => this.#turned(deltaY), { passive: true });
@@ -73,6 +75,16 @@ export class VirtualList {
   /** Go to the end and stay there. */
   follow() {
     this.#setFollowing(true);
+    this.draw();
+  }
+
+  /** Show a row in the middle, and stay there. @param {number} index */
+  show(index) {
+    this.#setFollowing(false);
+    this.#stretch();
+    const top = offsetOf(index, this.row, this.#extras()) - (this.element.clientHeight - this.row) / 2;
+    this.lastTop = Math.max(0, top);
+    this.element.scrollTop = this.lastTop;
     this.draw();
   }
 
@@ -146,8 +158,14 @@ export class VirtualList {
         resized = true;
       }
     }
-    if (resized) this.#draw();
-    else if (this.element.scrollTop < this.row * 20 && this.rows.length > 0) this.onNearTop();
+    if (resized) {
+      this.#draw();
+      return;
+    }
+    if (this.rows.length === 0) return;
+    const { scrollTop, scrollHeight, clientHeight } = this.element;
+    if (scrollTop < this.row * 20) this.onNearTop();
+    if (scrollHeight - scrollTop - clientHeight < this.row * 20) this.onNearEnd();
   }
 
   #scrolled() {

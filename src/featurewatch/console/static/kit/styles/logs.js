@@ -1,23 +1,12 @@
-/* The log drawer: above everything, a row a line, colour for the level alone. */
+// How a log looks, in a drawer and in a page's own place: a row a line, colour for the level alone.
 
-.drawer {
-  position: fixed;
-  inset: 0 0 0 auto;
-  z-index: 20;
+export const LOGS = `
+.log {
   display: flex;
   flex-direction: column;
-  width: min(1040px, 100%);
+  min-width: 0;
+  height: 100%;
   background: var(--raised);
-  box-shadow: var(--shadow-high);
-  visibility: hidden;
-  transform: translateX(102%);
-  transition: transform var(--gentle), visibility 0s linear 240ms;
-}
-
-.drawer.is-open {
-  visibility: visible;
-  transform: none;
-  transition: transform var(--gentle), visibility 0s;
 }
 
 .log-top {
@@ -30,6 +19,14 @@
 .log-top h2 {
   font-size: 16px;
   font-weight: 600;
+}
+
+.log-name {
+  overflow: hidden;
+  color: var(--ink-2);
+  font-weight: 500;
+  text-overflow: ellipsis;
+  white-space: nowrap;
 }
 
 .log-feature {
@@ -64,6 +61,16 @@
 
 .log-filters .search {
   flex: 1 1 240px;
+}
+
+.log-choices {
+  display: flex;
+  flex-wrap: wrap;
+  gap: var(--s2);
+}
+
+.log-source-filter {
+  width: 136px;
 }
 
 .levels {
@@ -164,6 +171,17 @@
 
 .switch[aria-checked="true"] .switch-knob::after {
   transform: translateX(12px);
+}
+
+.log-place {
+  display: flex;
+  align-items: center;
+  justify-content: space-between;
+  gap: var(--s3);
+  padding: 6px var(--s4);
+  border-bottom: 1px solid var(--line);
+  background: var(--accent-soft);
+  font-size: 13px;
 }
 
 .log-body {
@@ -273,6 +291,11 @@
   font-weight: 700;
 }
 
+.log-message,
+.log-source {
+  unicode-bidi: isolate;
+}
+
 .log-message {
   overflow: hidden;
   text-overflow: ellipsis;
@@ -310,6 +333,15 @@
   cursor: pointer;
 }
 
+.log-row.is-here::before {
+  width: 4px;
+  background: var(--accent);
+}
+
+.log-row.is-here .log-head {
+  background: var(--accent-soft);
+}
+
 .log-row.is-open {
   z-index: 1;
   background: var(--sunken);
@@ -333,6 +365,28 @@
   font-size: 12.5px;
 }
 
+.log-actions {
+  display: flex;
+  flex-wrap: wrap;
+  gap: var(--s2);
+}
+
+.log-trace {
+  padding: 0;
+  border: 0;
+  background: transparent;
+  color: var(--accent);
+  font: 12.5px/1.5 var(--mono);
+  text-align: left;
+  overflow-wrap: anywhere;
+  cursor: copy;
+}
+
+.log-copied {
+  color: var(--healthy);
+  font-size: 12px;
+}
+
 .log-facts {
   display: grid;
   grid-template-columns: max-content minmax(0, 1fr);
@@ -348,11 +402,6 @@
 
 .log-facts dd {
   overflow-wrap: anywhere;
-}
-
-.log-facts .button {
-  height: 22px;
-  margin-left: var(--s2);
 }
 
 .log-note {
@@ -406,6 +455,22 @@
   border-top: 1px solid var(--line);
   color: var(--ink-3);
   font-size: 12.5px;
+}
+
+.log-zone {
+  margin-right: auto;
+}
+
+.log-status::after {
+  content: "·";
+  margin-left: var(--s3);
+}
+
+.log-progress {
+  display: inline-flex;
+  align-items: center;
+  gap: var(--s2);
+  margin-right: var(--s2);
 }
 
 @media (max-width: 700px) {
@@ -485,3 +550,4 @@
     padding-left: var(--s4);
   }
 }
+`;
