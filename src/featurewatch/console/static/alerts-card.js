@@ -42,7 +42,12 @@ export class AlertCard {
   update(alert) {
     this.alert = alert;
     const text = JSON.stringify([alert, this.options.may()]);
-    if (text !== this.drawn) this.#draw();
+    if (text !== this.drawn) {
+      // The button that was pressed may be gone now: the reader stays at the alert.
+      const held = this.actions.contains(document.activeElement);
+      this.#draw();
+      if (held) this.element.focus({ preventScroll: true });
+    }
     this.drawn = text;
     this.tick();
   }

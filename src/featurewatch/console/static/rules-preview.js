@@ -126,10 +126,14 @@ export class RulePreview {
     this.#drawList(firings, rule);
   }
 
-  /** @param {Record<string, any>} rule */
+  /** Choose the environment that is drawn: the one that is looked at, where it has figures; else one that has. @param {Record<string, any>} rule @returns {string} */
   #environment(rule) {
-    const about = this.context.store.features.get(this.feature)?.about ?? {};
-    return rule.environment ?? (this.context.router.route.env || about.environment || about.environments?.[0] || this.seen?.firings[0]?.environment || "");
+    if (rule.environment) return rule.environment;
+    const { chart, firings } = /** @type {Previewed} */ (this.seen);
+    const known = chart.filter(({ points }) => points.some(([, value]) => value !== null)).map(({ environment }) => environment);
+    const { about = {}, snapshot = null } = this.context.store.features.get(this.feature) ?? {};
+    const wanted = [this.context.router.route.env, snapshot?.environment, about.environment];
+    return wanted.find((one) => one && known.includes(one)) ?? firings[0]?.environment ?? known[0] ?? chart[0]?.environment ?? "";
   }
 
   /** @param {Firing[]} firings @param {Record<string, any>} rule */
