@@ -5,7 +5,6 @@ import { followAlert } from "./alerts-sheet.js";
 import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
 import { Lane } from "./history.js";
-import { LogDrawer } from "./logs.js";
 import { Navigation } from "./nav.js";
 import { pageNamed } from "./pages.js";
 import { Router } from "./route.js";
@@ -54,10 +53,22 @@ const context = {
   lane: new Lane(4),
   window: span(config.window),
   failure: () => failure,
-  openLogs: (featureId, filters) => drawer.open(featureId, filters),
+  openLogs: (featureId, filters) => void logs().then((drawer) => drawer.open(featureId, filters)),
 };
 
-const drawer = new LogDrawer(context);
+/** @type {Promise<import("./logs.js").LogDrawer>|undefined} */
+let drawer;
+
+/** Give the log's drawer, loaded when it is first opened. */
+function logs() {
+  drawer ??= import("./logs.js").then(({ LogDrawer }) => {
+    const made = new LogDrawer(context);
+    document.body.append(made.element);
+    return made;
+  });
+  return drawer;
+}
+
 /** @type {import("./pages.js").Page} */
 let page;
 
@@ -117,7 +128,7 @@ countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.lin
 find("#badge").replaceWith(connectionBadge(client).badge);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
-document.body.append(new Toasts(context).element, drawer.element);
+document.body.append(new Toasts(context).element);
 followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
@@ -134,6 +145,7 @@ find(".skip").addEventListener("click", (event) => {
 store.subscribe(drawEnvironments);
 drawEnvironments();
 router.subscribe((route, before) => {
+  if (route.logs !== "") void logs();
   if (route.env !== before.env) {
     store.forgetSnapshots();
     client.start(route.env);
@@ -166,9 +178,10 @@ document.addEventListener("keydown", (event) => {
   const typing = /** @type {HTMLElement} */ (event.target).closest?.("input, select, textarea");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (drawer.isOpen) drawer.focusSearch();
+  if (router.route.logs !== "") void logs().then((opened) => opened.focusSearch());
   else page.focusSearch?.();
 });
 
 showPage();
 start();
+if (router.route.logs !== "") void logs();
