@@ -107,8 +107,12 @@ def tell(url: str, features: int, second: int) -> None:
     metrics = [
         {"name": "feature_requests_total", "sum": total(requests)},
         {"name": "feature_cost_usd_total", "sum": total(cost)},
-        {"name": "feature_request_duration_seconds", "unit": "s", "histogram": {"aggregationTemporality": 2, "dataPoints": slow}},
-    ]  # fmt: skip
+        {
+            "name": "feature_request_duration_seconds",
+            "unit": "s",
+            "histogram": {"aggregationTemporality": 2, "dataPoints": slow},
+        },
+    ]
     resource = {"attributes": attributes({"service.instance.id": "benchmark"})}
     body = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
     answer = httpx.post(f"{url}/v1/metrics", json=body, timeout=30)
@@ -204,7 +208,7 @@ def main() -> None:
             page.goto(url)
             page.wait_for_function(SHOWN, arg=200)
             ours = share(page, options.seconds)
-            page.goto(f"{url}/healthz")
+            page.goto(f"{url}/boot.js")  # shown as text: a page of the same origin that runs nothing
             page.evaluate(PEER, f"{url.replace('http', 'ws')}/api/v1/websocket?featureId=*&batch=true")
             bare = share(page, options.seconds)
             updates = page.evaluate("seen")

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from ... import wire
 from ...settings import Settings
 from ..endpoint import ROUTE
-from ..http import tagged
+from ..http import tagged, taken_encodings
 
 FILES: Final = Path(__file__).parents[2] / "console" / "static"
 
@@ -101,11 +101,7 @@ def _serve(path: Path, filled: Mapping[bytes, bytes]) -> Callable[[Request], Cor
 
 def chosen_encoding(header: str) -> str:
     """Choose what a browser takes (Accept-Encoding, RFC 9110 section 12.5.3): br, else gzip, else "" for neither."""
-    taken = set()
-    for part in header.lower().split(","):
-        name, _, quality = part.partition(";")
-        if quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
-            taken.add(name.strip())
+    taken = taken_encodings(header)
     return next((name for name in _ENCODERS if name in taken), "")
 
 

@@ -6,6 +6,7 @@ import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
 import { Lane } from "./history.js";
 import { Navigation } from "./nav.js";
+import { Outage } from "./outage.js";
 import { pageNamed } from "./pages.js";
 import { Router } from "./route.js";
 import { SignIn } from "./sign-in.js";
@@ -71,8 +72,17 @@ function logs() {
 
 /** @type {import("./pages.js").Page} */
 let page;
+const outage = new Outage({ client, failure: () => failure, retry: () => {
+  client.retry();
+  void loadFeatures();
+} });
+
+/** Between two tries to load the features, ms. */
+const AGAIN = 5_000;
+let again = 0;
 
 const loadFeatures = async () => {
+  clearTimeout(again);
   try {
     const { features } = await api.get("/features", { environment: router.route.env });
     failure = "";
@@ -82,7 +92,9 @@ const loadFeatures = async () => {
     // Not signed in is no failure: the box that asks for the token says what to do.
     failure = status === 401 ? "" : message;
     page.draw?.();
+    if (failure !== "") again = window.setTimeout(loadFeatures, AGAIN);
   }
+  outage.draw();
 };
 const loadFeaturesSoon = debounce(loadFeatures, 500);
 
@@ -126,6 +138,7 @@ const navigation = new Navigation(router);
 find("#nav").replaceWith(navigation.element);
 countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.link);
 find("#badge").replaceWith(connectionBadge(client).badge);
+find(".top").after(outage.element);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
 document.body.append(new Toasts(context).element);
@@ -161,7 +174,8 @@ router.subscribe((route, before) => {
 });
 
 client.subscribe("metrics_update", ({ data }) => {
-  if (!store.applySnapshot(data)) loadFeaturesSoon();
+  const loaded = store.loaded;
+  if (!store.applySnapshot(data) && loaded) loadFeaturesSoon();
 });
 let connectedBefore = false;
 client.subscribe("state", (state) => {
