@@ -146,9 +146,7 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     expect(channel).to_contain_text("1 secret kept")
     alerting.sink.said = "taken, thanks"
     channel.get_by_role("button", name="Test").click()
-    expect(channel.locator(".channel-said")).to_contain_text(
-        "Delivered. Channel 'pager': 127.0.0.1 answered 200: taken"
-    )
+    expect(channel.locator(".channel-said")).to_contain_text("Delivered. Channel 'pager': 127.0.0.1 answered 200: taken")
     # A secret is never shown again; saved as it was read it stays.
     channel.get_by_role("button", name="Edit").click()
     expect(page.get_by_label("Bearer token")).to_have_value("")
@@ -190,9 +188,7 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     toast.get_by_role("link").click()
     details = page.get_by_role("dialog", name="Too many errors Alert")
     expect(details.locator(".answer")).to_contain_text(re.compile(r"Yes\. pager took it at \d\d:\d\d:\d\d\."))
-    assert any(
-        post["body"]["alerts"][0]["labels"]["alertname"] == "Too many errors" for post in alerting.sink.at("/pager")
-    )
+    assert any(post["body"]["alerts"][0]["labels"]["alertname"] == "Too many errors" for post in alerting.sink.at("/pager"))
     expect(page.locator(".toast")).to_have_count(0)
     details.get_by_label("Say something").fill("The provider times out.")
     details.get_by_role("button", name="Add comment").click()
@@ -243,16 +239,7 @@ def test_a_rule_is_changed_switched_off_and_deleted_and_lines_can_be_watched(
 ) -> None:
     alerting.put("/features/rules", {"name": "Rules"})
     at = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
-    lines = [
-        {
-            "featureId": "rules",
-            "message": f"Timeout {n}",
-            "level": "error",
-            "environment": "production",
-            "timestamp": at,
-        }
-        for n in range(4)
-    ]
+    lines = [{"featureId": "rules", "message": f"Timeout {n}", "level": "error", "environment": "production", "timestamp": at} for n in range(4)]
     alerting.post("/logs", lines)
     page = console("#/feature/rules/settings")
     expect(page.locator(".rules .none")).to_contain_text("No rule watches this feature yet")
@@ -412,9 +399,7 @@ def test_toasts_are_few_are_read_aloud_once_and_go(alerting: Alerting, console: 
     expect(page.locator(".toast-more")).to_have_text("2 more")
     expect(page.locator(".toast:visible")).to_have_count(3)
     said = page.locator(".toasts [role=status]")
-    expect(said).to_contain_text(
-        re.compile(r"New alert, high: Toast \d Alert, toasts\. Error rate 100 %, threshold above")
-    )
+    expect(said).to_contain_text(re.compile(r"New alert, high: Toast \d Alert, toasts\. Error rate 100 %, threshold above"))
     first = page.locator(".toast:visible").first
     title = first.get_by_role("link").inner_text()
     first.get_by_role("button", name=f"Dismiss {title}").click()
@@ -447,9 +432,7 @@ def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(
     expect(details.get_by_role("heading", name="Keys Alert")).to_be_focused()
     for _ in range(14):
         page.keyboard.press("Tab")
-        assert page.evaluate(
-            "document.activeElement === document.body || document.activeElement.closest('dialog') !== null"
-        )
+        assert page.evaluate("document.activeElement === document.body || document.activeElement.closest('dialog') !== null")
     page.keyboard.press("Escape")
     expect(alert.get_by_role("link", name="Keys Alert")).to_be_focused()
     page.keyboard.press("Tab")
@@ -468,9 +451,7 @@ def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     alerting: Alerting, console: Callable[..., Page], dark: bool, width: int
 ) -> None:
-    alerting.put(
-        "/channels/seen", {"kind": "webhook", "settings": {"url": f"{alerting.sink.url}/seen", "bearer_token": "S"}}
-    )
+    alerting.put("/channels/seen", {"kind": "webhook", "settings": {"url": f"{alerting.sink.url}/seen", "bearer_token": "S"}})
     alerting.put("/features/seen", {"slo": {"objective": 99.5, "notification_channels": ["seen"]}})
     alerting.fail("seen")
     if not alerting.api.get("/features/seen/alerts/rules?").json()["rules"][:-4]:
