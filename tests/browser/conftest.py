@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Running]:
     """A real bridge for tests that look at pages and leave what is there; without a browser it need not start."""
     with served(tmp_path_factory.mktemp("console")) as running:

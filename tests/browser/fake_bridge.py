@@ -156,6 +156,7 @@ class FakeBridge:
             Route("/", self._index),
             Route(PREFIX + "/features", self._features),
             Route(PREFIX + "/stream", self._events_stream),
+            Route(PREFIX + "/alerts", self._alerts),
             Route(feature, self._feature),
             Route(feature + "/alerts/rules", self._rules),
             Route(feature + "/alerts", self._alerts),
