@@ -15,7 +15,7 @@ export class Events extends Section {
       kind: "events",
       empty: "No change of health, no test result yet.",
       load: (environment, signal) => context.api.get(`/features/${encodeURIComponent(id)}/events`, { environment, limit: 50 }, signal),
-      draw: ({ events }) => (events.length === 0 ? null : h("ol", { class: "events" }, ...events.map(item))),
+      draw: ({ events }) => (events.length === 0 ? null : h("ol", { class: "events", tabindex: "0", "aria-label": "What happened, the newest first" }, ...events.map(item))),
     });
   }
 }
