@@ -457,6 +457,36 @@ def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(
     expect(page.locator(".alert-group[data-status=acknowledged] .alert")).to_be_focused()
 
 
+def test_what_fails_is_told_and_what_to_do(alerting: Alerting, console: Callable[..., Page]) -> None:
+    alerting.put("/features/broken", {})
+    alerting.rule("broken", name="Broken")
+
+    def broken(route: Any) -> None:
+        told = route.fetch().json()
+        for rule in told["rules"]:
+            rule["deployment"] = {**rule["deployment"], "state": "failed", "error": "many-to-many matching not allowed"}
+        route.fulfill(json=told)
+
+    page = console("#/feature/broken/settings")
+    page.route("**/features/broken/alerts/rules", broken)
+    page.reload()
+    rule = page.locator(".rule", has_text="Broken")
+    expect(rule.locator(".deployment")).to_contain_text("Failed")
+    expect(rule.locator(".rule-error")).to_have_text("many-to-many matching not allowed")
+    page.route("**/alerts?*", lambda route: route.abort())
+    page.goto(alerting.url + "#/alerts")
+    page.reload()
+    expect(page.locator(".section-alerts .none")).to_have_text(
+        "The bridge cannot be reached. It is tried again by itself."
+    )
+    expect(page.locator(".section-alert-history .none")).to_contain_text("The bridge cannot be reached.")
+    page.unroute("**/alerts?*")
+    expect(page.locator(".section-alerts .none")).to_be_hidden(timeout=30_000)
+    expect(page.locator(".section-alert-history .none")).not_to_contain_text("reached")
+    page.goto(alerting.url + "#/alerts?alert=nothing")
+    expect(page.get_by_role("dialog")).to_contain_text("This alert does not exist")
+
+
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 375)], ids=["light", "dark, phone"])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     alerting: Alerting, console: Callable[..., Page], dark: bool, width: int
