@@ -72,7 +72,7 @@ export class LogView {
       "section",
       { class: "log", part: "log", "aria-label": "Log" },
       h(
-        "header",
+        "div",
         { class: "log-top", part: "header" },
         h("h2", {}, "Log"),
         this.features,
@@ -83,7 +83,7 @@ export class LogView {
       this.filterBar.element,
       this.place,
       h("div", { class: "log-body" }, this.list.element, this.note, this.jump),
-      h("footer", { class: "log-foot", part: "footer" }, this.status, h("span", { class: "log-zone", title: "The time zone of the times above" }, ZONE), h("div", { class: "log-exports" }, this.progress, h("span", { class: "log-export-word" }, "Export"), ...this.exports)),
+      h("div", { class: "log-foot", part: "footer" }, this.status, h("span", { class: "log-zone", title: "The time zone of the times above" }, ZONE), h("div", { class: "log-exports" }, this.progress, h("span", { class: "log-export-word" }, "Export"), ...this.exports)),
     );
   }
 
