@@ -157,6 +157,7 @@ class FakeBridge:
             Route(PREFIX + "/features", self._features),
             Route(PREFIX + "/alerts", self._alerts),
             Route(PREFIX + "/stream", self._events_stream),
+            Route(PREFIX + "/alerts", self._alerts),
             Route(feature, self._feature),
             Route(feature + "/alerts/rules", self._rules),
             Route(feature + "/alerts", self._alerts),

@@ -232,3 +232,63 @@ SCROLL = """async () => {
   }
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
 }"""
+
+
+def test_a_line_has_an_address_and_is_shown_among_its_neighbours(page: Page, bridge: FakeBridge) -> None:
+    bridge.lines.clear()
+    for number in range(1500):
+        level = "error" if number == 700 else "info"
+        bridge.line(f"number {number}", level=level, quiet=True, source=("web", "mail")[number % 2])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(bridge.url + OPEN + "&levels=error")
+    expect(status(page)).to_have_text("1 line")
+    page.locator(".log-toggle").click()
+    page.get_by_role("button", name="Copy link").click()
+    address = page.evaluate("navigator.clipboard.readText()")
+    page.get_by_role("button", name="Show around").click()
+    here = page.locator(".log-row[aria-current=true]")
+    expect(here).to_contain_text("number 700")
+    expect(here).to_be_in_viewport()
+    expect(status(page)).to_have_text("401 lines, older ones above")
+    page.evaluate(f"{SHADOW}.querySelector('.vlist').scrollTop = 0")
+    expect(status(page)).to_have_text("801 lines, older ones above")
+    page.evaluate(f"{SHADOW}.querySelector('.vlist').scrollTop = 1e9")
+    expect(page.locator(".log-message", has_text="number 1400")).to_be_attached()
+    page.go_back()
+    expect(status(page)).to_have_text("1 line")
+
+    page.goto("about:blank")
+    page.goto(address)
+    expect(here).to_contain_text("number 700")
+    bridge.line("not here")
+    page.get_by_role("button", name="Back to the log").click()
+    expect(page.locator(".log-message").last).to_have_text("not here")
+    assert "line=" not in page.url
+
+
+def test_source_and_environment_filter_and_stand_in_the_address(page: Page, bridge: FakeBridge) -> None:
+    bridge.line("from the biller", source="billing")
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("121 lines")
+    page.get_by_label("Source").fill("billing")
+    expect(status(page)).to_have_text("1 line")
+    bridge.line("of no interest")
+    bridge.line("the next bill", source="billing")
+    expect(status(page)).to_have_text("2 lines")
+    assert "source=billing" in page.url
+    page.locator("feature-logs").get_by_label("Environment").select_option("staging")
+    expect(page.locator("feature-logs").get_by_label("Environment")).to_have_value("staging")
+    assert "logsEnv=staging" in page.url
+    expect(page.locator(".log-zone")).to_have_text("Europe/Berlin")
+
+
+def test_an_export_can_be_stopped(page: Page, bridge: FakeBridge) -> None:
+    page.goto(bridge.url + OPEN)
+    expect(status(page)).to_have_text("120 lines")
+    bridge.delay_s = 30
+    page.get_by_role("button", name="Export as CSV").click()
+    expect(page.locator(".log-progress")).to_contain_text("Exporting…")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".log-progress")).to_contain_text("Export stopped")
+    bridge.delay_s = 0
+    expect(page.get_by_role("button", name="Export as CSV")).to_be_enabled()

@@ -28,6 +28,7 @@ class Proxy:
         cut_after: frames of a WebSocket that passes are cut after so many bytes; None: never.
         events: whether event streams pass; False: they are held back, as by a proxy that buffers.
         upgrades, streams: how many of each were asked for.
+        own: whole answers by path, given without the target.
     """
 
     def __init__(self, target: str) -> None:
@@ -37,6 +38,8 @@ class Proxy:
         self.events = True
         self.upgrades = self.streams = 0
         self.url = ""
+        self.own: dict[str, bytes] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,6 +47,11 @@ class Proxy:
         """Cut every connection that is open."""
         for writer in tuple(self._open):
             writer.transport.abort()
+
+    def cut_all_from_afar(self) -> None:
+        """Cut every connection, called from another thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.cut_all)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
@@ -60,6 +68,10 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        if (answer := self.own.get(head.split(b" ", 2)[1].decode())) is not None:
+            writer.write(answer)
+            await writer.drain()
+            return
         upgrade = b"upgrade: websocket" in head.lower()
         stream = not upgrade and b"/stream?" in head.partition(b"\r\n")[0]
         self.upgrades += upgrade
@@ -134,6 +146,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def proxy(target: str) -> AsyncIterator[Proxy]:
     """Run a proxy before a bridge."""
     standing = Proxy(target)
+    standing._loop = asyncio.get_running_loop()
     server = await asyncio.start_server(standing.serve, "127.0.0.1", 0)
     standing.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

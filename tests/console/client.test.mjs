@@ -242,8 +242,11 @@ test("features are watched while a part of the page wants them", async () => {
   assert.deepEqual(socket.sent, [{ type: "subscribe", featureId: "b" }]);
   ends[0]();
   ends[2]();
+  live.follow("b")();
+  mock.timers.tick(1_000);
   assert.deepEqual(socket.sent.at(-1), { type: "unsubscribe", featureId: "b" });
   ends[1]();
+  mock.timers.tick(1_000);
   assert.deepEqual(states.at(-1), "idle");
   assert.equal(socket.readyState, 3);
 });

@@ -1,5 +1,8 @@
 // Which features the parts of a page watch, counted, so that the connection carries each once.
 
+/** How long (ms) what nobody watches any more is still carried: pages swap their parts, and React runs effects twice. */
+const LINGER = 1_000;
+
 export class Interest {
   /** @param {{send: (message: Record<string, unknown>) => boolean, changed: (anew: boolean) => void}} parts anew: only another connection can carry it */
   constructor({ send, changed }) {
@@ -29,14 +32,16 @@ export class Interest {
       const left = (this.counts.get(featureId) ?? 1) - 1;
       if (left > 0) this.counts.set(featureId, left);
       else this.counts.delete(featureId);
-      this.#settle();
+      this.#settleLater();
     };
   }
 
   /** @param {string[]} features whose lines are followed: a connection is opened for them too */
   alsoFor(features) {
+    const more = features.length > this.lines.length;
     this.lines = features;
-    this.#settle();
+    if (more) this.#settle();
+    else this.#settleLater();
   }
 
   /** @param {string[]} features what the connection was opened for */
@@ -45,7 +50,13 @@ export class Interest {
     this.#settle();
   }
 
+  #settleLater() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#settle(), LINGER);
+  }
+
   #settle() {
+    clearTimeout(this.timer);
     const wanted = new Set(this.names);
     const same = wanted.size === this.carried.size && [...wanted].every((name) => this.carried.has(name));
     if (same) return;
