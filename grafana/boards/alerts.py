@@ -26,7 +26,7 @@ def alerts() -> Dashboard:
         to.ALERTS,
         "Alerts",
         "Alerts of features: active, acknowledged, what there was, and whether notifications arrive.",
-        [*variables.sources(), *variables.places(), variables.console()],
+        [variables.prometheus(), *variables.places(), variables.console()],
         happenings.of_features(),
     )
     return with_rows(

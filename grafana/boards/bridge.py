@@ -7,12 +7,15 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.builders.prometheus import Dataquery as PrometheusQuery
 
-from featurewatch.families import DROPPED
+from featurewatch.families import DROPPED, WAITING
 
 from . import kit, variables
 from . import links as to
 from .queries import RATE, or_zero
 from .shape import dashboard, with_rows
+
+TICKS: Final = "featurewatch_poll_ticks_total"
+"""What each bridge has and nothing else."""
 
 SCOPE: Final = 'job=~"$job", instance=~"$instance"'
 
@@ -28,7 +31,7 @@ def itself() -> Dashboard:
         to.BRIDGE,
         "featurewatch itself",
         "The bridge: streams, clients, drops, gaps, what waits, queries upstream, and whether rules are live.",
-        [*variables.sources(), *variables.processes(), variables.console()],
+        [variables.prometheus(), *variables.processes(), variables.console()],
     )
     return with_rows(
         made,
@@ -48,6 +51,12 @@ def _of(name: str, by: str = "", *, how: str = "sum", more: str = "") -> str:
     """Read a gauge of the bridges that are chosen."""
     matchers = ", ".join(part for part in (SCOPE, more) if part)
     return f"{how} by ({by}) ({name}{{{matchers}}})" if by else f"{how}({name}{{{matchers}}})"
+
+
+def _own(series: str) -> str:
+    """Read what every process has of the bridges alone: all jobs are chosen where none is."""
+    selected = series if "{" in series else f"{series}{{{SCOPE}}}"
+    return f"sum by (instance) ({selected} and on (job, instance) {TICKS}{{{SCOPE}}})"
 
 
 def _rate(name: str, by: str = "", *, more: str = "", a: int = 1) -> str:
@@ -71,7 +80,7 @@ def _now() -> list[kit.Built]:
     slow = ((None, kit.GREEN), (1, kit.YELLOW), (5, kit.RED))
     return [
         kit.big(
-            "Bridges", "Bridges that answer Prometheus.", [kit.query(f"sum(up{{{SCOPE}}})", "bridges")],
+            "Bridges", "Bridges that answer Prometheus.", [kit.query(f"count({TICKS}{{{SCOPE}}})", "bridges")],
             unit="short", width=4, steps=((None, kit.RED), (1, kit.GREEN)), no_data="The bridge is not scraped",
         ),
         kit.big(
@@ -162,12 +171,19 @@ def _intake() -> list[kit.Built]:
 
 def _waiting() -> list[kit.Built]:
     dropped = f"sum by (signal, reason) (rate({DROPPED.name}[{RATE}])) * 60 > 0"
+    waits = f"max by (job, instance, where) ({WAITING.name})"
     samples = _rate("featurewatch_metric_store_dropped_samples_total", a=60)
     queues = {
         "A": ("lines, embedded store", _of("featurewatch_log_store_queued_bytes")),
         "B": ("lines, journal of Loki's tail", _of("featurewatch_loki_queued_bytes")),
     }
     return [
+        kit.graph(
+            "Spools of apps", "Lines that wait in apps to be shipped, in memory and on disk: where it only grows, "
+            "their destination is away. Each process of one machine tells of the spool that they share.",
+            [kit.query(or_zero(waits, "where"), "{{job}} · {{instance}} · {{where}}")],
+            unit="bytes", width=8, no_data="No app ships lines",
+        ),
         kit.graph(
             "Bytes that wait", "Lines that wait for the bridge's disk.",
             [kit.query(or_zero(expr), legend, ref) for ref, (legend, expr) in queues.items()], unit="bytes", width=8,
@@ -188,7 +204,7 @@ def _waiting() -> list[kit.Built]:
         kit.graph(
             "Dropped by apps", "What exporters could not keep, a minute, by signal and reason.",
             [kit.query(or_zero(dropped, "reason"), "{{signal}} · {{reason}}")],
-            unit="short", width=12, steps=_BAD, no_data="Nothing was dropped",
+            unit="short", width=8, steps=_BAD, no_data="Nothing was dropped",
         ),
         kit.graph(
             "Samples and series left out", "Samples that the embedded store dropped; series whose names are none.",
@@ -196,7 +212,7 @@ def _waiting() -> list[kit.Built]:
                 kit.query(or_zero(samples), "samples a minute", "A"),
                 kit.query(or_zero(_of("featurewatch_metric_store_skipped_series", how="max")), "series", "B"),
             ],
-            unit="short", width=12, steps=_BAD,
+            unit="short", width=8, steps=_BAD,
         ),
     ]  # fmt: skip
 
@@ -283,17 +299,18 @@ def _process() -> list[kit.Built]:
     return [
         kit.graph(
             "Memory", "Memory that the process holds.",
-            [kit.query(_of("process_resident_memory_bytes", "instance"), "{{instance}}")], unit="bytes", width=8,
+            [kit.query(_own("process_resident_memory_bytes"), "{{instance}}")], unit="bytes", width=8,
         ),
         kit.graph(
             "Processor", "Processor time: 1 is one core that does nothing else.",
-            [kit.query(_rate("process_cpu_seconds_total", "instance"), "{{instance}}")], unit="none", width=8,
+            [kit.query(_own(f"rate(process_cpu_seconds_total{{{SCOPE}}}[{RATE}])"), "{{instance}}")],
+            unit="none", width=8,
         ),
         kit.graph(
             "Open files", "Open files and sockets, and how many are allowed.",
             [
-                kit.query(_of("process_open_fds", "instance"), "{{instance}}", "A"),
-                kit.query(_of("process_max_fds", "instance", how="min"), "{{instance}} · allowed", "B"),
+                kit.query(_own("process_open_fds"), "{{instance}}", "A"),
+                kit.query(_own("process_max_fds"), "{{instance}} · allowed", "B"),
             ],
             unit="short", width=8,
         ),

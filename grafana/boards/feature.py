@@ -46,7 +46,13 @@ def feature() -> Dashboard:
         to.FEATURE,
         "Feature",
         "One feature, or some: what it is like now, calls, latency, tokens and cost, its objective, alerts and lines.",
-        [*variables.sources(), *variables.places(), variables.window(OBJECTIVE_WINDOWS), variables.console()],
+        [
+            variables.prometheus(),
+            variables.loki(),
+            *variables.places(),
+            variables.window(OBJECTIVE_WINDOWS),
+            variables.console(),
+        ],
         happenings.of_features(),
     )
     return with_rows(
@@ -85,7 +91,7 @@ def _calls() -> list[kit.Built]:
             _OUTCOMES,
         ),
         kit.graph(
-            "Error rate", METRICS["error_rate"].help, [kit.query(figure("error_rate"), to.NAME)],
+            "Error rate over time", METRICS["error_rate"].help, [kit.query(figure("error_rate"), to.NAME)],
             unit="percent", steps=kit.marked(METRICS["error_rate"].mark), shown=True, links=to.SERIES,
         ),
         kit.graph(

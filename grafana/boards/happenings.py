@@ -21,8 +21,8 @@ def of_features() -> list[AnnotationQuery]:
 
 def deploys() -> AnnotationQuery:
     """Mark where a version of a feature is seen for the first time."""
-    now = f"count by ({_VERSIONS}) ({INFO.name}{{{SCOPE}}})"
-    before = f"count by ({_VERSIONS}) ({INFO.name}{{{SCOPE}}} offset {STEP})"
+    told = f'{INFO.name}{{{SCOPE}, version!=""}}'
+    now, before = f"count by ({_VERSIONS}) ({told})", f"count by ({_VERSIONS}) ({told} offset {STEP})"
     return _annotation("Deploys", f"{now} unless {before}", "version {{version}} of {{feature}}", "blue", _VERSIONS)
 
 

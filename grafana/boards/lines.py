@@ -12,7 +12,7 @@ from . import happenings, kit, logql, variables
 from . import links as to
 from .shape import dashboard, with_rows
 
-_PATTERN_COLUMNS: Final = {"Value #A": "Lines", "feature": "feature", "pattern": "Pattern"}
+_PATTERN_COLUMNS: Final = {"Value #A": "Lines", "feature": "feature", "shape": "Pattern"}
 _SOURCE_COLUMNS: Final = {"Value #A": "Lines", "feature": "feature", "environment": "environment", "source": "Source"}
 
 
@@ -23,7 +23,8 @@ def logs() -> Dashboard:
         "Logs",
         "Lines of features: filter by level, environment, source, trace and text; see which are alike.",
         [
-            *variables.sources(),
+            variables.prometheus(),
+            variables.loki(),
             *variables.places(),
             variables.chosen("level", "Level", "Levels of lines.", tuple(LEVELS), ".*"),
             variables.chosen("source", "Source", "What wrote the line: a logger's name. Type one.", ("app",), ".*"),

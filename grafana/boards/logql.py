@@ -42,8 +42,8 @@ def or_zero(expr: str) -> str:
 
 def patterns(lines: str, most: int) -> str:
     """Count lines that are alike but for numbers and quoted texts."""
-    alike = f"{lines} | label_format pattern=`{_PATTERN}`"
-    return f"topk({most}, {count(alike, 'feature, pattern', '$__range')})"
+    alike = f"{lines} | label_format shape=`{_PATTERN}`"
+    return f"topk({most}, {count(alike, 'feature, shape', '$__range')})"
 
 
 def volume_by_level(lines: str, width: int = 24) -> kit.Built:

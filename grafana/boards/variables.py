@@ -53,8 +53,12 @@ def listed(name: str, label: str, description: str, query: str) -> QueryVariable
     )
 
 
-def sources() -> list[DatasourceVariable]:
-    return [datasource("prometheus", PROMETHEUS_UID), datasource("loki", LOKI_UID)]
+def prometheus() -> DatasourceVariable:
+    return datasource("prometheus", PROMETHEUS_UID)
+
+
+def loki() -> DatasourceVariable:
+    return datasource("loki", LOKI_UID)
 
 
 def places() -> list[QueryVariable]:

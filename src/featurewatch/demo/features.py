@@ -108,7 +108,9 @@ def _extract(library: Library) -> Handler:
 
 def _explain(library: Library) -> Handler:
     """Show a stream: an asynchronous generator is one call, to its last word; a reader who leaves cancels it."""
-    feature = featurewatch.Feature("explain", name="Explain", owner="assistant", models=["claude-sonnet-4-5"])
+    feature = featurewatch.Feature(
+        "explain", name="Explain", owner="assistant", models=["claude-sonnet-4-5"], budget_usd_per_day=20
+    )
 
     @feature.track
     async def words(question: str) -> AsyncGenerator[str, None]:
