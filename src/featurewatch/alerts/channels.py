@@ -23,6 +23,7 @@ _LONGEST: Final = 2000
 _HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}")
 _ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 _CHAT: Final = re.compile(r"-?\d{1,18}")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s]")
 _BOT: Final = re.compile(r"\d+:[A-Za-z0-9_-]+")
 
 
@@ -154,6 +155,13 @@ def _bot_token(value: Any) -> str:
     return text
 
 
+def _apprise(value: Any) -> str:
+    text = _secret(value)
+    if _SCHEME.match(text) is None:
+        raise Wrong("expected one address of apprise such as ntfy://ntfy.sh/topic or matrixs://user:pass@host/#room")
+    return text
+
+
 def _webhook(provider: str, sample: str) -> tuple[Setting, Mapping[str, Any]]:
     setting = Setting(
         "webhook_url", f"The address that {provider} made for this channel.", _url, required=True, secret=True,
@@ -227,6 +235,15 @@ KINDS: Final[Mapping[ChannelKind, Kind]] = {
             Setting("url", "By default https://api.telegram.org.", _url, aliases=("api_url",)),
         ),
         {"bot_token": "123456:XXXX", "chat_id": -1001234567890},
+    ),
+    "apprise": Kind(
+        (
+            Setting(
+                "url", "An address as apprise takes it, for any of the services that it knows.", _apprise, True,
+                secret=True, aliases=("urls", "apprise_url"),
+            ),
+        ),
+        {"url": "ntfy://ntfy.sh/XXXX"},
     ),
 }  # fmt: skip
 
