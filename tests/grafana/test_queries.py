@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ import pytest
 from check_queries import Answer, ask, table
 
 from demo_stack import SCRAPE_S, DemoStack, demo_stack, told
-from featurewatch.dashboard_queries import load
+from featurewatch.dashboard_queries import interpolate, load, queries_of, values_of
 from prometheus import wait_for
 from running import bridge
 
@@ -110,6 +111,24 @@ def test_every_name_in_a_query_is_a_series_that_somebody_exports(stack: DemoStac
     }
     assert len(named) > 100
     assert {place for place in named if place[-1] not in exported} == set()
+
+
+def test_a_dot_on_a_latency_leads_to_the_lines_of_its_call(stack: DemoStack) -> None:
+    (heatmap,) = (
+        answer.expr for answer in asked(stack) if answer.query[:2] == ("featurewatch-feature", "Duration of calls")
+    )
+    now = time.time()
+    params = {"query": heatmap, "start": str(now - 300), "end": str(now)}
+    shown = httpx.get(f"{stack.prometheus.url}/api/v1/query_exemplars", params=params, timeout=30).json()["data"]
+    traces = {exemplar["labels"]["trace_id"] for series in shown for exemplar in series["exemplars"]}
+    assert traces
+    if stack.loki is None:
+        return
+    (told_apart,) = (dashboard for dashboard in load() if dashboard["uid"] == "featurewatch-logs")
+    (lines,) = (query for query in queries_of(told_apart) if query.panel == "Lines")
+    for trace in sorted(traces)[:3]:
+        expr = interpolate(lines.expr, {**values_of(told_apart), "trace": trace}, 300, 15)
+        assert wait_for(lambda expr=expr: stack.loki.stored(expr), what=f"lines of {trace}")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
