@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from compose import ROOT, load, mounts
-from featurewatch import settings
+from featurewatch import settings, tokens
 from featurewatch.bridge.origin import host_allowed
 from featurewatch.cli import main
 from featurewatch.commands import stack_init
@@ -28,6 +29,7 @@ PORTS: Final = {
 """Where each server listens on its own, or as its configuration says."""
 
 CONFIGURATIONS: Final = (
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("grafana/provisioning/*/*.yml")),
     "prometheus/prometheus.yml", "loki/loki.yaml", "alertmanager/alertmanager.yml", "deploy/compose/collector.yaml",
     "deploy/compose/postgres.env",
 )  # fmt: skip
@@ -200,6 +202,12 @@ def test_postgres_is_reached_with_the_password_that_both_have(tmp_path: Path) ->
     assert str(url.query["passfile"]).endswith("/pgpass")
 
 
+def test_grafana_looks_for_dashboards_where_they_are_mounted() -> None:
+    for path in ROOT.glob("grafana/provisioning/dashboards/*.yml"):
+        for provider in yaml.safe_load(path.read_text(encoding="utf-8"))["providers"]:
+            assert mounts(SERVICES["grafana"])[provider["options"]["path"]] == "./grafana/dashboards"
+
+
 def test_what_is_kept_fits_the_longest_that_is_asked_for() -> None:
     loki = yaml.safe_load((ROOT / "loki/loki.yaml").read_text())["limits_config"]
     read = settings.load(given("bridge"))
@@ -247,6 +255,26 @@ def test_init_makes_each_credential_once_and_anew_where_it_opens_nothing(tmp_pat
     ]
     (folder / "bridge/tokens.json").unlink()
     assert len(stack_init.prepare(tmp_path, base)) == 4, "tokens whose hashes are lost open nothing"
+
+
+def test_init_makes_tokens_for_apps_and_renews_what_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base.yml"
+    base.write_text("{}")
+    place = ["--root", str(tmp_path), "--base", str(base)]
+    demo = tmp_path / "credentials/demo/bridge-token"
+    assert stack_init.main([*place, "--token", "shop"]) == 0
+    text, before = capsys.readouterr().out.strip(), demo.read_text()
+    known = tokens.load(tmp_path / "credentials" / stack_init.TOKENS)
+    found = tokens.find(known, text, time.time_ns())
+    assert found is not None
+    assert (found.name, found.role) == ("shop", "ingest")
+    assert stack_init.main([*place, "--renew", "demo/bridge-token"]) == 0
+    assert capsys.readouterr().out == "made: demo/bridge-token\n"
+    known = tokens.load(tmp_path / "credentials" / stack_init.TOKENS)
+    assert tokens.find(known, before, time.time_ns()) is None, "the old one opens nothing any more"
+    assert tokens.find(known, demo.read_text(), time.time_ns()) is not None
 
 
 def test_a_broken_token_file_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
