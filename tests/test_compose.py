@@ -167,6 +167,21 @@ def test_every_address_is_that_of_a_service(name: str) -> None:
         assert host in SERVICES or host in ("127.0.0.1", "localhost"), f"{name}: {url}"
 
 
+def test_every_part_that_the_collector_uses_is_configured() -> None:
+    told = yaml.safe_load((ROOT / "deploy/compose/collector.yaml").read_text(encoding="utf-8"))
+    used: dict[str, set[str]] = {kind: set() for kind in ("receivers", "processors", "exporters")}
+    for pipeline in told["service"]["pipelines"].values():
+        assert pipeline["processors"][0] == "memory_limiter", "what refuses stands first"
+        for kind in used:
+            used[kind].update(pipeline[kind])
+    assert used == {kind: set(told[kind]) for kind in used}
+    assert told["service"]["extensions"] == list(told["extensions"])
+    assert told["exporters"]["otlphttp"]["auth"]["authenticator"] in told["extensions"]
+    protocols = told["receivers"]["otlp"]["protocols"].values()
+    inside = {text.rpartition(":")[2] for text in SERVICES["otel-collector"]["ports"]}
+    assert {one["endpoint"].rpartition(":")[2] for one in protocols} == inside
+
+
 def test_what_is_waited_for_can_be_healthy() -> None:
     for name, service in SERVICES.items():
         for other, wanted in service.get("depends_on", {}).items():
