@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /opt/featurewatch
 # What it depends on, as a layer of its own: an edit of the code does not install it anew.
 COPY pyproject.toml README.md LICENSE ./
 RUN mkdir -p src/featurewatch grafana/dashboards && touch src/featurewatch/__init__.py \
-    && pip --python /opt/featurewatch install '.[bridge,client,postgres]' \
+    && pip --python /opt/featurewatch install '.[bridge,client,postgres,notify]' \
     && pip --python /opt/featurewatch uninstall --yes featurewatch
 COPY src src
 COPY grafana/dashboards grafana/dashboards
