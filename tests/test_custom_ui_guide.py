@@ -48,6 +48,19 @@ def node(tmp_path: Path) -> str:
     return found
 
 
+def refused(node: str, folder: Path, url: str) -> str:
+    """Return what is said to somebody who shows a wrong token."""
+    command = [node, str(folder / "harness.js"), url, "fw_wrong"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+    try:
+        assert process.wait(60) == 0
+        assert process.stdout is not None
+        return process.stdout.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_the_stream_is_followed_and_resumed_through_a_restart(node: str, tmp_path: Path) -> None:
     port, file = free_port(), tmp_path / "tokens.json"
     viewer = tokens.create(file, role="viewer")[1]
@@ -72,6 +85,7 @@ def test_the_stream_is_followed_and_resumed_through_a_restart(node: str, tmp_pat
                 wait_for(lambda: "log_history" in told.read_text(), what="the last lines")
                 log("second")
                 wait_for(lambda: '"second"' in told.read_text(), what="a line, live")
+                assert refused(node, tmp_path, url) == '{"state":"refused"}\n', "told once, and not tried again"
             wait_for(lambda: '"lost"' in told.read_text(), what="the end of the stream")
             with bridge(tmp_path / "data", port=port, env=env):
                 log("third")
@@ -87,20 +101,3 @@ def test_the_stream_is_followed_and_resumed_through_a_restart(node: str, tmp_pat
     assert [message["state"] for message in messages if "state" in message][:1] == ["live"]
     lines = [text for message in messages for text in message.get("texts", ())]
     assert lines == ["first", "second", "third"], "each once, through the restart"
-
-
-def test_a_refused_credential_is_told_once(node: str, tmp_path: Path) -> None:
-    file = tmp_path / "tokens.json"
-    tokens.create(file, role="viewer")
-    with bridge(tmp_path / "data", env={"FEATUREWATCH_API_TOKENS_FILE": str(file)}) as running:
-        process = subprocess.Popen(
-            [node, str(tmp_path / "harness.js"), running.url, "fw_wrong"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env=environment(),
-        )  # fmt: skip
-        try:
-            assert process.wait(60) == 0
-            assert process.stdout is not None
-            assert process.stdout.read() == '{"state":"refused"}\n'
-        finally:
-            process.kill()
-            process.communicate()
