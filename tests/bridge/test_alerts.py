@@ -124,6 +124,10 @@ async def test_filters_and_pages(client: httpx.AsyncClient) -> None:
     assert await listed(client, "?status=resolved") == []
     assert len(await listed(client, "?status=open&environment=production&feature_id=chat,nothing")) == 5
     assert await listed(client, "?environment=staging") == []
+    assert len(await listed(client, "?severity=high,low")) == 5
+    assert await listed(client, "?severity=critical") == []
+    wrong = await client.get(f"{API}/alerts?severity=hihg")
+    assert (wrong.status_code, "did you mean high?" in wrong.json()["error"]) == (400, True)
     wrong = await client.get(f"{API}/alerts?status=acknowleged")
     assert (wrong.status_code, "did you mean acknowledged?" in wrong.json()["error"]) == (400, True)
     assert (await client.get(f"{API}/alerts?cursor=zzz")).status_code == 400

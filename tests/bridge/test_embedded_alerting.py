@@ -63,6 +63,8 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         why = (await client.get(f"{API}/alerts/{fired['id']}/explain")).json()
         assert [one["status"] for one in why["deliveries"]] == ["firing", "resolved"]
         assert why["rule"]["channels"] == ["ops"]
+        (rule,) = (await client.get(f"{API}/features/chat/alerts/rules")).json()["rules"]
+        assert (rule["deployment"]["state"], rule["deployment"]["revision"]) == ("evaluated", 1)
 
 
 async def test_apprise_is_told_again_after_a_failure_and_of_the_end(tmp_path: Path, sink: Sink) -> None:

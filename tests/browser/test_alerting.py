@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
 
 from alertmanager import Sink
 from browser.axe import violations
+from featurewatch.model import Role
+from featurewatch.tokens import create
 from prometheus import wait_for
-from running import bridge, environment
+from running import bridge
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 pytestmark = pytest.mark.browser
+ROLES: Final[tuple[Role, ...]] = ("admin", "operator", "viewer")
 FAILING = {"outcome": "error", "error_type": "TimeoutError", "duration_ms": 900}
 RULE = {
     "name": "Errors", "metric": "error_rate", "condition": "greater_than", "threshold": 20, "severity": "high",
@@ -75,21 +76,13 @@ def alerting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerting]:
         "FEATUREWATCH_EVALUATION_INTERVAL": "1",
         "FEATUREWATCH_METRICS_INTERVAL": "1",
     }
-    tokens = {role: _token(role, settings) for role in ("admin", "operator", "viewer")}
+    tokens = {role: create(folder / "tokens.json", name=role, role=role)[1] for role in ROLES}
     sink = Sink()
     try:
         with bridge(folder / "bridge", env=settings) as running:
             yield Alerting(running.url, tokens, sink)
     finally:
         sink.close()
-
-
-def _token(role: str, settings: dict[str, str]) -> str:
-    made = subprocess.run(
-        [sys.executable, "-m", "featurewatch.cli", "token", "create", "--role", role, "--name", role],
-        capture_output=True, text=True, timeout=60, check=True, env=environment(settings),
-    )  # fmt: skip
-    return next(word for word in made.stdout.split() if word.startswith("fw_"))
 
 
 @pytest.fixture
@@ -146,7 +139,9 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     expect(channel).to_contain_text("1 secret kept")
     alerting.sink.said = "taken, thanks"
     channel.get_by_role("button", name="Test").click()
-    expect(channel.locator(".channel-said")).to_contain_text("Delivered. Channel 'pager': 127.0.0.1 answered 200: taken")
+    expect(channel.locator(".channel-said")).to_contain_text(
+        "Delivered. Channel 'pager': 127.0.0.1 answered 200: taken"
+    )
     # A secret is never shown again; saved as it was read it stays.
     channel.get_by_role("button", name="Edit").click()
     expect(page.get_by_label("Bearer token")).to_have_value("")
@@ -188,7 +183,9 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     toast.get_by_role("link").click()
     details = page.get_by_role("dialog", name="Too many errors Alert")
     expect(details.locator(".answer")).to_contain_text(re.compile(r"Yes\. pager took it at \d\d:\d\d:\d\d\."))
-    assert any(post["body"]["alerts"][0]["labels"]["alertname"] == "Too many errors" for post in alerting.sink.at("/pager"))
+    assert any(
+        post["body"]["alerts"][0]["labels"]["alertname"] == "Too many errors" for post in alerting.sink.at("/pager")
+    )
     expect(page.locator(".toast")).to_have_count(0)
     details.get_by_label("Say something").fill("The provider times out.")
     details.get_by_role("button", name="Add comment").click()
@@ -239,7 +236,16 @@ def test_a_rule_is_changed_switched_off_and_deleted_and_lines_can_be_watched(
 ) -> None:
     alerting.put("/features/rules", {"name": "Rules"})
     at = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
-    lines = [{"featureId": "rules", "message": f"Timeout {n}", "level": "error", "environment": "production", "timestamp": at} for n in range(4)]
+    lines = [
+        {
+            "featureId": "rules",
+            "message": f"Timeout {n}",
+            "level": "error",
+            "environment": "production",
+            "timestamp": at,
+        }
+        for n in range(4)
+    ]
     alerting.post("/logs", lines)
     page = console("#/feature/rules/settings")
     expect(page.locator(".rules .none")).to_contain_text("No rule watches this feature yet")
@@ -399,7 +405,9 @@ def test_toasts_are_few_are_read_aloud_once_and_go(alerting: Alerting, console: 
     expect(page.locator(".toast-more")).to_have_text("2 more")
     expect(page.locator(".toast:visible")).to_have_count(3)
     said = page.locator(".toasts [role=status]")
-    expect(said).to_contain_text(re.compile(r"New alert, high: Toast \d Alert, toasts\. Error rate 100 %, threshold above"))
+    expect(said).to_contain_text(
+        re.compile(r"New alert, high: Toast \d Alert, toasts\. Error rate 100 %, threshold above")
+    )
     first = page.locator(".toast:visible").first
     title = first.get_by_role("link").inner_text()
     first.get_by_role("button", name=f"Dismiss {title}").click()
@@ -432,7 +440,9 @@ def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(
     expect(details.get_by_role("heading", name="Keys Alert")).to_be_focused()
     for _ in range(14):
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement === document.body || document.activeElement.closest('dialog') !== null")
+        assert page.evaluate(
+            "document.activeElement === document.body || document.activeElement.closest('dialog') !== null"
+        )
     page.keyboard.press("Escape")
     expect(alert.get_by_role("link", name="Keys Alert")).to_be_focused()
     page.keyboard.press("Tab")
@@ -447,11 +457,43 @@ def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(
     expect(page.locator(".alert-group[data-status=acknowledged] .alert")).to_be_focused()
 
 
+def test_what_fails_is_told_and_what_to_do(alerting: Alerting, console: Callable[..., Page]) -> None:
+    alerting.put("/features/broken", {})
+    alerting.rule("broken", name="Broken")
+
+    def broken(route: Any) -> None:
+        told = route.fetch().json()
+        for rule in told["rules"]:
+            rule["deployment"] = {**rule["deployment"], "state": "failed", "error": "many-to-many matching not allowed"}
+        route.fulfill(json=told)
+
+    page = console("#/feature/broken/settings")
+    page.route("**/features/broken/alerts/rules", broken)
+    page.reload()
+    rule = page.locator(".rule", has_text="Broken")
+    expect(rule.locator(".deployment")).to_contain_text("Failed")
+    expect(rule.locator(".rule-error")).to_have_text("many-to-many matching not allowed")
+    page.route("**/alerts?*", lambda route: route.abort())
+    page.goto(alerting.url + "#/alerts")
+    page.reload()
+    expect(page.locator(".section-alerts .none")).to_have_text(
+        "The bridge cannot be reached. It is tried again by itself."
+    )
+    expect(page.locator(".section-alert-history .none")).to_contain_text("The bridge cannot be reached.")
+    page.unroute("**/alerts?*")
+    expect(page.locator(".section-alerts .none")).to_be_hidden(timeout=30_000)
+    expect(page.locator(".section-alert-history .none")).not_to_contain_text("reached")
+    page.goto(alerting.url + "#/alerts?alert=nothing")
+    expect(page.get_by_role("dialog")).to_contain_text("This alert does not exist")
+
+
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 375)], ids=["light", "dark, phone"])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     alerting: Alerting, console: Callable[..., Page], dark: bool, width: int
 ) -> None:
-    alerting.put("/channels/seen", {"kind": "webhook", "settings": {"url": f"{alerting.sink.url}/seen", "bearer_token": "S"}})
+    alerting.put(
+        "/channels/seen", {"kind": "webhook", "settings": {"url": f"{alerting.sink.url}/seen", "bearer_token": "S"}}
+    )
     alerting.put("/features/seen", {"slo": {"objective": 99.5, "notification_channels": ["seen"]}})
     alerting.fail("seen")
     if not alerting.api.get("/features/seen/alerts/rules?").json()["rules"][:-4]:

@@ -5,7 +5,7 @@ import { byUrgency } from "./alerts-words.js";
 /** @typedef {import("./alerts-words.js").Alert} Alert */
 
 const TYPES = ["alert_triggered", "alert_updated", "alert_resolved"];
-/** How often all is read again: where the stream carries one feature alone, and as a net where it carries all. */
+/** How often all is read again: where no stream tells or it failed, and as a net where one does. */
 const WITHOUT_STREAM = 10_000;
 const WITH_STREAM = 60_000;
 
@@ -82,7 +82,7 @@ export class AlertsFeed {
   }
 
   #keepUp() {
-    const pause = this.client.state === "live" ? WITH_STREAM : WITHOUT_STREAM;
+    const pause = this.client.state === "live" && this.failure === "" ? WITH_STREAM : WITHOUT_STREAM;
     if (!document.hidden && this.client.state !== "signed-out" && Date.now() - this.read >= pause) void this.load();
   }
 
