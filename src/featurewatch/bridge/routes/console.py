@@ -90,7 +90,9 @@ def _serve(path: Path, filled: Mapping[bytes, bytes]) -> Callable[[Request], Cor
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
         encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
-        body = await asyncio.to_thread(held.read, encoding)
+        body = held.ready(encoding)
+        if body is None:
+            body = await asyncio.to_thread(held.read, encoding)
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if encoding:
             headers["Content-Encoding"] = encoding
@@ -113,6 +115,10 @@ class _File:
         self._filled = filled
         self._seen = 0
         self._packed: dict[str, bytes] = {}
+
+    def ready(self, encoding: str) -> bytes | None:
+        """Return the file where it was packed so before and has not changed: a look at its time alone."""
+        return self._packed.get(encoding) if self._path.stat().st_mtime_ns == self._seen else None
 
     def read(self, encoding: str) -> bytes:
         """Return the file in an encoding, "" for none. Blocks for the disk and the packing."""
