@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import html
 import mimetypes
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,28 @@ CONFIG: Final = b"__FEATUREWATCH_CONFIG__"
 """Stands in index.html where the page reads what the bridge tells it."""
 
 
+PRELOADS: Final = b"<!-- __FEATUREWATCH_PRELOADS__ -->"
+"""Stands in index.html where the bridge names the modules that it begins with, so that none waits for another."""
+
+_IMPORT: Final = re.compile(r'^(?:import|export)\b[^;"]*"(\./[^"]+)"|^import "(\./[^"]+)"', re.MULTILINE)
+
+
+def preloads(folder: Path) -> bytes:
+    """Make the links for what main.js imports, and what that imports, but not what it loads later."""
+    found: dict[Path, None] = {}
+    waiting = [folder / "main.js"]
+    while waiting:
+        module = waiting.pop(0)
+        if module in found or not module.is_file():
+            continue
+        found[module] = None
+        waiting += [
+            (module.parent / (match[1] or match[2])).resolve() for match in _IMPORT.finditer(module.read_text())
+        ]
+    names = [module.relative_to(folder).as_posix() for module in found]
+    return "\n  ".join(f'<link rel="modulepreload" href="{name}">' for name in names).encode()
+
+
 def routes(settings: Settings, folder: Path = FILES) -> list[Route]:
     """Make a route for each file below `folder`; index.html is `/`."""
     config = html.escape(
@@ -66,8 +89,11 @@ def _serve(path: Path, config: bytes) -> Callable[[Request], Coroutine[Any, Any,
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
         encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
-        body = await asyncio.to_thread(held.read, encoding)
-        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        body = held.packed(encoding) or await asyncio.to_thread(held.read, encoding)
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        # What a page may load is said by the page: on each of its many files it would only weigh.
+        if path.suffix in (".html", ".svg"):
+            headers["Content-Security-Policy"] = POLICY
         if encoding:
             headers["Content-Encoding"] = encoding
         return tagged(request, body, media_type, headers=headers)
@@ -94,6 +120,10 @@ class _File:
         self._seen = 0
         self._packed: dict[str, bytes] = {}
 
+    def packed(self, encoding: str) -> bytes | None:
+        """Return the file in an encoding where it is held so and has not changed since; does not block."""
+        return self._packed.get(encoding) if self._path.stat().st_mtime_ns == self._seen else None
+
     def read(self, encoding: str) -> bytes:
         """Return the file in an encoding, "" for none. Blocks for the disk and the packing."""
         seen = self._path.stat().st_mtime_ns
@@ -103,7 +133,7 @@ class _File:
         if packed is None:
             body = self._path.read_bytes()
             if self._path.suffix == ".html":
-                body = body.replace(CONFIG, self._config)
+                body = body.replace(CONFIG, self._config).replace(PRELOADS, preloads(self._path.parent))
             packed = self._packed[encoding] = _ENCODERS[encoding](body) if encoding else body
         return packed
 

@@ -1,9 +1,7 @@
 // The console's pages, by the name that an address gives them. One entry adds one, with its place in the navigation.
 
 import { Later } from "./alerts-later.js";
-import { FeaturePage } from "./feature.js";
 import { Overview } from "./overview.js";
-import { SettingsPage } from "./settings.js";
 
 /**
  * @typedef {object} Page
@@ -25,8 +23,8 @@ export const PAGES = [
   { name: "overview", title: "", nav: "Overview", make: (context) => new Overview(context) },
   { name: "alerts", title: "Alerts", nav: "Alerts", make: (context) => new Later(() => import("./alerts-page.js"), ({ AlertsPage }) => new AlertsPage(context)) },
   { name: "channels", title: "Channels", nav: "Channels", make: (context) => new Later(() => import("./channels-page.js"), ({ ChannelsPage }) => new ChannelsPage(context)) },
-  { name: "feature", title: "", nav: "", make: (context, { feature }) => new FeaturePage(context, feature) },
-  { name: "settings", title: "Settings", nav: "", make: (context, { feature }) => new SettingsPage(context, feature) },
+  { name: "feature", title: "", nav: "", make: (context, { feature }) => new Later(() => import("./feature.js"), ({ FeaturePage }) => new FeaturePage(context, feature)) },
+  { name: "settings", title: "Settings", nav: "", make: (context, { feature }) => new Later(() => import("./settings.js"), ({ SettingsPage }) => new SettingsPage(context, feature)) },
 ];
 
 /** @param {string} name @returns {PageKind} the overview where there is no such page */
