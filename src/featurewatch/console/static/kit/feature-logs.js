@@ -113,7 +113,7 @@ export class FeatureLogs extends FeatureElement {
   #buildDrawer() {
     const button = h("button", { class: "button", part: "button", type: "button", "aria-haspopup": "dialog", onclick: () => this.open() }, icon("logs"), h("slot", {}, "View logs"));
     button.hidden = this.getAttribute("button") === "none";
-    this.#drawer = h("aside", { class: "drawer", part: "drawer", role: "dialog", "aria-label": "Log", popover: "manual" });
+    this.#drawer = h("div", { class: "drawer", part: "drawer", role: "dialog", "aria-label": "Log", popover: "manual" });
     this.#drawer.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
       event.preventDefault();

@@ -69,10 +69,10 @@ export class LogView {
     this.jump = h("button", { class: "log-jump", part: "jump", type: "button", hidden: true, onclick: () => this.#toNewest() }, icon("down"), h("span", {}));
     this.place = h("div", { class: "log-place", part: "place", hidden: true }, h("span", {}, "Lines around the marked one, whatever the filters say"), h("button", { class: "button button-small", type: "button", onclick: () => this.change({ line: "" }) }, "Back to the log"));
     this.element = h(
-      "section",
-      { class: "log", part: "log", "aria-label": "Log" },
+      "div",
+      { class: "log", part: "log" },
       h(
-        "header",
+        "div",
         { class: "log-top", part: "header" },
         h("h2", {}, "Log"),
         this.features,
@@ -83,7 +83,7 @@ export class LogView {
       this.filterBar.element,
       this.place,
       h("div", { class: "log-body" }, this.list.element, this.note, this.jump),
-      h("footer", { class: "log-foot", part: "footer" }, this.status, h("span", { class: "log-zone", title: "The time zone of the times above" }, ZONE), h("div", { class: "log-exports" }, this.progress, h("span", { class: "log-export-word" }, "Export"), ...this.exports)),
+      h("div", { class: "log-foot", part: "footer" }, this.status, h("span", { class: "log-zone", title: "The time zone of the times above" }, ZONE), h("div", { class: "log-exports" }, this.progress, h("span", { class: "log-export-word" }, "Export"), ...this.exports)),
     );
   }
 
