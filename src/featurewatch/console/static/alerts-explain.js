@@ -30,7 +30,10 @@ export function answerOf(told) {
     const names = [...new Set(firing.map(({ receiver }) => receiver))].join(", ");
     const last = firing[firing.length - 1].timestamp;
     const times = firing.length === 1 ? `at ${last}` : `${firing.length} times, last at ${last}`;
-    return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
+    // Alertmanager keeps its deliveries to itself; where the bridge tells people, each is known.
+    const silent = told.firing_in_alertmanager === null ? told.route.channels.filter((name) => !firing.some(({ receiver }) => receiver === name)) : [];
+    const missing = silent.length === 0 ? "" : ` No delivery to ${silent.join(", ")} is known.`;
+    return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${missing}${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
   }
   const people = told.receivers.filter((name) => !isOurs(name));
   if (why === "" && people.length > 0) return { tone: "healthy", word: "Yes", text: `Alertmanager tells ${people.map(plainly).join(", ")}.`, deliveries };

@@ -7,6 +7,7 @@ import { byUrgency } from "./alerts-words.js";
 const TYPES = ["alert_triggered", "alert_updated", "alert_resolved"];
 /** How often all is read again: where no stream tells or it failed, and as a net where one does. */
 const WITHOUT_STREAM = 10_000;
+const FAILED = 5_000;
 const WITH_STREAM = 60_000;
 
 export class AlertsFeed {
@@ -26,7 +27,7 @@ export class AlertsFeed {
     this.listeners = new Set();
     for (const type of TYPES) client.subscribe(type, ({ data }) => this.take(data, type));
     client.subscribe("state", (state) => state.startsWith("live") && void this.load());
-    setInterval(() => this.#keepUp(), 5_000);
+    setInterval(() => this.#keepUp(), 2_500);
   }
 
   /** Hear of changes: with an alert and what happened to it, or null where all was read. @param {(alert: Alert|null, type: string) => void} listener @returns {() => void} its end */
@@ -82,7 +83,7 @@ export class AlertsFeed {
   }
 
   #keepUp() {
-    const pause = this.client.state === "live" && this.failure === "" ? WITH_STREAM : WITHOUT_STREAM;
+    const pause = this.failure !== "" ? FAILED : this.client.state === "live" ? WITH_STREAM : WITHOUT_STREAM;
     if (!document.hidden && this.client.state !== "signed-out" && Date.now() - this.read >= pause) void this.load();
   }
 
