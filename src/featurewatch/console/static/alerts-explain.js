@@ -13,7 +13,7 @@ import { icon } from "./kit/icons.js";
  */
 
 /** The bridge's own receivers keep the history; they tell no people. @param {string} name */
-const isOurs = (name) => name === "featurewatch" || name === "featurewatch/bridge";
+export const isOurs = (name) => name === "featurewatch" || name === "featurewatch/bridge";
 
 /** A receiver that stands for channels is named by them: featurewatch/ops@60m. @param {string} name */
 const plainly = (name) => name.replace(/^featurewatch\//, "").replace(/@\d+m(\/.*)?$/, "").replaceAll("+", ", ");
