@@ -19,7 +19,7 @@ JSON: Final = "application/json"
 _TAG: Final = re.compile(r'(?:W/)?"?r?(\d{1,18})(?:-[0-9a-f]+)?"?')
 
 
-PACKED: Final = range(2_048, 262_144)
+PACKED: Final = range(1_024, 262_144)
 """Bytes of JSON that are packed for whoever takes gzip: below it gains nothing, above it would hold others up."""
 
 

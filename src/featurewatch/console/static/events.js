@@ -56,5 +56,5 @@ export function told({ type, data }) {
     };
   }
   const alert = data.alert ?? data;
-  return { mark: "bell", tone: alert.status === "resolved" ? "healthy" : "error", title: String(alert.title ?? "Alert"), text: String(alert.message ?? "") };
+  return { mark: "bell", tone: alert.status === "resolved" ? "healthy" : "error", title: String(alert.title ?? "Alert"), text: readable(String(alert.message ?? "")) };
 }

@@ -3,7 +3,7 @@
 import { AlertList } from "./alert-list.js";
 import { h, setText } from "./dom.js";
 import { FeatureElement } from "./element.js";
-import { moment } from "./format.js";
+import { moment, readable } from "./format.js";
 import { icon } from "./icons.js";
 import { plain } from "./plain-text.js";
 
@@ -90,7 +90,7 @@ export class FeatureAlerts extends FeatureElement {
       icon(MARKS[alert.severity] ?? "unknown"),
       h("span", { class: "alert-title" }, plain(String(alert.title))),
       h("span", { class: "alert-severity" }, alert.severity),
-      h("span", { class: "alert-message" }, plain(String(alert.message))),
+      h("span", { class: "alert-message" }, readable(plain(String(alert.message)))),
       h("span", { class: "alert-about" }, `${this.feature === "" ? `${alert.featureId} · ` : ""}${alert.environment ?? ""} · since ${since}${taken}`),
       this.hasAttribute("actions") &&
         h("span", { class: "alert-actions" }, alert.status === "active" && act("acknowledge", "Acknowledge"), act("resolve", "Resolve"), failure),

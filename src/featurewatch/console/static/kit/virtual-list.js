@@ -90,7 +90,8 @@ export class VirtualList {
 
   /** Open or close a row. @param {string} id @param {number} index */
   toggle(id, index) {
-    if (!this.open.delete(id)) {
+    const opens = !this.open.delete(id);
+    if (opens) {
       this.open.set(id, { index, extra: 0 });
       // Lines that arrive must not carry away what is being read.
       this.#setFollowing(false);
@@ -98,7 +99,19 @@ export class VirtualList {
     this.drawn.get(id)?.remove();
     this.drawn.delete(id);
     this.#draw();
+    if (opens) this.#reveal(id, index);
     /** @type {HTMLElement|null|undefined} */ (this.drawn.get(id)?.querySelector("button"))?.focus({ preventScroll: true });
+  }
+
+  /** Scroll as far as an opened row needs, its head staying in sight. @param {string} id @param {number} index */
+  #reveal(id, index) {
+    const top = offsetOf(index, this.row, this.#extras());
+    const { scrollTop, clientHeight } = this.element;
+    const missing = top + this.row + (this.open.get(id)?.extra ?? 0) - scrollTop - clientHeight;
+    if (missing <= 0) return;
+    this.lastTop = Math.min(top, scrollTop + missing);
+    this.element.scrollTop = this.lastTop;
+    this.#draw();
   }
 
   /** Draw every row in sight anew. */

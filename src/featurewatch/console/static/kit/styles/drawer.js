@@ -2,7 +2,7 @@
 
 export const DRAWER = `
 :host(:not([drawer])) {
-  height: 420px;
+  height: 480px;
   overflow: hidden;
   border: 1px solid var(--line);
   border-radius: var(--radius);

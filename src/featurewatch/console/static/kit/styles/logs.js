@@ -7,6 +7,7 @@ export const LOGS = `
   min-width: 0;
   height: 100%;
   background: var(--raised);
+  container-type: inline-size;
 }
 
 .log-top {
@@ -366,6 +367,7 @@ export const LOGS = `
 }
 
 .log-actions {
+  font-family: var(--sans);
   display: flex;
   flex-wrap: wrap;
   gap: var(--s2);
@@ -461,6 +463,10 @@ export const LOGS = `
   margin-right: auto;
 }
 
+.log-status {
+  white-space: nowrap;
+}
+
 .log-status::after {
   content: "·";
   margin-left: var(--s3);
@@ -473,7 +479,8 @@ export const LOGS = `
   margin-right: var(--s2);
 }
 
-@media (max-width: 700px) {
+/* By the log's own width, which in a page's column is not the screen's. */
+@container (max-width: 700px) {
   .log-top {
     flex-wrap: wrap;
     gap: var(--s2);
@@ -515,6 +522,27 @@ export const LOGS = `
 
   .log-custom {
     flex-wrap: wrap;
+  }
+
+  .log-choices {
+    flex: 1 1 0;
+    flex-wrap: nowrap;
+    min-width: 0;
+  }
+
+  .log-choices .input {
+    flex: 1 1 0;
+    min-width: 0;
+  }
+
+  .log-foot {
+    flex-wrap: wrap;
+    gap: 4px var(--s3);
+    padding-inline: var(--s3);
+  }
+
+  .log-export-word {
+    display: none;
   }
 
   .switch {
