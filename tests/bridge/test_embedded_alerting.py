@@ -54,6 +54,11 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         assert fired["metadata"]["metrics_snapshot"]["error_rate"] == 50
         await asyncio.to_thread(sink.wait_told, 1)
         assert sink.at("/hook")[0]["body"]["groupLabels"] == {"feature": "chat", "environment": "development"}
+        soon = {"comment": "a look", "expires_minutes": 0.01}
+        taken = await client.post(f"{API}/alerts/{fired['id']}/acknowledge", json=soon)
+        assert taken.json()["status"] == "acknowledged"
+        again = (await until(client, lambda alerts: alerts[0]["status"] == "active"))[0]
+        assert "acknowledged_until" not in again["metadata"]
         taken = await client.post(f"{API}/alerts/{fired['id']}/acknowledge", json={})
         assert taken.json()["status"] == "acknowledged"
         await calls(client, 200, 0)
@@ -63,6 +68,8 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         why = (await client.get(f"{API}/alerts/{fired['id']}/explain")).json()
         assert [one["status"] for one in why["deliveries"]] == ["firing", "resolved"]
         assert why["rule"]["channels"] == ["ops"]
+        (rule,) = (await client.get(f"{API}/features/chat/alerts/rules")).json()["rules"]
+        assert (rule["deployment"]["state"], rule["deployment"]["revision"]) == ("evaluated", 1)
 
 
 async def test_apprise_is_told_again_after_a_failure_and_of_the_end(tmp_path: Path, sink: Sink) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gzip
+import json
+
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,6 +29,20 @@ def test_a_tag_that_is_held_is_answered_304(prefix: str) -> None:
 def test_a_tag_tells_revisions_apart_though_the_rest_is_equal() -> None:
     tags = {tagged(request(), b"x", "text/plain", revision=revision).headers["etag"] for revision in (None, 1, 2)}
     assert len(tags) == 3
+
+
+@pytest.mark.parametrize(
+    ("takes", "length", "packed"),
+    [("br, gzip", 2_000, True), ("gzip;q=0", 2_000, False), ("", 2_000, False), ("gzip", 10, False),
+     ("gzip", 300_000, False)],
+)  # fmt: skip
+def test_what_is_neither_short_nor_huge_is_packed_for_who_takes_it(takes: str, length: int, packed: bool) -> None:
+    value = {"text": "x" * length}
+    found = answer(request(accept_encoding=takes), value)
+    assert (found.headers.get("content-encoding") == "gzip") is packed
+    assert json.loads(gzip.decompress(found.body) if packed else found.body) == value
+    again = answer(request(accept_encoding=takes, if_none_match=found.headers["etag"]), value)
+    assert (again.status_code, found.headers["vary"]) == (304, "Accept-Encoding")
 
 
 @pytest.mark.parametrize(

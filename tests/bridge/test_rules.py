@@ -236,7 +236,31 @@ async def test_a_preview_tells_when_a_rule_would_have_fired_and_keeps_nothing(cl
     assert told["notifications"] == 3
     assert told["step_seconds"] == 60
     assert told["rule"]["for_minutes"] == 1
+    assert "chart" not in told
     assert (await client.get(RULES)).json() == {"rules": []}
+
+
+async def test_a_preview_shows_what_it_compared_thinned_to_the_worst(client: httpx.AsyncClient) -> None:
+    now = client.app.state.bridge.clock()  # type: ignore[attr-defined]  # put there by client_of
+    bad = [{"outcome": "error", "duration_ms": 5, "timestamp": _at(now, 200)}]
+    good = [{"outcome": "success", "duration_ms": 5, "timestamp": _at(now, minutes)} for minutes in range(100, 300)]
+    await client.post(f"{API}/features/chat/requests", json=bad + good)
+    rule = {"metric": "error_rate", "condition": "greater_than", "threshold": 90}
+    hour, day, week = [
+        (await client.post(f"{RULES}/preview?chart={span}", json=rule)).json()["chart"] for span in ("1h", "24h", "7d")
+    ]
+    assert [point[1] for point in hour[0]["points"]] == [None] * len(hour[0]["points"])
+    for drawn, apart in ((day, 4), (week, 28)):
+        (one,) = drawn
+        values = [value for _, value in one["points"] if value is not None]
+        # A minute of trouble within five minutes of six calls is not lost, however coarse the chart.
+        assert (one["environment"], max(values)) == ("development", pytest.approx(100 / 6, rel=0.01))
+        assert len(one["points"]) <= 361
+        assert len(values) == pytest.approx(200 / apart, abs=4)
+    calm = (await client.post(f"{RULES}/preview?chart=7d", json=rule | {"condition": "less_than"})).json()["chart"]
+    assert max(value for _, value in calm[0]["points"] if value is not None) == 0, "the least is the worst here"
+    refused = await client.post(f"{RULES}/preview?chart=8d", json=rule)
+    assert (refused.status_code, "chart" in refused.json()["error"]) == (422, True)
 
 
 async def test_a_preview_of_a_kept_rule_needs_only_what_changes(client: httpx.AsyncClient) -> None:

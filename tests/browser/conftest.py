@@ -46,9 +46,11 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Running]:
-    """A real bridge for tests that look at pages and leave what is there; without a browser it need not start."""
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A real bridge for tests that look at pages and leave what is there."""
+    if chromium() is None:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium)")
     with served(tmp_path_factory.mktemp("console")) as running:
         yield running
 

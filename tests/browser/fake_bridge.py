@@ -155,6 +155,7 @@ class FakeBridge:
         routes = [
             Route("/", self._index),
             Route(PREFIX + "/features", self._features),
+            Route(PREFIX + "/alerts", self._alerts),
             Route(PREFIX + "/stream", self._events_stream),
             Route(PREFIX + "/alerts", self._alerts),
             Route(feature, self._feature),

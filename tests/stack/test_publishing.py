@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,8 +14,12 @@ import yaml
 import alertmanager as alertmanagers
 import prometheus as prometheuses
 from alertmanager import Alertmanager, Sink
+from browser.conftest import browser  # noqa: F401 (a fixture)
 from prometheus import Prometheus, free_port, wait_for
 from running import bridge
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.stack
 
@@ -100,6 +105,35 @@ def test_a_rule_and_a_channel_become_a_notification(stack: Stack, sink: Sink) ->
     assert (alerts[0]["ruleId"], alerts[0]["severity"]) == (rule, "high")
     refused = api.delete("/channels/ops")
     assert (refused.status_code, "chat/Busy" in refused.json()["error"]) == (409, True)
+
+
+@pytest.mark.browser
+def test_the_console_shows_how_far_a_rule_got_and_who_tells_people(stack: Stack, browser: Browser) -> None:  # noqa: F811
+    """Goes on from the test before: its rule fires."""
+    from playwright.sync_api import expect  # the fixture skips where it is absent
+
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(60_000)
+    try:
+        console = str(stack.api.base_url).partition("/api/")[0]
+        page.goto(f"{console}/#/feature/chat/settings")
+        page.get_by_role("button", name="New rule").click()
+        page.get_by_label("Name", exact=True).last.fill("Slow")
+        page.get_by_label("Figure", exact=True).select_option("Response time p95")
+        page.get_by_label("Threshold", exact=True).fill("70000")
+        page.get_by_role("button", name="Make the rule").click()
+        slow = page.locator(".rule", has_text="Slow").locator(".deployment")
+        expect(slow).to_have_attribute("data-state", re.compile("saved|written|loaded|evaluated"))
+        expect(slow).to_have_attribute("data-state", "evaluated", timeout=60_000)
+        expect(page.locator(".rule", has_text="Busy").locator(".status-chip")).to_have_text("Firing")
+        page.goto(f"{console}/#/channels")
+        expect(page.locator("[data-channel=ops] .delivery")).to_have_text("told by Alertmanager")
+        page.goto(f"{console}/#/alerts")
+        page.get_by_role("link", name="Busy Alert").click()
+        expect(page.locator(".answer")).to_have_text("Yes. Alertmanager tells ops.")
+        expect(page.locator(".explained")).to_contain_text("it fires there")
+    finally:
+        page.context.close()
 
 
 def test_an_edit_of_a_rule_leaves_alertmanagers_file_alone(stack: Stack) -> None:

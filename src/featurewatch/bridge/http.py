@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
+import cramjam
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,12 +19,29 @@ JSON: Final = "application/json"
 _TAG: Final = re.compile(r'(?:W/)?"?r?(\d{1,18})(?:-[0-9a-f]+)?"?')
 
 
+PACKED: Final = range(1_024, 262_144)
+"""Bytes of JSON that are packed for whoever takes gzip: below it gains nothing, above it would hold others up."""
+
+
 def answer(request: Request, value: Any, *, revision: int | None = None) -> Response:
     """Answer 200 with JSON and its ETag, or 304 where the caller holds just that.
 
     `revision` becomes part of the tag, so that If-Match can name it when the rest of the answer has moved on.
     """
-    return tagged(request, wire.dump(value), JSON, revision=revision)
+    body, headers = wire.dump(value), {"Vary": "Accept-Encoding"}
+    if len(body) in PACKED and "gzip" in taken_encodings(request.headers.get("accept-encoding", "")):
+        body, headers["Content-Encoding"] = bytes(cramjam.gzip.compress(body, level=1)), "gzip"
+    return tagged(request, body, JSON, revision=revision, headers=headers)
+
+
+def taken_encodings(header: str) -> frozenset[str]:
+    """Read what a client takes from Accept-Encoding (RFC 9110 section 12.5.3): the names that are not refused."""
+    taken = set()
+    for part in header.lower().split(","):
+        name, _, quality = part.partition(";")
+        if quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+            taken.add(name.strip())
+    return frozenset(taken)
 
 
 def tagged(

@@ -11,11 +11,11 @@ import orjson
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, tuple_, update
 
 from .. import alert_wire, wire
-from ..alert_model import Alert, AlertStatus, Deed, Severity
+from ..alert_model import Alert, AlertStatus, Deed
 from ..episode_model import Episode, Hold, Instance, Place, Remark, Step
 from ..errors import BadInput
 from ..ids import new_id
-from ..model import Event, FeatureKey
+from ..model import Event, FeatureKey, Severity
 from . import state_events
 from .state import State
 from .state_audit import record
@@ -33,7 +33,7 @@ SWEEP_ROWS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which episodes: all conditions must hold. `features` None: of all; empty `statuses` or `severities` exclude nothing."""
+    """Which episodes: all conditions must hold; `features` None: of all; empty `statuses`, `severities`: of any."""
 
     features: frozenset[str] | None = None
     environment: str | None = None

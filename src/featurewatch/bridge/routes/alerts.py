@@ -10,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from ... import alert_wire
-from ...alert_model import ALERT_STATUSES, SEVERITIES, Alert, AlertStatus, Severity
+from ...alert_model import ALERT_STATUSES, SEVERITIES, Alert, AlertStatus
 from ...alerts.actions import unknown_alert
 from ...episode_model import Episode
 from ...errors import BadInput, FeaturewatchError, Forbidden
+from ...model import Severity
 from ...stores.state_alerts import AlertFilter
 from .. import parameters, schemas
 from ..bodies import parse_json, read_body

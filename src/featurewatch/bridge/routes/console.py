@@ -7,7 +7,7 @@ import gzip
 import html
 import mimetypes
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from ... import wire
 from ...settings import Settings
 from ..endpoint import ROUTE
-from ..http import tagged
+from ..http import tagged, taken_encodings
 
 FILES: Final = Path(__file__).parents[2] / "console" / "static"
 
@@ -39,26 +39,12 @@ CONFIG: Final = b"__FEATUREWATCH_CONFIG__"
 """Stands in index.html where the page reads what the bridge tells it."""
 
 
-PRELOADS: Final = b"<!-- __FEATUREWATCH_PRELOADS__ -->"
-"""Stands in index.html where the bridge names the modules that it begins with, so that none waits for another."""
+MODULES: Final = b"<!-- modules -->"
+"""Stands in index.html where the bridge names the modules that the first view needs: a browser that finds them one by
+one, each in the one before, waits once for each step of the way."""
 
-_IMPORT: Final = re.compile(r'^(?:import|export)\b[^;"]*"(\./[^"]+)"|^import "(\./[^"]+)"', re.MULTILINE)
-
-
-def preloads(folder: Path) -> bytes:
-    """Make the links for what main.js imports, and what that imports, but not what it loads later."""
-    found: dict[Path, None] = {}
-    waiting = [folder / "main.js"]
-    while waiting:
-        module = waiting.pop(0)
-        if module in found or not module.is_file():
-            continue
-        found[module] = None
-        waiting += [
-            (module.parent / (match[1] or match[2])).resolve() for match in _IMPORT.finditer(module.read_text())
-        ]
-    names = [module.relative_to(folder).as_posix() for module in found]
-    return "\n  ".join(f'<link rel="modulepreload" href="{name}">' for name in names).encode()
+ENTRY: Final = "main.js"
+_IMPORT: Final = re.compile(r'^(?:import|export)\b[^"\n]*\bfrom "(\.[^"]+)";|^import "(\.[^"]+)";', re.MULTILINE)
 
 
 def routes(settings: Settings, folder: Path = FILES) -> list[Route]:
@@ -68,23 +54,38 @@ def routes(settings: Settings, folder: Path = FILES) -> list[Route]:
             {"prefix": settings.api_prefix, "grafana": settings.grafana_url, "window": settings.metrics_window}
         ).decode()
     ).encode()
+    filled = {CONFIG: config, MODULES: preloads(folder)}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return [_route(_address(path.relative_to(folder)), path, config) for path in files]
+    return [_route(_address(path.relative_to(folder)), path, filled) for path in files]
+
+
+def preloads(folder: Path) -> bytes:
+    """Make a link for each module that the entry imports, or what it imports; what is imported later is left out."""
+    found: dict[Path, None] = {}
+    waiting = [folder / ENTRY]
+    while waiting:
+        module = waiting.pop(0).resolve()
+        if module in found or not module.is_file():
+            continue
+        found[module] = None
+        waiting += [module.parent / (one or other) for one, other in _IMPORT.findall(module.read_text())]
+    names = [module.relative_to(folder.resolve()).as_posix() for module in list(found)[1:]]
+    return "".join(f'<link rel="modulepreload" href="{name}">\n  ' for name in names).encode()
 
 
 def _address(name: Path) -> str:
     return "/" if name.as_posix() == "index.html" else f"/{name.as_posix()}"
 
 
-def _route(address: str, path: Path, config: bytes) -> Route:
-    return Route(address, _serve(path, config), methods=["GET"], name=f"console:{address}")
+def _route(address: str, path: Path, filled: Mapping[bytes, bytes]) -> Route:
+    return Route(address, _serve(path, filled), methods=["GET"], name=f"console:{address}")
 
 
-def _serve(path: Path, config: bytes) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def _serve(path: Path, filled: Mapping[bytes, bytes]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type.startswith("text/") or media_type in ("application/json", "image/svg+xml"):
         media_type += "; charset=utf-8"
-    held = _File(path, config)
+    held = _File(path, filled)
 
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
@@ -103,20 +104,16 @@ def _serve(path: Path, config: bytes) -> Callable[[Request], Coroutine[Any, Any,
 
 def chosen_encoding(header: str) -> str:
     """Choose what a browser takes (Accept-Encoding, RFC 9110 section 12.5.3): br, else gzip, else "" for neither."""
-    taken = set()
-    for part in header.lower().split(","):
-        name, _, quality = part.partition(";")
-        if quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
-            taken.add(name.strip())
+    taken = taken_encodings(header)
     return next((name for name in _ENCODERS if name in taken), "")
 
 
 class _File:
     """A file in each encoding that was asked for, packed once for each of its states."""
 
-    def __init__(self, path: Path, config: bytes) -> None:
+    def __init__(self, path: Path, filled: Mapping[bytes, bytes]) -> None:
         self._path = path
-        self._config = config
+        self._filled = filled
         self._seen = 0
         self._packed: dict[str, bytes] = {}
 
@@ -133,7 +130,8 @@ class _File:
         if packed is None:
             body = self._path.read_bytes()
             if self._path.suffix == ".html":
-                body = body.replace(CONFIG, self._config).replace(PRELOADS, preloads(self._path.parent))
+                for placeholder, text in self._filled.items():
+                    body = body.replace(placeholder, text)
             packed = self._packed[encoding] = _ENCODERS[encoding](body) if encoding else body
         return packed
 

@@ -35,6 +35,7 @@ export class AlertCard {
       this.actions,
     );
     this.drawn = "";
+    this.alert = alert;
     this.update(alert);
   }
 
@@ -42,7 +43,12 @@ export class AlertCard {
   update(alert) {
     this.alert = alert;
     const text = JSON.stringify([alert, this.options.may()]);
-    if (text !== this.drawn) this.#draw();
+    if (text !== this.drawn) {
+      // The button that was pressed may be gone now: the reader stays at the alert.
+      const held = this.actions.contains(document.activeElement);
+      this.#draw();
+      if (held) this.element.focus({ preventScroll: true });
+    }
     this.drawn = text;
     this.tick();
   }
@@ -56,7 +62,10 @@ export class AlertCard {
       alert.status === "resolved"
         ? [`${moment(new Date(alert.triggered_at), new Date())}, for ${durationOf(alert, now)}`, endOf(alert)]
         : [`Firing for ${durationOf(alert, now)}`, since];
-    if (alert.status === "acknowledged" && alert.acknowledged_at) parts.push(`acknowledged by ${alert.acknowledged_by} ${ago(now - Date.parse(alert.acknowledged_at))}`);
+    if (alert.status === "acknowledged" && alert.acknowledged_at) {
+      const until = alert.metadata.acknowledged_until;
+      parts.push(`acknowledged by ${alert.acknowledged_by} ${ago(now - Date.parse(alert.acknowledged_at))}${until ? ` until ${moment(new Date(until), new Date())}` : ""}`);
+    }
     if (alert.status === "resolved" && alert.condition_active) parts.push("its condition still holds");
     const comments = Number(alert.metadata.comments ?? 0);
     if (comments > 0) parts.push(comments === 1 ? "1 comment" : `${comments} comments`);

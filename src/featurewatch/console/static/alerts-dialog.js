@@ -30,13 +30,21 @@ export class Dialog {
     let outside = false;
     this.element.addEventListener("pointerdown", (event) => (outside = event.target === this.element));
     this.element.addEventListener("click", (event) => outside && event.target === this.element && this.close());
-    this.element.addEventListener("close", () => {
+    this.gone = false;
+    this.#leave = () => {
+      if (this.gone) return;
+      this.gone = true;
       this.element.remove();
       closed();
       const place = this.opener?.isConnected && this.opener !== document.body && !this.opener.hidden ? this.opener : back();
       place?.focus({ preventScroll: true });
-    });
+    };
+    // Chromium closes a dialog itself where Escape is pressed again and again.
+    this.element.addEventListener("close", this.#leave);
   }
+
+  /** @type {() => void} */
+  #leave;
 
   /** @param {HTMLElement} [first] what gets the focus, by default the title */
   open(first) {
@@ -66,6 +74,7 @@ export class Dialog {
       return;
     }
     this.element.close();
+    this.#leave();
   }
 }
 

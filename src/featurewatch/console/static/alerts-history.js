@@ -24,6 +24,7 @@ export class AlertsHistory {
     /** @type {Map<string, AlertCard>} */
     this.cards = new Map();
     this.cursor = "";
+    this.failed = false;
     const again = () => void this.load();
     this.status = select(STATUSES, "resolved", { "aria-label": "State", onchange: again });
     this.severity = select([["", "Any severity"], ...SEVERITIES.map((one) => /** @type {[string, string]} */ ([one, SEVERITY[one].label]))], "", { "aria-label": "Severity", onchange: again });
@@ -47,6 +48,7 @@ export class AlertsHistory {
     const soon = debounce(() => this.cards.size <= PAGE && void this.load(), 500);
     this.ends = [
       feedOf(context).subscribe((alert, type) => {
+        if (alert === null && this.failed) void this.load();
         if (alert === null || (feature !== "" && alert.featureId !== feature)) return;
         const card = this.cards.get(alert.id);
         // A page that the reader went on from is not pulled away: what is in sight changes in its place.
@@ -112,6 +114,7 @@ export class AlertsHistory {
       );
     } catch (error) {
       if (signal.aborted) return null;
+      this.failed = true;
       setText(this.note, /** @type {Error} */ (error).message);
       this.note.hidden = false;
       return null;
@@ -120,6 +123,7 @@ export class AlertsHistory {
 
   /** @param {{alerts: Alert[], next_cursor: string|null}} answer */
   #add({ alerts, next_cursor: next }) {
+    this.failed = false;
     for (const alert of alerts) {
       const card = new AlertCard(this.context, alert, { link: this.link, feature: this.feature === "", may: () => this.context.caller.may("act"), back: () => this.cards.get(alert.id)?.element ?? null });
       this.cards.set(alert.id, card);

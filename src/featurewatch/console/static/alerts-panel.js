@@ -117,13 +117,12 @@ export class AlertsPanel {
     setText(this.note, feed.failure !== "" ? `${feed.failure} ${feed.loaded ? "This is what was last known." : "It is tried again by itself."}` : "Loading…");
     this.clear.hidden = !feed.loaded || shown.length > 0;
     const known = new Set(shown.map(({ id }) => id));
+    const held = [...this.cards.values()].find(({ element }) => element.contains(document.activeElement));
     for (const [id, card] of this.cards) {
       if (known.has(id)) continue;
-      const lost = card.element.contains(document.activeElement);
       card.element.remove();
       this.cards.delete(id);
       this.picked.delete(id);
-      if (lost) this.title.focus({ preventScroll: true });
     }
     for (const { status, number, list, element } of this.groups) {
       const alerts = shown.filter((alert) => alert.status === status);
@@ -131,12 +130,11 @@ export class AlertsPanel {
       setText(number, String(alerts.length));
       alerts.forEach((alert, index) => {
         const card = this.#card(alert);
-        if (list.children[index] === card.element) return;
-        const focused = card.element.contains(document.activeElement);
-        list.insertBefore(card.element, list.children[index] ?? null);
-        if (focused) card.element.focus({ preventScroll: true });
+        if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index] ?? null);
       });
     }
+    // Whoever was at an alert stays at it, wherever it went; where it is gone, at the top.
+    if (held !== undefined && !held.element.contains(document.activeElement)) (held.element.isConnected ? held.element : this.title).focus({ preventScroll: true });
     this.#drawBulk(shown.filter(({ id }) => this.picked.has(id)));
   }
 

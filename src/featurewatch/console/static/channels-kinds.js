@@ -61,6 +61,7 @@ export const KINDS = {
       { name: "url", label: "URL", help: "Empty: Telegram's own." },
     ],
   },
+  apprise: { label: "Apprise", settings: [{ name: "url", label: "Address", help: "As apprise takes it, for any of the services that it knows.", required: true, secret: true, example: "ntfy://ntfy.sh/…" }] },
 };
 
 /** What answers show in a secret's place; sent back, the secret stays. */

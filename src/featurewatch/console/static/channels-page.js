@@ -3,7 +3,7 @@
 import { mayEditChannels } from "./alerts-shared.js";
 import { SEVERITY, sentence } from "./alerts-words.js";
 import { askDeleteChannel, editChannel } from "./channels-editor.js";
-import { KINDS } from "./channels-kinds.js";
+import { KEPT, KINDS } from "./channels-kinds.js";
 import { h, setText } from "./kit/dom.js";
 import { icon } from "./kit/icons.js";
 import { nameOf } from "./store.js";
@@ -21,6 +21,8 @@ export class ChannelsPage {
     this.rules = [];
     /** @type {Map<string, {delivered: boolean, detail: string}>} what the last test said */
     this.tested = new Map();
+    this.drawn = "";
+    this.loaded = false;
     this.title = h("h1", { class: "page-title", tabindex: "-1" }, "Channels");
     this.make = h("button", { class: "button button-main", type: "button", hidden: true, onclick: () => this.#edit() }, "New channel");
     this.note = h("p", { class: "none", role: "status" }, "Loading…");
@@ -101,8 +103,8 @@ export class ChannelsPage {
   /** @param {Channel} channel @param {boolean} may */
   #item(channel, may) {
     const users = this.#users(channel.name);
-    const where = channel.settings.url ?? channel.settings.to ?? channel.settings.channel ?? channel.settings.team ?? channel.settings.chat_id ?? "";
-    const secrets = Object.values(channel.settings).filter((value) => value === "set").length;
+    const where = ["url", "to", "channel", "team", "chat_id"].map((name) => channel.settings[name]).find((value) => value !== undefined && value !== KEPT) ?? "";
+    const secrets = Object.values(channel.settings).filter((value) => value === KEPT).length;
     const facts = [String(where), secrets > 0 ? (secrets === 1 ? "1 secret kept" : `${secrets} secrets kept`) : "", channel.severities.length < 4 ? channel.severities.map((one) => SEVERITY[one]?.label ?? one).join(", ") + " alone" : "", channel.send_resolved ? "" : "not told of ends"];
     const button = (/** @type {string} */ act, /** @type {string} */ text, /** @type {(event: Event) => unknown} */ run) => h("button", { class: "button button-small", type: "button", "aria-label": `${text} ${channel.name}`, dataset: { act }, onclick: run }, text);
     const said = this.tested.get(channel.name);

@@ -97,7 +97,7 @@ export function thresholdLines(thresholds, { left, width, top, y }) {
     const text = `${above ? "↑ " : ""}${label} ${asText(figure(metric, value))}`;
     return [
       !above && svg("path", { class: "threshold", "data-severity": severity, d: `M${left} ${at}H${width}` }),
-      svg("text", { class: "threshold-text", "data-severity": severity, x: width - 3, y: at < TOP + 14 ? at + 12 : at - 5, "text-anchor": "end" }, text),
+      svg("text", { class: "threshold-text", "data-severity": severity, x: left + 4, y: at < TOP + 14 ? at + 12 : at - 5 }, text),
     ].filter((part) => part !== false);
   });
 }

@@ -15,7 +15,7 @@ export class Events extends Section {
       kind: "events",
       empty: "No change of health, no test result yet.",
       load: (environment, signal) => context.api.get(`/features/${encodeURIComponent(id)}/events`, { environment, limit: 50 }, signal),
-      draw: ({ events }) => (events.length === 0 ? null : h("ol", { class: "events" }, ...events.map(item))),
+      draw: ({ events }) => (events.length === 0 ? null : h("ol", { class: "events", tabindex: "0", "aria-label": "What happened, the newest first" }, ...events.map(item))),
     });
   }
 }
@@ -56,5 +56,5 @@ export function told({ type, data }) {
     };
   }
   const alert = data.alert ?? data;
-  return { mark: "bell", tone: alert.status === "resolved" ? "healthy" : "error", title: String(alert.title ?? "Alert"), text: String(alert.message ?? "") };
+  return { mark: "bell", tone: alert.status === "resolved" ? "healthy" : "error", title: String(alert.title ?? "Alert"), text: readable(String(alert.message ?? "")) };
 }

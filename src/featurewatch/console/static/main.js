@@ -5,8 +5,8 @@ import { followAlert } from "./alerts-sheet.js";
 import { Caller } from "./caller.js";
 import { readConfig } from "./config.js";
 import { Lane } from "./history.js";
-import { LogDrawer } from "./logs.js";
 import { Navigation } from "./nav.js";
+import { Outage } from "./outage.js";
 import { pageNamed } from "./pages.js";
 import { Router } from "./route.js";
 import { SignIn } from "./sign-in.js";
@@ -54,14 +54,35 @@ const context = {
   lane: new Lane(4),
   window: span(config.window),
   failure: () => failure,
-  openLogs: (featureId, filters) => drawer.open(featureId, filters),
+  openLogs: (featureId, filters) => void logs().then((drawer) => drawer.open(featureId, filters)),
 };
 
-const drawer = new LogDrawer(context);
+/** @type {Promise<import("./logs.js").LogDrawer>|undefined} */
+let drawer;
+
+/** Give the log's drawer, loaded when it is first opened. */
+function logs() {
+  drawer ??= import("./logs.js").then(({ LogDrawer }) => {
+    const made = new LogDrawer(context);
+    document.body.append(made.element);
+    return made;
+  });
+  return drawer;
+}
+
 /** @type {import("./pages.js").Page} */
 let page;
+const outage = new Outage({ client, failure: () => failure, retry: () => {
+  client.retry();
+  void loadFeatures();
+} });
+
+/** Between two tries to load the features, ms. */
+const AGAIN = 5_000;
+let again = 0;
 
 const loadFeatures = async () => {
+  clearTimeout(again);
   try {
     const { features } = await api.get("/features", { environment: router.route.env });
     failure = "";
@@ -71,7 +92,9 @@ const loadFeatures = async () => {
     // Not signed in is no failure: the box that asks for the token says what to do.
     failure = status === 401 ? "" : message;
     page.draw?.();
+    if (failure !== "") again = window.setTimeout(loadFeatures, AGAIN);
   }
+  outage.draw();
 };
 const loadFeaturesSoon = debounce(loadFeatures, 500);
 
@@ -115,9 +138,10 @@ const navigation = new Navigation(router);
 find("#nav").replaceWith(navigation.element);
 countAlerts(context, navigation.links.find(({ name }) => name === "alerts")?.link);
 find("#badge").replaceWith(connectionBadge(client).badge);
+find(".top").after(outage.element);
 find("#session").replaceWith(signIn.badge);
 find("#zone").textContent = `Times: ${zone(new Date())}`;
-document.body.append(new Toasts(context).element, drawer.element);
+document.body.append(new Toasts(context).element);
 followAlert(context);
 find("#environment").addEventListener("change", (event) => router.update({ env: /** @type {HTMLSelectElement} */ (event.target).value }, { push: true }));
 find(".brand").addEventListener("click", (event) => {
@@ -134,6 +158,7 @@ find(".skip").addEventListener("click", (event) => {
 store.subscribe(drawEnvironments);
 drawEnvironments();
 router.subscribe((route, before) => {
+  if (route.logs !== "") void logs();
   if (route.env !== before.env) {
     store.forgetSnapshots();
     client.start(route.env);
@@ -149,7 +174,8 @@ router.subscribe((route, before) => {
 });
 
 client.subscribe("metrics_update", ({ data }) => {
-  if (!store.applySnapshot(data)) loadFeaturesSoon();
+  const loaded = store.loaded;
+  if (!store.applySnapshot(data) && loaded) loadFeaturesSoon();
 });
 let connectedBefore = false;
 client.subscribe("state", (state) => {
@@ -166,9 +192,10 @@ document.addEventListener("keydown", (event) => {
   const typing = /** @type {HTMLElement} */ (event.target).closest?.("input, select, textarea");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (drawer.isOpen) drawer.focusSearch();
+  if (router.route.logs !== "") void logs().then((opened) => opened.focusSearch());
   else page.focusSearch?.();
 });
 
 showPage();
 start();
+if (router.route.logs !== "") void logs();

@@ -133,7 +133,7 @@ export class Overview {
   #draw() {
     const { store, router, failure } = this.context;
     if (failure() && !store.loaded) {
-      this.body.replaceChildren(h("p", { class: "none panel", role: "alert" }, failure()));
+      this.body.replaceChildren(h("p", { class: "none panel" }, "No feature can be shown until the bridge answers."));
       return;
     }
     if (!store.loaded) return;

@@ -36,7 +36,9 @@ export async function editRule(context, feature, { rule, saved, back }) {
   /** @type {Set<string>} fields that people were at: the others are not found fault with while they type */
   const seen = new Set();
   const tryOut = async () => {
-    const details = await preview.show({ ...based, ...fields.body() });
+    const { name, ...body } = fields.body();
+    // What it is called makes no difference to when it fires.
+    const details = await preview.show({ ...based, ...body, ...(String(name).trim() === "" ? {} : { name }) });
     showProblems(fields.fields, details, (name) => seen.has(name));
   };
   const soon = debounce(() => void tryOut(), 400);

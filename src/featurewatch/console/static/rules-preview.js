@@ -12,7 +12,7 @@ import { RuleChart } from "./rules-chart.js";
  */
 
 const HOUR = 3_600_000;
-/** @type {{name: string, span: number, step: number}[]} how much is drawn, and how far apart its points are */
+/** @type {{name: string, chart: string, span: number, step: number}[]} how much is drawn, and how far apart its points are */
 const SPANS = [
   { name: "1 h", chart: "1h", span: HOUR, step: 60_000 },
   { name: "24 h", chart: "24h", span: 24 * HOUR, step: 240_000 },
@@ -34,6 +34,8 @@ export class RulePreview {
     this.chosen = false;
     /** @type {Record<string, unknown>} */
     this.body = {};
+    /** @type {Previewed|undefined} */
+    this.seen = undefined;
     this.chart = new RuleChart();
     this.buttons = SPANS.map((span) => h("button", { class: "segment", type: "button", "aria-pressed": "false", onclick: () => this.#choose(span) }, span.name));
     this.title = h("p", { class: "preview-title", role: "status" }, "…");
@@ -126,10 +128,14 @@ export class RulePreview {
     this.#drawList(firings, rule);
   }
 
-  /** @param {Record<string, any>} rule */
+  /** Choose the environment that is drawn: the one that is looked at, where it has figures; else one that has. @param {Record<string, any>} rule @returns {string} */
   #environment(rule) {
-    const about = this.context.store.features.get(this.feature)?.about ?? {};
-    return rule.environment ?? (this.context.router.route.env || about.environment || about.environments?.[0] || this.seen?.firings[0]?.environment || "");
+    if (rule.environment) return rule.environment;
+    const { chart, firings } = /** @type {Previewed} */ (this.seen);
+    const known = chart.filter(({ points }) => points.some(([, value]) => value !== null)).map(({ environment }) => environment);
+    const { about = {}, snapshot = null } = this.context.store.features.get(this.feature) ?? {};
+    const wanted = [this.context.router.route.env, snapshot?.environment, about.environment];
+    return wanted.find((one) => one && known.includes(one)) ?? firings[0]?.environment ?? known[0] ?? chart[0]?.environment ?? "";
   }
 
   /** @param {Firing[]} firings @param {Record<string, any>} rule */
