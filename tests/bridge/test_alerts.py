@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +152,12 @@ async def test_acknowledge_take_back_comment_and_resolve(client: httpx.AsyncClie
     answer = await client.post(f"{API}/alerts/{id_}/acknowledge", json={"comment": "on it", "expires_minutes": 30})
     assert answer.json()["status"] == "acknowledged", answer.text
     assert answer.json()["acknowledged_by"] == "anonymous"
+    until = datetime.fromisoformat(answer.json()["metadata"]["acknowledged_until"])
+    assert (until - datetime.fromisoformat(answer.json()["acknowledged_at"])).total_seconds() == 1800
     taken = await client.request("DELETE", f"{API}/alerts/{id_}/acknowledge")
     assert taken.json()["status"] == "active"
     assert "acknowledged_at" not in taken.json()
+    assert "acknowledged_until" not in taken.json()["metadata"]
     again = await client.request("DELETE", f"{API}/alerts/{id_}/acknowledge")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
     await client.post(f"{API}/alerts/{id_}/comments", json={"comment": "seen before"})

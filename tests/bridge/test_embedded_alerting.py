@@ -54,6 +54,11 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         assert fired["metadata"]["metrics_snapshot"]["error_rate"] == 50
         await asyncio.to_thread(sink.wait_told, 1)
         assert sink.at("/hook")[0]["body"]["groupLabels"] == {"feature": "chat", "environment": "development"}
+        soon = {"comment": "a look", "expires_minutes": 0.01}
+        taken = await client.post(f"{API}/alerts/{fired['id']}/acknowledge", json=soon)
+        assert taken.json()["status"] == "acknowledged"
+        again = (await until(client, lambda alerts: alerts[0]["status"] == "active"))[0]
+        assert "acknowledged_until" not in again["metadata"]
         taken = await client.post(f"{API}/alerts/{fired['id']}/acknowledge", json={})
         assert taken.json()["status"] == "acknowledged"
         await calls(client, 200, 0)

@@ -49,10 +49,10 @@ class Alerting:
         assert answer.is_success, answer.text
         return answer.json()
 
-    def fail(self, feature: str, calls: int = 20) -> None:
+    def fail(self, feature: str, calls: int = 20, environment: str = "production") -> None:
         """Let calls of a feature fail, so long ago that a preview, which looks at whole minutes, sees them too."""
         at = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
-        self.post(f"/features/{feature}/requests?environment=production", [{**FAILING, "timestamp": at}] * calls)
+        self.post(f"/features/{feature}/requests?environment={environment}", [{**FAILING, "timestamp": at}] * calls)
 
     def rule(self, feature: str, **more: Any) -> str:
         """Make a rule."""
@@ -202,7 +202,7 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     page.get_by_label("Keep it quiet").select_option("For 1 hour")
     page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
     taken = page.locator(".alert-group[data-status=acknowledged] .alert", has_text="Too many errors")
-    expect(taken).to_contain_text("acknowledged by admin")
+    expect(taken).to_contain_text(re.compile(r"acknowledged by admin .+ until .*\d\d:\d\d"))
     expect(taken).to_be_focused()
     deeds = alerting.api.get("/audit?action=alert.acknowledge").json()["deeds"]
     assert (deeds[0]["details"]["comment"], deeds[0]["details"]["expires_minutes"]) == ("on it", 60)
@@ -422,6 +422,10 @@ def test_toasts_are_few_are_read_aloud_once_and_go(alerting: Alerting, console: 
     page.keyboard.press("Escape")
     expect(page.locator(".toast")).to_have_count(0)
     expect(page.locator(".nav-count")).to_be_visible()
+    # The stream tells of production alone, where a feature has it.
+    alerting.fail("toasts", environment="staging")
+    alerting.rule("toasts", name="Elsewhere", environment="staging")
+    expect(page.locator(".toast", has_text="Elsewhere Alert")).to_contain_text("toasts · staging", timeout=30_000)
 
 
 def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(

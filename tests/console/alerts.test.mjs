@@ -41,6 +41,7 @@ test("whether anyone was notified has an answer in each case", () => {
   const word = (more) => answerOf(told(more)).word;
   assert.equal(answerOf(told({ deliveries: [delivery] })).text, "ops took it at 2026-01-31T12:00:00Z.");
   assert.match(answerOf(told({ deliveries: [delivery, delivery], reasons: ["ada acknowledged it"] })).text, /2 times, last at .*Nothing more is sent: ada acknowledged it\./);
+  assert.equal(answerOf(told({ deliveries: [delivery], route: { label: null, channels: ["mail", "ops"] } })).text, "ops took it at 2026-01-31T12:00:00Z. No delivery to mail is known.");
   assert.equal(word({}), "Not yet");
   assert.equal(word({ reasons: ["its rule names no notification channel"] }), "No");
   // The bridge's own webhook keeps the history: it is nobody who was told.

@@ -10,7 +10,7 @@ from ..alert_model import Alert, Deed
 from ..episode_model import Change, Episode, Hold, Remark, Step
 from ..errors import Conflict, FeaturewatchError, NotFound
 from ..stores.state_alerts import Alerts, Written
-from ..times import NS
+from ..times import NS, format_instant
 from . import silencing
 from .alertmanager_client import AlertmanagerClient
 from .episodes import close
@@ -48,7 +48,10 @@ class Actions:
         def work(current: Episode) -> Written:
             if not current.open:
                 return Written()
-            alert = replace(current.alert, status="acknowledged", acknowledged_ns=now, acknowledged_by=actor)
+            alert = replace(
+                current.alert, status="acknowledged", acknowledged_ns=now, acknowledged_by=actor,
+                metadata=_lasting(current.alert.metadata, until),
+            )  # fmt: skip
             details: dict[str, Any] = {"comment": comment} if comment else {}
             if expires_minutes is not None:
                 details["expires_minutes"] = expires_minutes
@@ -75,7 +78,10 @@ class Actions:
         def work(current: Episode) -> Written:
             if current.alert.status != "acknowledged":
                 return Written()
-            alert = replace(current.alert, status="active", acknowledged_ns=None, acknowledged_by=None)
+            alert = replace(
+                current.alert, status="active", acknowledged_ns=None, acknowledged_by=None,
+                metadata=_lasting(current.alert.metadata, None),
+            )  # fmt: skip
             return _written(replace(current, alert=alert, hold=None), actor, action, comment, now)
 
         steps = await self._alerts.change_one(episode.alert.id, work, then=self._history.note)
@@ -142,6 +148,12 @@ class Actions:
 
 def unknown_alert(alert_id: str) -> FeaturewatchError:
     return NotFound(f"alert {alert_id[:80]!r} does not exist")
+
+
+def _lasting(metadata: Mapping[str, Any], until_ns: int | None) -> dict[str, Any]:
+    """Note in an alert's metadata when its acknowledgement ends, where that is before the alert does."""
+    kept = {name: value for name, value in metadata.items() if name != "acknowledged_until"}
+    return kept if until_ns is None else kept | {"acknowledged_until": format_instant(until_ns)}
 
 
 def _written(

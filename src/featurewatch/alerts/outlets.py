@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from ..episode_model import Episode
+from ..errors import Conflict
 from ..times import NS, format_instant
+from .actions import Actions
 from .alertmanager_client import AlertmanagerClient
 from .history import History
 from .notifier import Notifier
@@ -51,11 +54,16 @@ class ToAlertmanager:
 
 
 class ToPeople:
-    """Keeps what changed in the history, and lets the notifier tell people. Hand `settle` to the history."""
+    """Keeps what changed in the history, and lets the notifier tell people. Hand `settle` to the history.
 
-    def __init__(self, history: History, notifier: Notifier) -> None:
+    Acknowledgements that people set an end to are taken back here: there is no silence that would end.
+    """
+
+    def __init__(self, history: History, notifier: Notifier, actions: Actions, *, clock: Callable[[], int]) -> None:
         self._history = history
         self._notifier = notifier
+        self._actions = actions
+        self._clock = clock
         self._ended: list[Episode] = []
 
     def settle(self, episodes: Sequence[Episode]) -> None:
@@ -64,9 +72,20 @@ class ToPeople:
 
     async def __call__(self, changed: Sequence[Signal], firing: Sequence[Signal]) -> None:
         await self._history.take(changed)
+        await self._expire()
         ended, self._ended = self._ended, []
         try:
             await self._notifier.look(self._history.unsettled, ended)
         except BaseException:
             self._ended = ended + self._ended
             raise
+
+    async def _expire(self) -> None:
+        now = self._clock()
+        for episode in list(self._history.unsettled):
+            hold = episode.hold
+            if episode.alert.status == "acknowledged" and hold and hold.until_ns is not None and hold.until_ns <= now:
+                with suppress(Conflict):  # somebody was faster
+                    await self._actions.release(
+                        episode, hold.by, "expire", "the acknowledgement ended as it was set to"
+                    )

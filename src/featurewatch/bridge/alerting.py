@@ -164,7 +164,7 @@ async def start(
         )
         notifier.resume(await stores.alerts.deliveries([episode.alert.id for episode in history.unsettled]))
         running.push_async_callback(notifier.stop)
-        people = ToPeople(history, notifier)
+        people = ToPeople(history, notifier, actions, clock=clock)
         settle.append(people.settle)
         out = people
     elsewhere = evaluated_elsewhere(settings)

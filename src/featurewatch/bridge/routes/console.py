@@ -90,10 +90,11 @@ def _serve(path: Path, filled: Mapping[bytes, bytes]) -> Callable[[Request], Cor
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
         encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
-        body = held.ready(encoding)
-        if body is None:
-            body = await asyncio.to_thread(held.read, encoding)
-        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        body = held.packed(encoding) or await asyncio.to_thread(held.read, encoding)
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        # What a page may load is said by the page: on each of its many files it would only weigh.
+        if path.suffix in (".html", ".svg"):
+            headers["Content-Security-Policy"] = POLICY
         if encoding:
             headers["Content-Encoding"] = encoding
         return tagged(request, body, media_type, headers=headers)
@@ -116,8 +117,8 @@ class _File:
         self._seen = 0
         self._packed: dict[str, bytes] = {}
 
-    def ready(self, encoding: str) -> bytes | None:
-        """Return the file where it was packed so before and has not changed: a look at its time alone."""
+    def packed(self, encoding: str) -> bytes | None:
+        """Return the file in an encoding where it is held so and has not changed since; does not block."""
         return self._packed.get(encoding) if self._path.stat().st_mtime_ns == self._seen else None
 
     def read(self, encoding: str) -> bytes:

@@ -35,6 +35,7 @@ export class AlertCard {
       this.actions,
     );
     this.drawn = "";
+    this.alert = alert;
     this.update(alert);
   }
 
@@ -61,7 +62,10 @@ export class AlertCard {
       alert.status === "resolved"
         ? [`${moment(new Date(alert.triggered_at), new Date())}, for ${durationOf(alert, now)}`, endOf(alert)]
         : [`Firing for ${durationOf(alert, now)}`, since];
-    if (alert.status === "acknowledged" && alert.acknowledged_at) parts.push(`acknowledged by ${alert.acknowledged_by} ${ago(now - Date.parse(alert.acknowledged_at))}`);
+    if (alert.status === "acknowledged" && alert.acknowledged_at) {
+      const until = alert.metadata.acknowledged_until;
+      parts.push(`acknowledged by ${alert.acknowledged_by} ${ago(now - Date.parse(alert.acknowledged_at))}${until ? ` until ${moment(new Date(until), new Date())}` : ""}`);
+    }
     if (alert.status === "resolved" && alert.condition_active) parts.push("its condition still holds");
     const comments = Number(alert.metadata.comments ?? 0);
     if (comments > 0) parts.push(comments === 1 ? "1 comment" : `${comments} comments`);

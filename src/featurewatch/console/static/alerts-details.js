@@ -2,7 +2,7 @@
 
 import { act, askAcknowledge, askResolve, askUnacknowledge } from "./alerts-act.js";
 import { severityMark, timeMark } from "./alerts-marks.js";
-import { explained } from "./alerts-explain.js";
+import { explained, isOurs } from "./alerts-explain.js";
 import { Field } from "./alerts-form.js";
 import { STATUSES, durationOf, endOf, factsOf, sentence } from "./alerts-words.js";
 import { debounce, h, setText } from "./kit/dom.js";
@@ -11,6 +11,7 @@ import { icon } from "./kit/icons.js";
 import { nameOf } from "./store.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */
+/** @typedef {{kind: string, timestamp: string, author: string, text: string}} Remark */
 
 /** @type {Record<string, string>} */
 const DEEDS = { acknowledge: "took it on", unacknowledge: "gave it back", resolve: "closed it", expire: "acknowledgement ended" };
@@ -25,6 +26,7 @@ export class AlertDetails {
     this.context = context;
     this.id = id;
     this.dialog = dialog;
+    this.factsText = "";
     this.path = `/alerts/${encodeURIComponent(id)}`;
     this.aborter = new AbortController();
     this.changed = debounce(() => void this.load(), 250);
@@ -74,7 +76,7 @@ export class AlertDetails {
     }
   }
 
-  /** @param {Alert & {remarks: {kind: string, timestamp: string, author: string, text: string}[]}} alert */
+  /** @param {Alert & {remarks: Remark[]}} alert */
   #draw(alert) {
     this.alert = alert;
     this.note.remove();
@@ -96,7 +98,10 @@ export class AlertDetails {
     /** @type {[string, (Node|string)[]][]} */
     const facts = label === "" ? [["What", [sentence(message)]]] : [[label, [h("b", {}, value), " when it fired"]], ["Threshold", [limit]]];
     facts.push(["Since", [timeMark(alert.triggered_at), ` · ${alert.status === "resolved" ? "for " : ""}${durationOf(alert, Date.now())}`]]);
-    if (alert.acknowledged_at !== undefined) facts.push(["Acknowledged", [`by ${alert.acknowledged_by}, `, timeMark(alert.acknowledged_at)]]);
+    if (alert.acknowledged_at !== undefined) {
+      const until = alert.metadata.acknowledged_until;
+      facts.push(["Acknowledged", [`by ${alert.acknowledged_by}, `, timeMark(alert.acknowledged_at), ...(until ? [" until ", timeMark(until)] : [])]]);
+    }
     if (alert.resolved_at !== undefined) facts.push(["Ended", [timeMark(alert.resolved_at), ` · ${endOf(alert)}`]]);
     facts.push(["Condition", [alert.condition_active ? (alert.status === "resolved" ? "still holds: silent until it clears" : "holds") : "does not hold any more"]]);
     const text = JSON.stringify(facts.map(([name, parts]) => [name, parts.map((part) => (typeof part === "string" ? part : part.textContent))]));
@@ -105,10 +110,13 @@ export class AlertDetails {
     this.facts.replaceChildren(...facts.flatMap(([name, parts]) => [h("dt", {}, name), h("dd", {}, ...parts)]));
   }
 
-  /** @param {any} alert */
+  /** @param {Alert & {remarks: Remark[]}} alert */
   #drawStory(alert) {
     const items = alert.remarks.map(({ kind, timestamp, author, text }) => {
-      const told = kind === "comment" ? h("span", {}, h("b", {}, author), " said") : kind === "delivery" ? h("span", {}, h("b", {}, author), text === "firing" ? " was told" : " was told of the end") : h("span", {}, h("b", {}, author), ` ${DEEDS[text] ?? text}`);
+      // Alertmanager's webhook to the bridge keeps the history: nobody was told by it.
+      const whom = kind === "delivery" && isOurs(author) ? "The bridge" : author;
+      const what = kind === "comment" ? "said" : kind === "delivery" ? (text === "firing" ? "was told" : "was told of the end") : (DEEDS[text] ?? text);
+      const told = h("span", {}, h("b", {}, whom), ` ${what}`);
       return h("li", { dataset: { kind } }, told, timeMark(timestamp), kind === "comment" && h("p", { class: "story-text" }, text));
     });
     this.story.replaceChildren(h("li", { dataset: { kind: "fired" } }, h("span", {}, "It fired"), timeMark(alert.triggered_at)), ...items);

@@ -13,7 +13,7 @@ import { icon } from "./kit/icons.js";
  */
 
 /** The bridge's own receivers keep the history; they tell no people. @param {string} name */
-const isOurs = (name) => name === "featurewatch" || name === "featurewatch/bridge";
+export const isOurs = (name) => name === "featurewatch" || name === "featurewatch/bridge";
 
 /** A receiver that stands for channels is named by them: featurewatch/ops@60m. @param {string} name */
 const plainly = (name) => name.replace(/^featurewatch\//, "").replace(/@\d+m(\/.*)?$/, "").replaceAll("+", ", ");
@@ -30,7 +30,10 @@ export function answerOf(told) {
     const names = [...new Set(firing.map(({ receiver }) => receiver))].join(", ");
     const last = firing[firing.length - 1].timestamp;
     const times = firing.length === 1 ? `at ${last}` : `${firing.length} times, last at ${last}`;
-    return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
+    // Alertmanager keeps its deliveries to itself; where the bridge tells people, each is known.
+    const silent = told.firing_in_alertmanager === null ? told.route.channels.filter((name) => !firing.some(({ receiver }) => receiver === name)) : [];
+    const missing = silent.length === 0 ? "" : ` No delivery to ${silent.join(", ")} is known.`;
+    return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${missing}${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
   }
   const people = told.receivers.filter((name) => !isOurs(name));
   if (why === "" && people.length > 0) return { tone: "healthy", word: "Yes", text: `Alertmanager tells ${people.map(plainly).join(", ")}.`, deliveries };

@@ -5,9 +5,9 @@ import { byUrgency } from "./alerts-words.js";
 /** @typedef {import("./alerts-words.js").Alert} Alert */
 
 const TYPES = ["alert_triggered", "alert_updated", "alert_resolved"];
-/** How often all is read again: where no stream tells or it failed, and as a net where one does. */
-const WITHOUT_STREAM = 10_000;
-const WITH_STREAM = 60_000;
+/** How often all is read again: a stream tells of one environment of each feature, and alerts are of all. */
+const AGAIN = 10_000;
+const FAILED = 5_000;
 
 export class AlertsFeed {
   /** @param {{api: import("./kit/api.js").Api, client: import("./kit/client.js").LiveClient}} parts */
@@ -26,7 +26,7 @@ export class AlertsFeed {
     this.listeners = new Set();
     for (const type of TYPES) client.subscribe(type, ({ data }) => this.take(data, type));
     client.subscribe("state", (state) => state.startsWith("live") && void this.load());
-    setInterval(() => this.#keepUp(), 5_000);
+    setInterval(() => this.#keepUp(), 2_500);
   }
 
   /** Hear of changes: with an alert and what happened to it, or null where all was read. @param {(alert: Alert|null, type: string) => void} listener @returns {() => void} its end */
@@ -41,7 +41,10 @@ export class AlertsFeed {
     this.loading = true;
     this.read = Date.now();
     this.meanwhile = [];
+    /** @type {Alert[]} */
+    let news = [];
     try {
+      /** @type {Map<string, Alert>} */
       const found = new Map();
       let cursor = "";
       do {
@@ -49,6 +52,7 @@ export class AlertsFeed {
         for (const alert of alerts) found.set(alert.id, alert);
         cursor = next ?? "";
       } while (cursor !== "");
+      if (this.loaded) news = [...found.values()].filter(({ id, status }) => status === "active" && !this.open.has(id));
       this.open = found;
       for (const alert of this.meanwhile) this.#put(alert);
       this.loaded = true;
@@ -59,6 +63,8 @@ export class AlertsFeed {
     }
     this.loading = false;
     this.#tell(null, "read");
+    // What no stream told: it is as new to the reader as any other.
+    for (const alert of news) if (this.open.get(alert.id)?.status === "active") this.#tell(alert, "alert_triggered");
   }
 
   /** Take an alert as it is now: from the stream, or as the answer to an action. @param {Alert} alert @param {string} [type] */
@@ -82,7 +88,7 @@ export class AlertsFeed {
   }
 
   #keepUp() {
-    const pause = this.client.state === "live" && this.failure === "" ? WITH_STREAM : WITHOUT_STREAM;
+    const pause = this.failure !== "" ? FAILED : AGAIN;
     if (!document.hidden && this.client.state !== "signed-out" && Date.now() - this.read >= pause) void this.load();
   }
 

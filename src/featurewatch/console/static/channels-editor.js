@@ -56,7 +56,7 @@ export function editChannel(context, { channel, saved, back }) {
   /** @type {Field[]} */
   let settings = [];
   const arrange = () => {
-    const known = channel?.kind === kind.value ? channel.settings : {};
+    const known = channel !== undefined && channel.kind === kind.value ? channel.settings : {};
     settings = KINDS[kind.value].settings.map((setting) => settingField(setting, known[setting.name]));
     place.replaceChildren(...settings.map(({ element }) => element));
   };

@@ -21,6 +21,8 @@ export class ChannelsPage {
     this.rules = [];
     /** @type {Map<string, {delivered: boolean, detail: string}>} what the last test said */
     this.tested = new Map();
+    this.drawn = "";
+    this.loaded = false;
     this.title = h("h1", { class: "page-title", tabindex: "-1" }, "Channels");
     this.make = h("button", { class: "button button-main", type: "button", hidden: true, onclick: () => this.#edit() }, "New channel");
     this.note = h("p", { class: "none", role: "status" }, "Loading…");

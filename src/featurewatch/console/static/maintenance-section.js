@@ -17,6 +17,7 @@ export class MaintenanceSection {
   constructor(context, id) {
     this.context = context;
     this.id = id;
+    this.drawn = "";
     this.path = `/features/${encodeURIComponent(id)}/maintenance`;
     this.make = h("button", { class: "button", type: "button", hidden: true, onclick: () => this.#begin() }, "New window");
     this.list = h("ul", { class: "window-list", role: "list", "aria-label": "Maintenance windows" });

@@ -5,7 +5,7 @@ import { CONDITIONS, LINES, SEVERITIES, SEVERITY, minutesText, sentence, unitOf 
 import { h } from "./kit/dom.js";
 import { FIGURES } from "./kit/format.js";
 
-/** @typedef {Record<string, any>} Rule */
+/** @typedef {Record<string, any> & {metric: string, condition: string, threshold: any}} Rule */
 
 const LEVELS = ["debug", "info", "warn", "error", "fatal"];
 
@@ -89,10 +89,10 @@ export class RuleFields {
     }
   }
 
-  /** @returns {Rule} the body that the bridge takes */
+  /** @returns {Record<string, any>} the body that the bridge takes */
   body() {
     const lines = this.named.kind.read() === "logs";
-    /** @type {Rule} */
+    /** @type {Record<string, any>} */
     const body = {};
     for (const { name, read } of this.fields) if (!name.startsWith("logs.")) body[name] = read();
     if (lines) {

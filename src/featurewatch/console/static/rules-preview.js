@@ -12,7 +12,7 @@ import { RuleChart } from "./rules-chart.js";
  */
 
 const HOUR = 3_600_000;
-/** @type {{name: string, span: number, step: number}[]} how much is drawn, and how far apart its points are */
+/** @type {{name: string, chart: string, span: number, step: number}[]} how much is drawn, and how far apart its points are */
 const SPANS = [
   { name: "1 h", chart: "1h", span: HOUR, step: 60_000 },
   { name: "24 h", chart: "24h", span: 24 * HOUR, step: 240_000 },
@@ -34,6 +34,8 @@ export class RulePreview {
     this.chosen = false;
     /** @type {Record<string, unknown>} */
     this.body = {};
+    /** @type {Previewed|undefined} */
+    this.seen = undefined;
     this.chart = new RuleChart();
     this.buttons = SPANS.map((span) => h("button", { class: "segment", type: "button", "aria-pressed": "false", onclick: () => this.#choose(span) }, span.name));
     this.title = h("p", { class: "preview-title", role: "status" }, "…");
