@@ -90,7 +90,9 @@ def _serve(path: Path, filled: Mapping[bytes, bytes]) -> Callable[[Request], Cor
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
         encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
-        body = held.packed(encoding) or await asyncio.to_thread(held.read, encoding)
+        body = held.packed(encoding)
+        if body is None:
+            body = await asyncio.to_thread(held.read, encoding)
         headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         # What a page may load is said by the page: on each of its many files it would only weigh.
         if path.suffix in (".html", ".svg"):
