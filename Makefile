@@ -30,7 +30,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' --group test --group check
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' --group test --group check --group dashboards
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
@@ -49,7 +49,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict grafana/generate.py grafana/check_queries.py
 	$(BIN)/python -m featurewatch.commands.generated --check
+	$(BIN)/python grafana/generate.py --check
 	@$(MAKE) --no-print-directory configurations
 
 # What Prometheus and Alertmanager mount, as their own programs see it; where these are absent, the tests say so.
@@ -60,6 +62,7 @@ configurations:
 
 generated: $(VENV)/.test
 	$(BIN)/python -m featurewatch.commands.generated
+	$(BIN)/python grafana/generate.py
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group benchmark
