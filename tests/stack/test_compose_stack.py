@@ -61,7 +61,8 @@ def program(*names: str) -> str:
 def known_options(path: str, options: list[str]) -> list[str]:
     """Leave out options of newer releases than the one that is here."""
     told = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
-    return [option for option in options if option.partition("=")[0] in told.stdout + told.stderr]
+    known = (told.stdout + told.stderr).replace("--[no-]", "--")
+    return [option for option in options if option.partition("=")[0] in known]
 
 
 def server(stack: Stack, service: str, path: str, *options: str, port: int, ready: str = "/-/ready") -> Server:
