@@ -50,8 +50,12 @@ def test_the_file_is_as_the_compose_specification_has_it() -> None:
 
 @pytest.mark.parametrize(
     ("options", "more"),
-    [([], set()), (["--env-file", "deploy/compose/postgres.env"], {"postgres"}), (["--profile", "*"], {"postgres", "otel-collector"})],
-)  # fmt: skip
+    [
+        ([], set()),
+        (["--env-file", "deploy/compose/postgres.env"], {"postgres"}),
+        (["--profile", "*"], {"postgres", "otel-collector"}),
+    ],
+)
 def test_compose_itself_takes_the_file_with_each_profile(options: list[str], more: set[str]) -> None:
     """Needs no Docker: Compose only reads the file. Debian has it from trixie on; bookworm's 1.29 is too old."""
     program = shutil.which("docker-compose")
