@@ -192,6 +192,12 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     expect(details.locator(".story-text")).to_have_text("The provider times out.")
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("alert="))
+    expect(rule).to_be_visible()
+    page.go_back()
+    details.get_by_role("button", name="View logs").click()
+    expect(page).to_have_url(re.compile("logs=chat&range=custom&from="))
+    expect(details).to_have_count(0)
+    page.get_by_role("button", name="Close the log").click()
 
     page.goto(alerting.url + "#/alerts")
     alert = card(page, "Too many errors Alert")

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
+import { AlertsFeed } from "../../src/featurewatch/console/static/alerts-feed.js";
 import { answerOf } from "../../src/featurewatch/console/static/alerts-explain.js";
 import { byUrgency, conditionText, durationOf, endOf, factsOf, lasted, valueText, withInstants } from "../../src/featurewatch/console/static/alerts-words.js";
 import { axisOf } from "../../src/featurewatch/console/static/rules-chart.js";
@@ -54,4 +55,63 @@ test("an axis holds every value, and leaves zero out where nothing is near it", 
   const near = axisOf([99.2, 99.9, 99]);
   assert.ok(near[0] <= 99 && near[0] > 90 && near[near.length - 1] >= 99.9, String(near));
   assert.deepEqual(axisOf([]), [0, 0.5, 1]);
+});
+
+/** A feed whose reads are answered by hand, and whose stream is spoken by hand. */
+function feed() {
+  const reads = [];
+  const heard = new Map();
+  const told = [];
+  globalThis.document = { hidden: false };
+  mock.timers.enable({ apis: ["setInterval", "Date"] });
+  const made = new AlertsFeed({
+    api: { get: () => new Promise((answer, fail) => reads.push({ answer: (...alerts) => answer({ alerts, next_cursor: null }), fail })) },
+    client: { state: "live", subscribe: (type, listener) => heard.set(type, listener) },
+  });
+  made.subscribe((one, type) => told.push(`${type} ${one?.id ?? "-"}`));
+  return { made, reads, told, say: (type, data) => heard.get(type)({ data }), ids: () => made.list().map(({ id }) => id) };
+}
+
+test("what the stream tells while the list is read wins over the list", async () => {
+  const { made, reads, say, ids } = feed();
+  const read = made.load();
+  say("alert_triggered", alert({ id: "new" }));
+  say("alert_resolved", alert({ id: "old", status: "resolved" }));
+  reads[0].answer(alert({ id: "old" }), alert({ id: "stays" }));
+  await read;
+  assert.deepEqual(ids().sort(), ["new", "stays"]);
+  mock.timers.reset();
+});
+
+test("what no stream told is found by reading again, and is told as new once", async () => {
+  const { made, reads, told, ids } = feed();
+  const first = made.load();
+  reads[0].answer(alert({ id: "a" }));
+  await first;
+  assert.deepEqual(told, ["read -"], "what was open before is no news");
+  mock.timers.tick(12_500);
+  reads[1].answer(alert({ id: "a" }), alert({ id: "b" }), alert({ id: "c", status: "acknowledged" }));
+  await new Promise((done) => setImmediate(done));
+  assert.deepEqual(told.slice(1), ["read -", "alert_triggered b"]);
+  mock.timers.tick(12_500);
+  reads[2].answer(alert({ id: "b" }));
+  await new Promise((done) => setImmediate(done));
+  assert.deepEqual([told.length, ids()], [4, ["b"]]);
+  mock.timers.reset();
+});
+
+test("a read that fails keeps what was known, says so, and is tried sooner", async () => {
+  const { made, reads, ids } = feed();
+  const first = made.load();
+  reads[0].answer(alert({ id: "a" }));
+  await first;
+  mock.timers.tick(12_500);
+  reads[1].fail(Object.assign(new Error("The bridge cannot be reached."), { status: 0 }));
+  await new Promise((done) => setImmediate(done));
+  assert.deepEqual([made.failure, ids()], ["The bridge cannot be reached.", ["a"]]);
+  mock.timers.tick(5_000);
+  reads[2].answer();
+  await new Promise((done) => setImmediate(done));
+  assert.deepEqual([made.failure, ids()], ["", []]);
+  mock.timers.reset();
 });
