@@ -6,12 +6,13 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
 
 from bridge.issuers import AUDIENCE, ISSUER, SECRET, claims, signed
+from browser.npm_packages import AXE, package
 from browser.standing import before, lines, own_page, until
 from client.proxy import HANG, PASS, Proxy
 from running import Running
@@ -86,6 +87,32 @@ def test_all_widgets_share_one_connection_under_a_strict_policy(page: Page, cons
     # The last part that goes takes the connection with it, a moment later.
     page.evaluate("document.body.replaceChildren()")
     until(page, "globalThis[Symbol.for('featurewatch.connections.1')].size === 0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_widgets_and_nothing_moves_for_who_wants_it_still(
+    page: Page, console: Running, proxied: Proxy, scheme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    script = WIDGETS + 'document.documentElement.style.cssText = "color-scheme: light dark; background: Canvas";'
+    drawer = '<feature-logs feature="search" drawer open></feature-logs>'
+    own_page(page, proxied, f"<main><h1>Mine</h1>{ALL}{drawer}</main>", script)
+    expect(page.locator("feature-metrics time")).to_contain_text("Updated")
+    expect(page.locator("[part=drawer] .log-message").first).to_be_visible()
+    page.locator("[part=drawer] .log-toggle").first.click()
+    page.evaluate((package(*AXE) / "axe.min.js").read_text())
+    for opened in (True, False):
+        if not opened:
+            page.keyboard.press("Escape")
+            expect(page.locator("[part=drawer]")).to_be_hidden()
+        found = page.evaluate(
+            """async () => (await axe.run()).violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])"""
+        )
+        assert found == [], found
+    moving = """() => [...document.querySelectorAll("*")]
+      .flatMap(({ shadowRoot }) => [...(shadowRoot?.querySelectorAll("*") ?? [])])
+      .filter((it) => getComputedStyle(it).animationName !== "none" || it.getAnimations().length > 0).length"""
+    assert page.evaluate(moving) == 0
 
 
 @pytest.mark.faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -71,6 +72,9 @@ def test_the_types_hold_for_who_uses_the_kit_and_within_it(app: Path) -> None:
     names = "import * as kit from 'featurewatch-kit'; console.log(JSON.stringify(Object.keys(kit)))"
     told = subprocess.run(["node", "--input-type=module", "-e", names], cwd=app, capture_output=True, text=True)
     declared = (KIT / "index.d.ts").read_text()
+    guide = (ROOT / "docs/kit.md").read_text()
+    for name in re.findall(r"^export function (use\w+)", (KIT / "react.js").read_text(), re.MULTILINE):
+        assert f"`{name}(" in guide, name
     for name in json.loads(told.stdout):
         assert any(f"export {kind} {name}" in declared for kind in ("class", "function", "const")), name
 
@@ -176,4 +180,6 @@ def test_hooks_show_figures_alerts_lines_and_events_over_one_connection(
         expect(page.locator("feature-logs .log-note")).to_have_text("No line matches these filters.")
         # StrictMode runs each effect twice, and the widget is a part of its own: one connection, one event stream.
         assert (proxied.upgrades, proxied.streams) == (1, 1)
+        # The bridge's own copy may be loaded by a page of an allowed origin.
+        assert page.evaluate(f"import('{proxied.url}/kit/widgets.js').then(({{ FeatureLogs }}) => FeatureLogs.name)")
         page.goto("about:blank")

@@ -90,8 +90,13 @@ def _serve(path: Path, filled: Mapping[bytes, bytes]) -> Callable[[Request], Cor
     async def serve(request: Request) -> Response:
         request.scope[ROUTE] = "console"
         encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
-        body = await asyncio.to_thread(held.read, encoding)
-        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        body = held.packed(encoding)
+        if body is None:
+            body = await asyncio.to_thread(held.read, encoding)
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        # What a page may load is said by the page: on each of its many files it would only weigh.
+        if path.suffix in (".html", ".svg"):
+            headers["Content-Security-Policy"] = POLICY
         if encoding:
             headers["Content-Encoding"] = encoding
         return tagged(request, body, media_type, headers=headers)
@@ -113,6 +118,10 @@ class _File:
         self._filled = filled
         self._seen = 0
         self._packed: dict[str, bytes] = {}
+
+    def packed(self, encoding: str) -> bytes | None:
+        """Return the file in an encoding where it is held so and has not changed since; does not block."""
+        return self._packed.get(encoding) if self._path.stat().st_mtime_ns == self._seen else None
 
     def read(self, encoding: str) -> bytes:
         """Return the file in an encoding, "" for none. Blocks for the disk and the packing."""

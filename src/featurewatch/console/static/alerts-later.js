@@ -41,4 +41,12 @@ export class Later {
   refresh() {
     this.part?.refresh?.();
   }
+
+  draw() {
+    this.part?.draw?.();
+  }
+
+  focusSearch() {
+    this.part?.focusSearch?.();
+  }
 }

@@ -1,6 +1,5 @@
 // The console's log drawer: what <feature-logs> shows, as the address says.
 
-import { FeatureLogs } from "./kit/feature-logs.js";
 import { NO_FILTERS } from "./kit/log-query.js";
 import { formatRoute, START } from "./route.js";
 import { nameOf } from "./store.js";
@@ -11,17 +10,18 @@ export class LogDrawer {
   /** @param {import("./main.js").Context} context */
   constructor(context) {
     this.context = context;
-    if (!customElements.get(NAME)) customElements.define(NAME, FeatureLogs);
-    this.element = /** @type {FeatureLogs} */ (document.createElement(NAME));
+    this.element = /** @type {import("./kit/feature-logs.js").FeatureLogs} */ (document.createElement(NAME));
     for (const [name, value] of [["drawer", ""], ["button", "none"], ["theme", "page"]]) this.element.setAttribute(name, value);
     this.element.client = context.client;
     this.element.permalink = ({ featureId, line }) => `${location.origin}${location.pathname}${formatRoute({ ...START, logs: featureId, line })}`;
     this.element.addEventListener("viewchange", (event) => this.#change(/** @type {CustomEvent} */ (event)));
     this.element.addEventListener("logsclose", () => this.#closed());
+    /** @type {Promise<void>|null} the element's code, fetched when a log is first opened */
+    this.defined = null;
     context.store.subscribe(() => this.#offer());
-    context.router.subscribe(() => this.#settle());
+    context.router.subscribe(() => void this.#settle());
     this.#offer();
-    this.#settle();
+    void this.#settle();
   }
 
   get isOpen() {
@@ -30,16 +30,12 @@ export class LogDrawer {
 
   /** Open a feature's log; the one that was last shown comes back as it was. @param {string} featureId @param {Partial<import("./kit/log-query.js").Filters>} [filters] */
   open(featureId, filters) {
-    const { featureId: last, filters: kept } = this.element.view;
+    const { featureId: last = "", filters: kept = NO_FILTERS } = this.element.view ?? {};
     this.context.router.update({ logs: featureId, line: "", ...(featureId === last ? kept : NO_FILTERS), ...filters }, { push: true });
   }
 
-  close() {
-    this.element.close();
-  }
-
   focusSearch() {
-    this.element.focusSearch();
+    this.element.focusSearch?.();
   }
 
   /** The reader chose otherwise: the address says it, and what it says is shown. @param {CustomEvent} event */
@@ -57,12 +53,15 @@ export class LogDrawer {
   }
 
   /** Show what the address says. */
-  #settle() {
-    const { route } = this.context.router;
+  async #settle() {
     if (!this.isOpen) {
-      this.element.close();
+      this.element.close?.();
       return;
     }
+    this.defined ??= define();
+    await this.defined;
+    const { route } = this.context.router;
+    if (!this.isOpen) return;
     const { levels, source, search, range, from, to, live } = route;
     this.element.view = {
       featureId: route.logs,
@@ -78,4 +77,9 @@ export class LogDrawer {
     features.sort((one, other) => one.name.localeCompare(other.name));
     this.element.features = features;
   }
+}
+
+async function define() {
+  const { FeatureLogs } = await import("./kit/feature-logs.js");
+  if (!customElements.get(NAME)) customElements.define(NAME, FeatureLogs);
 }

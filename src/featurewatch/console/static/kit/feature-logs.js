@@ -30,8 +30,8 @@ export class FeatureLogs extends FeatureElement {
   #drawer = null;
   /** @type {HTMLElement|null} where the focus was before */
   #opener = null;
-  /** @type {((view: {featureId: string, line: string}) => string)|null} */
-  permalink = null;
+  /** @type {((place: {featureId: string, line: string}) => string)|null} */
+  #permalink = null;
   /** @type {{id: string, name: string}[]} other features to choose from */
   #features = [];
 
@@ -43,6 +43,14 @@ export class FeatureLogs extends FeatureElement {
   set view(view) {
     this.#view = view;
     this.#draw();
+  }
+
+  get permalink() {
+    return this.#permalink;
+  }
+
+  set permalink(permalink) {
+    this.#permalink = permalink;
   }
 
   get features() {
@@ -188,7 +196,7 @@ export class FeatureLogs extends FeatureElement {
 
   /** @param {{featureId: string, line: string}} place */
   #link(place) {
-    if (this.permalink !== null) return this.permalink(place);
+    if (this.#permalink !== null) return this.#permalink(place);
     const pattern = this.getAttribute("permalink");
     if (pattern !== null) return new URL(pattern.replaceAll("{feature}", encodeURIComponent(place.featureId)).replaceAll("{line}", encodeURIComponent(place.line)), location.href).href;
     // The bridge's own console shows any line; where the page's own address leads to the bridge, it need not be at /.

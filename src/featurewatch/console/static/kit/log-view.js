@@ -69,8 +69,8 @@ export class LogView {
     this.jump = h("button", { class: "log-jump", part: "jump", type: "button", hidden: true, onclick: () => this.#toNewest() }, icon("down"), h("span", {}));
     this.place = h("div", { class: "log-place", part: "place", hidden: true }, h("span", {}, "Lines around the marked one, whatever the filters say"), h("button", { class: "button button-small", type: "button", onclick: () => this.change({ line: "" }) }, "Back to the log"));
     this.element = h(
-      "section",
-      { class: "log", part: "log", "aria-label": "Log" },
+      "div",
+      { class: "log", part: "log" },
       h(
         "div",
         { class: "log-top", part: "header" },

@@ -25,7 +25,7 @@ export class VirtualList {
     /** @type {Map<string, HTMLElement>} */
     this.drawn = new Map();
     this.space = h("div", { class: "vlist-space", role: "list", "aria-label": label });
-    this.element = h("div", { class: "vlist", tabindex: "0", role: "region", part: "lines", "aria-label": label }, this.space);
+    this.element = h("div", { class: "vlist", tabindex: "0", role: "group", part: "lines", "aria-label": label }, this.space);
     this.draw = oncePerFrame(() => this.#draw());
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.element.addEventListener("wheel", ({ deltaY }) => this.#turned(deltaY), { passive: true });
