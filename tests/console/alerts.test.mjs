@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { AlertsFeed } from "../../src/featurewatch/console/static/alerts-feed.js";
 import { answerOf } from "../../src/featurewatch/console/static/alerts-explain.js";
-import { byUrgency, conditionText, durationOf, endOf, factsOf, lasted, valueText, withInstants } from "../../src/featurewatch/console/static/alerts-words.js";
+import { byUrgency, conditionText, durationOf, endOf, factsOf, lasted, limitText, valueText, withInstants } from "../../src/featurewatch/console/static/alerts-words.js";
 import { axisOf } from "../../src/featurewatch/console/static/rules-chart.js";
 
 const alert = (more = {}) => ({ id: "1", title: "Errors Alert", severity: "high", status: "active", triggered_at: "2026-01-31T12:00:00Z", metadata: {}, message: "m", ...more });
@@ -18,6 +18,8 @@ test("durations have two units at most", () => {
 test("values stand in the unit of their metric, and what is no number stays as it is", () => {
   assert.deepEqual([valueText("error_rate", 13.18), valueText("response_time_p95", 1032), valueText("cost_per_request", 0.05), valueText("log_entries", 12), valueText("error_rate", null), valueText("error_rate", "no data")],
     ["13.2 %", "1.03 s", "$0.05", "12", "—", "no data"]);
+  assert.deepEqual([limitText("error_rate", 7.2), limitText("error_rate", 20.123456), limitText("response_time_p95", 1500), limitText("cost_per_request", 0.00001), limitText("requests_per_minute", 5)],
+    ["7.2 %", "20.123456 %", "1.5 s", "$0.00001", "5/min"]);
   assert.equal(conditionText({ metric: "total_requests", condition: "less_than", threshold: 1000 }), "Requests below 1,000");
 });
 
