@@ -45,6 +45,10 @@ test("whether anyone was notified has an answer in each case", () => {
   assert.equal(answerOf(told({ deliveries: [delivery] })).text, "ops took it at 2026-01-31T12:00:00Z.");
   assert.match(answerOf(told({ deliveries: [delivery, delivery], reasons: ["ada acknowledged it"] })).text, /2 times, last at .*Nothing more is sent: ada acknowledged it\./);
   assert.equal(answerOf(told({ deliveries: [delivery], route: { label: null, channels: ["mail", "ops"] } })).text, "ops took it at 2026-01-31T12:00:00Z. No delivery to mail is known.");
+  const failed = { ...delivery, receiver: "mail", status: "failed: channel 'mail': refused" };
+  assert.equal(answerOf(told({ deliveries: [failed] })).text, "mail could not be told at 2026-01-31T12:00:00Z: channel 'mail': refused.");
+  assert.equal(answerOf(told({ deliveries: [failed, delivery], route: { label: null, channels: ["mail", "ops", "chat"] } })).text,
+    "ops took it at 2026-01-31T12:00:00Z. mail could not be told at 2026-01-31T12:00:00Z: channel 'mail': refused. No delivery to chat is known.");
   assert.equal(word({}), "Not yet");
   assert.equal(word({ reasons: ["its rule names no notification channel"] }), "No");
   // The bridge's own webhook keeps the history: it is nobody who was told.
