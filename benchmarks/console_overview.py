@@ -208,8 +208,8 @@ def main() -> None:
             page.goto(url)
             page.wait_for_function(SHOWN, arg=200)
             ours = share(page, options.seconds)
-            page.route("**/bare", lambda route: route.fulfill(body="<body></body>", content_type="text/html"))
-            page.goto(f"{url}/bare")
+            page.route("**/main.js", lambda route: route.abort())  # the console's page, in which nothing runs
+            page.goto(f"{url}/?bare")
             page.evaluate(PEER, f"{url.replace('http', 'ws')}/api/v1/websocket?featureId=*&batch=true")
             bare = share(page, options.seconds)
             updates = page.evaluate("seen")

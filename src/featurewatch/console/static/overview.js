@@ -196,7 +196,8 @@ export class Overview {
     const rate = asText(figure("requests_per_minute", sum("requests_per_minute"))).replace("/min", "");
     const cost = asText(figure("total_cost", sum("total_cost")));
     setText(this.totals, features.length === 0 ? "" : `${rate} requests/min · ${cost} in ${this.#time()}`);
-    const oldest = features.map((feature) => this.#shown(feature)).sort((one, other) => (one?.timestamp ?? "").localeCompare(other?.timestamp ?? ""))[0];
+    const shown = features.map((feature) => this.#shown(feature));
+    const oldest = shown.reduce((one, other) => ((other?.timestamp ?? "") < (one?.timestamp ?? "") ? other : one), shown[0]);
     this.mark.show(freshness(oldest, this.context.client.state, this.ranged.range !== "", Date.now()));
     this.mark.element.hidden = features.length === 0;
     this.problem.hidden = this.ranged.failure === "";
