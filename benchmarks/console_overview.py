@@ -208,7 +208,8 @@ def main() -> None:
             page.goto(url)
             page.wait_for_function(SHOWN, arg=200)
             ours = share(page, options.seconds)
-            page.goto(f"{url}/boot.js")  # shown as text: a page of the same origin that runs nothing
+            page.route("**/main.js", lambda route: route.abort())  # the console's page, in which nothing runs
+            page.goto(f"{url}/?bare")
             page.evaluate(PEER, f"{url.replace('http', 'ws')}/api/v1/websocket?featureId=*&batch=true")
             bare = share(page, options.seconds)
             updates = page.evaluate("seen")

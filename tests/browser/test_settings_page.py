@@ -143,6 +143,8 @@ def test_what_somebody_else_changed_meanwhile_is_not_lost(page: Page, guarded: G
         page.keyboard.press("Enter")
         conflict.get_by_role("button", name="Take theirs").click()
         expect(owner).to_have_value("search")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator(".rows .row", has_text="summarize").locator(".row-reason")).to_contain_text("search")
 
 
 def test_a_session_that_ended_asks_again_and_goes_on_where_it_was(page: Page, guarded: Guarded) -> None:

@@ -45,6 +45,8 @@ def test_an_environment_is_chosen_by_the_address(page: Page, console: Running) -
     expect(page.locator(".feature-about")).to_contain_text("staging")
     page.get_by_label("Environment").select_option("production")
     expect(page.locator(".tile[data-metric=total_requests] .figure")).to_have_text("25")
+    page.goto(f"{console.url}/#/feature/search?env=staging")
+    expect(page.locator(".reasons")).to_contain_text("Nothing was seen of it in “staging”. It was seen in production")
 
 
 def test_dragging_zooms_all_charts_and_leads_grafana_there(page: Page, console: Running) -> None:

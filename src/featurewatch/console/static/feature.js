@@ -145,12 +145,23 @@ export class FeaturePage {
   #drawReasons(health, snapshot) {
     const alerts = (snapshot?.alerts ?? []).map(({ message }) => message);
     const texts = [...new Set([...alerts, ...(snapshot?.reasons ?? [])])].map(readable);
+    const elsewhere = this.#elsewhere();
+    if (elsewhere !== "") texts.unshift(elsewhere);
     if (snapshot?.stale) texts.unshift("The store cannot be reached: these are the last figures known");
     this.reasons.hidden = texts.length === 0;
     this.reasons.dataset.health = health;
     const shown = [...this.reasons.children].map((item) => item.textContent);
     if (shown.join("\n") === texts.join("\n")) return;
     this.reasons.replaceChildren(...texts.map((text) => h("li", {}, icon(health === "healthy" ? "unknown" : health), h("span", {}, text))));
+  }
+
+  /** Say that the feature was not seen in the environment that the address names; "" where it was. */
+  #elsewhere() {
+    const { env } = this.context.router.route;
+    const feature = this.context.store.features.get(this.id);
+    const known = feature?.about.environments ?? [];
+    if (env === "" || known.length === 0 || known.includes(env) || feature?.snapshot?.environment === env) return "";
+    return `Nothing was seen of it in “${env}”. It was seen in ${known.join(", ")}: choose that above.`;
   }
 
   /** Show the parts that belong to an environment. @param {string} environment */

@@ -40,7 +40,8 @@ export class Overview {
       changed: () => this.#drawAll(),
     });
     this.list = h("ul", { class: "rows", role: "list" });
-    this.none = h("p", { class: "none", hidden: true });
+    this.noneText = h("p", {});
+    this.none = h("div", { class: "none", role: "status", hidden: true }, this.noneText, h("button", { class: "button", type: "button", onclick: () => context.router.update({ q: "", health: "", env: "" }, { push: true }) }, "Show all features"));
     this.table = h(
       "section",
       { class: "panel features", "aria-label": "Features" },
@@ -138,7 +139,7 @@ export class Overview {
     }
     if (!store.loaded) return;
     if (store.features.size === 0) {
-      if (!this.body.querySelector(".welcome")) this.body.replaceChildren(welcome());
+      if (!this.body.querySelector(".welcome")) this.body.replaceChildren(welcome(this.context.caller.me));
       this.#summarise([]);
       return;
     }
@@ -154,7 +155,7 @@ export class Overview {
     this.#summarise(here);
     this.#place(shown);
     this.none.hidden = shown.length > 0;
-    setText(this.none, here.length === 0 ? `No feature was seen in ${env}.` : "No feature matches the filter.");
+    setText(this.noneText, here.length === 0 ? `No feature was seen in ${env}.` : "No feature matches the filter.");
   }
 
   /** @param {import("./store.js").Feature[]} shown in order */
@@ -195,7 +196,8 @@ export class Overview {
     const rate = asText(figure("requests_per_minute", sum("requests_per_minute"))).replace("/min", "");
     const cost = asText(figure("total_cost", sum("total_cost")));
     setText(this.totals, features.length === 0 ? "" : `${rate} requests/min · ${cost} in ${this.#time()}`);
-    const oldest = features.map((feature) => this.#shown(feature)).sort((one, other) => (one?.timestamp ?? "").localeCompare(other?.timestamp ?? ""))[0];
+    const shown = features.map((feature) => this.#shown(feature));
+    const oldest = shown.reduce((one, other) => ((other?.timestamp ?? "") < (one?.timestamp ?? "") ? other : one), shown[0]);
     this.mark.show(freshness(oldest, this.context.client.state, this.ranged.range !== "", Date.now()));
     this.mark.element.hidden = features.length === 0;
     this.problem.hidden = this.ranged.failure === "";

@@ -72,7 +72,10 @@ export class SettingsPage {
     this.readOnly = h("p", { class: "notice", hidden: true }, icon("lock"), "Your role may look at these settings, not change them. An editor can.");
     this.element = h("div", { class: "page settings" }, this.back, h("h1", { class: "page-title" }, "Settings"), this.readOnly, this.body);
     this.ends = [
-      this.declaration.subscribe(() => this.#draw()),
+      this.declaration.subscribe(() => {
+        if (this.declaration.feature !== null) context.store.describe(this.declaration.feature);
+        this.#draw();
+      }),
       context.caller.subscribe(() => this.#draw()),
       context.router.subscribe(() => this.#draw()),
     ];

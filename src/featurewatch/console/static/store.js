@@ -64,6 +64,14 @@ export class Store {
     this.#tell(null);
   }
 
+  /** Take what was declared of a feature anew. @param {Record<string, any>} about */
+  describe(about) {
+    const known = this.features.get(about.id);
+    if (known === undefined) return;
+    known.about = { ...known.about, ...about };
+    this.#tell(known.id);
+  }
+
   /** Forget all figures: those of another environment are about to come. */
   forgetSnapshots() {
     for (const feature of this.features.values()) feature.snapshot = null;

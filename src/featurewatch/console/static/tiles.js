@@ -99,6 +99,7 @@ export class Tiles {
     for (const { mark } of this.tiles) mark.show(fresh);
     this.element.classList.toggle("is-stale", fresh === "stale");
     this.updated.classList.toggle("is-stale", fresh === "stale");
+    this.updated.hidden = !snapshot && !asked;
     if (!snapshot) {
       setText(this.when, this.ranged.failure !== "" ? this.ranged.failure : asked ? "Loading…" : "");
       return;

@@ -2,7 +2,9 @@
 
 import { copyFrom, h } from "./kit/dom.js";
 
-export function welcome() {
+/** @param {{features?: string[]}|null} me who looks */
+export function welcome(me) {
+  const only = (me?.features ?? ["*"]).filter((pattern) => pattern !== "*");
   const code = [
     "import featurewatch",
     `featurewatch.configure(endpoint="${location.origin}")`,
@@ -16,6 +18,7 @@ export function welcome() {
     { class: "welcome panel" },
     h("h2", {}, "No feature has been seen yet"),
     h("p", {}, "Run these five lines of Python where featurewatch is installed, and the feature appears here within seconds."),
+    only.length > 0 && h("p", {}, `You see features named ${only.join(", ")} alone: ask whoever runs the bridge where others are missing.`),
     h("div", { class: "code" }, h("pre", { tabindex: "0" }, h("code", {}, code)), copy),
   );
 }
