@@ -159,6 +159,12 @@ async def test_it_tries_again_and_gives_up_at_last() -> None:
     await notifier.look([episode()])
     assert await world.told(notifier) == []
     assert (notifier.stats.failed["ops"], notifier.stats.sent["ops"]) == (2, 1)
+    assert [remark.text for remark in world.recorded] == ["firing", "failed: down", "failed: no such hook"]
+    # Whoever was told once hears of the end, though a reminder failed: after a restart too.
+    again = world.notifier()
+    again.resume(world.recorded)
+    await again.look([], [episode()])
+    assert [told[0] for told in await world.told(again)] == ["ops"]
 
 
 async def test_a_channel_that_hangs_holds_up_no_other_and_its_queue_is_bounded() -> None:

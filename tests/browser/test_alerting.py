@@ -192,6 +192,12 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     expect(details.locator(".story-text")).to_have_text("The provider times out.")
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("alert="))
+    expect(rule).to_be_visible()
+    page.go_back()
+    details.get_by_role("button", name="View logs").click()
+    expect(page).to_have_url(re.compile("logs=chat&range=custom&from="))
+    expect(details).to_have_count(0)
+    page.get_by_role("button", name="Close the log").click()
 
     page.goto(alerting.url + "#/alerts")
     alert = card(page, "Too many errors Alert")
@@ -462,8 +468,10 @@ def test_the_keyboard_alone_reaches_all_and_the_focus_comes_back(
 
 
 def test_what_fails_is_told_and_what_to_do(alerting: Alerting, console: Callable[..., Page]) -> None:
-    alerting.put("/features/broken", {})
-    alerting.rule("broken", name="Broken")
+    alerting.put("/channels/dead", {"kind": "webhook", "settings": {"url": f"{alerting.url}nothing-here"}})
+    alerting.fail("broken")
+    alerting.rule("broken", name="Broken", notification_channels=["dead"])
+    alert = alerting.open("broken")[0]["id"]
 
     def broken(route: Any) -> None:
         told = route.fetch().json()
@@ -477,6 +485,11 @@ def test_what_fails_is_told_and_what_to_do(alerting: Alerting, console: Callable
     rule = page.locator(".rule", has_text="Broken")
     expect(rule.locator(".deployment")).to_contain_text("Failed")
     expect(rule.locator(".rule-error")).to_have_text("many-to-many matching not allowed")
+    page.goto(f"{alerting.url}#/alerts?alert={alert}")
+    expect(page.locator(".answer")).to_contain_text(
+        re.compile(r"No\. dead could not be told at .*\d\d: .+ answered 40\d")
+    )
+    page.keyboard.press("Escape")
     page.route("**/alerts?*", lambda route: route.abort())
     page.goto(alerting.url + "#/alerts")
     page.reload()

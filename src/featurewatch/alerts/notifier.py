@@ -107,7 +107,7 @@ class Notifier:
                 to = _To(remark.author, remark.alert_id)
                 if remark.text == "firing":
                     self._told[to] = remark.at_ns
-                else:
+                elif remark.text == "resolved":
                     self._told.pop(to, None)
 
     async def stop(self) -> None:
@@ -215,14 +215,19 @@ class Notifier:
                 _log.log(logging.WARNING if again else logging.ERROR, "%s", error.message)
                 if not again:
                     self.stats.failed[channel.name] += 1
+                    await self._note(letter, f"failed: {error.message}")
                     return
                 longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 1))
                 await self._pause(longest * random.uniform(0.5, 1))
         self.stats.sent[channel.name] += 1
+        await self._note(letter)
+
+    async def _note(self, letter: _Letter, failure: str = "") -> None:
+        """Record what became of a letter: what was told by it, or why it could not be."""
         now = self._clock()
         await self._record(
             [
-                Remark(alert_id, "delivery", now, channel.name, "firing" if fires else "resolved")
+                Remark(alert_id, "delivery", now, letter.channel, failure or ("firing" if fires else "resolved"))
                 for alert_id, fires in letter.alerts
             ]
         )

@@ -139,7 +139,9 @@ def _explain(arguments: argparse.Namespace) -> int:
         if value:
             print(f"  {name}: {value}")
     for delivery in told["deliveries"]:
-        print(f"  {delivery['timestamp']}  {delivery['receiver']} was told: {delivery['status']}")
+        failed = str(delivery["status"]).removeprefix("failed: ")
+        said = "was told" if failed == delivery["status"] else "could not be told"
+        print(f"  {delivery['timestamp']}  {delivery['receiver']} {said}: {failed}")
     return 0
 
 

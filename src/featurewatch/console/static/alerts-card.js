@@ -53,6 +53,12 @@ export class AlertCard {
     this.tick();
   }
 
+  /** Whether something of it is told in seconds. */
+  counts() {
+    const { triggered_at: fired, acknowledged_at: taken = fired, status } = this.alert;
+    return status !== "resolved" && Date.now() - Math.max(Date.parse(fired), Date.parse(taken)) < 100_000;
+  }
+
   /** Show what changes by itself: durations, and the figure as it is now. */
   tick() {
     const { alert } = this;

@@ -2,7 +2,7 @@
 
 import { act, askAcknowledge, askResolve, askUnacknowledge } from "./alerts-act.js";
 import { severityMark, timeMark } from "./alerts-marks.js";
-import { explained, isOurs } from "./alerts-explain.js";
+import { explained, failureOf, isOurs } from "./alerts-explain.js";
 import { Field } from "./alerts-form.js";
 import { STATUSES, durationOf, endOf, factsOf, sentence } from "./alerts-words.js";
 import { debounce, h, setText } from "./kit/dom.js";
@@ -115,7 +115,7 @@ export class AlertDetails {
     const items = alert.remarks.map(({ kind, timestamp, author, text }) => {
       // Alertmanager's webhook to the bridge keeps the history: nobody was told by it.
       const whom = kind === "delivery" && isOurs(author) ? "The bridge" : author;
-      const what = kind === "comment" ? "said" : kind === "delivery" ? (text === "firing" ? "was told" : "was told of the end") : (DEEDS[text] ?? text);
+      const what = kind === "comment" ? "said" : kind === "delivery" ? (failureOf(text) !== "" ? `could not be told: ${failureOf(text)}` : text === "firing" ? "was told" : "was told of the end") : (DEEDS[text] ?? text);
       const told = h("span", {}, h("b", {}, whom), ` ${what}`);
       return h("li", { dataset: { kind } }, told, timeMark(timestamp), kind === "comment" && h("p", { class: "story-text" }, text));
     });

@@ -15,6 +15,9 @@ import { icon } from "./kit/icons.js";
 /** The bridge's own receivers keep the history; they tell no people. @param {string} name */
 export const isOurs = (name) => name === "featurewatch" || name === "featurewatch/bridge";
 
+/** Why a delivery failed, "" where it did not. @param {string} status */
+export const failureOf = (status) => (status.startsWith("failed: ") ? status.slice(8) : "");
+
 /** A receiver that stands for channels is named by them: featurewatch/ops@60m. @param {string} name */
 const plainly = (name) => name.replace(/^featurewatch\//, "").replace(/@\d+m(\/.*)?$/, "").replaceAll("+", ", ");
 
@@ -26,17 +29,21 @@ export function answerOf(told) {
   const deliveries = told.deliveries.filter(({ receiver }) => !isOurs(receiver));
   const firing = deliveries.filter(({ status }) => status === "firing");
   const why = told.reasons[0] ?? "";
+  // The last word of each channel that could not be told.
+  const failures = [...new Map(deliveries.filter(({ status }) => failureOf(status) !== "").map((one) => [one.receiver, `${one.receiver} could not be told at ${one.timestamp}: ${failureOf(one.status)}.`])).values()];
   if (firing.length > 0) {
     const names = [...new Set(firing.map(({ receiver }) => receiver))].join(", ");
     const last = firing[firing.length - 1].timestamp;
     const times = firing.length === 1 ? `at ${last}` : `${firing.length} times, last at ${last}`;
     // Alertmanager keeps its deliveries to itself; where the bridge tells people, each is known.
     const silent = told.firing_in_alertmanager === null ? told.route.channels.filter((name) => !firing.some(({ receiver }) => receiver === name)) : [];
-    const missing = silent.length === 0 ? "" : ` No delivery to ${silent.join(", ")} is known.`;
+    const unknown = silent.filter((name) => !failures.some((one) => one.startsWith(`${name} `)));
+    const missing = [...failures.filter((one) => silent.some((name) => one.startsWith(`${name} `))), ...(unknown.length === 0 ? [] : [`No delivery to ${unknown.join(", ")} is known.`])].map((one) => ` ${one}`).join("");
     return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${missing}${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
   }
   const people = told.receivers.filter((name) => !isOurs(name));
   if (why === "" && people.length > 0) return { tone: "healthy", word: "Yes", text: `Alertmanager tells ${people.map(plainly).join(", ")}.`, deliveries };
+  if (why === "" && failures.length > 0) return { tone: "warning", word: "No", text: failures.join(" "), deliveries };
   if (why === "" && told.route.channels.length > 0) {
     return { tone: "warning", word: "Not yet", text: `${told.route.channels.join(", ")} should be told, and no delivery is known so far. If this stays, test the channel.`, deliveries };
   }
@@ -60,7 +67,7 @@ export function explained(told) {
   for (const { created_by: by, comment, ends_at: end } of told.silences) facts.push(["Silenced", timed([by && `by ${by}`, end && `until ${end}`, comment && `(${comment})`].filter(Boolean).join(" ") || "yes")]);
   for (const { title, fingerprint } of told.inhibited_by) facts.push(["Held back by", [title || fingerprint]]);
   if (told.firing_in_alertmanager !== null) facts.push(["In Alertmanager", [told.firing_in_alertmanager ? "it fires there" : "it does not fire there"]]);
-  for (const { receiver, status, timestamp } of deliveries) facts.push([status === "firing" ? "Told" : "Told the end", timed(`${receiver}, ${timestamp}`)]);
+  for (const { receiver, status, timestamp } of deliveries) facts.push([failureOf(status) !== "" ? "Not told" : status === "firing" ? "Told" : "Told the end", timed(`${receiver}, ${timestamp}`)]);
   return h(
     "div",
     { class: "explained" },

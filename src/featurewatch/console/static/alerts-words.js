@@ -61,16 +61,26 @@ export function valueText(metric, value) {
   return metric in FIGURES ? asText(figure(metric, value)) : asText(count(value));
 }
 
+/** Show a threshold in all the digits that people typed. @param {string} metric @param {number} threshold */
+export function limitText(metric, threshold) {
+  const plain = (/** @type {number} */ value) => new Intl.NumberFormat(undefined, { maximumFractionDigits: 12 }).format(value);
+  const unit = FIGURES[metric]?.unit;
+  if (unit === "percent") return `${plain(threshold)} %`;
+  if (unit === "ms") return threshold < 1000 ? `${plain(threshold)} ms` : `${plain(threshold / 1000)} s`;
+  if (unit === "usd") return `$${plain(threshold)}`;
+  return unit === "rate" ? `${plain(threshold)}/min` : plain(threshold);
+}
+
 /** Say what a rule asks, such as "Error rate above 20 %". @param {{metric: string, condition: string, threshold: number}} rule */
 export function conditionText({ metric, condition, threshold }) {
-  return `${labelOf(metric)} ${CONDITIONS[condition] ?? condition} ${valueText(metric, threshold)}`;
+  return `${labelOf(metric)} ${CONDITIONS[condition] ?? condition} ${limitText(metric, threshold)}`;
 }
 
 /** Say what an alert was about: its value and the threshold, each "" where it is not known. @param {Alert} alert */
 export function factsOf({ metadata, message }) {
   const { metric = "", trigger_value: value, threshold, condition } = metadata;
   if (metric === "" || value === undefined || threshold === undefined) return { label: "", value: "", limit: "", message };
-  return { label: labelOf(metric), value: valueText(metric, value), limit: `${CONDITIONS[condition] ?? ""} ${valueText(metric, Number(threshold))}`.trim(), message };
+  return { label: labelOf(metric), value: valueText(metric, value), limit: `${CONDITIONS[condition] ?? ""} ${limitText(metric, Number(threshold))}`.trim(), message };
 }
 
 /** @param {number} milliseconds @returns {string} two units at most, such as "2 h 5 min" */

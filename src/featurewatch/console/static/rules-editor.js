@@ -2,7 +2,7 @@
 
 import { Dialog, ask } from "./alerts-dialog.js";
 import { showProblems } from "./alerts-form.js";
-import { conditionText } from "./alerts-words.js";
+import { SEVERITY, conditionText, minutesText } from "./alerts-words.js";
 import { debounce, h } from "./kit/dom.js";
 import { NEW_RULE, RuleFields } from "./rules-fields.js";
 import { RulePreview } from "./rules-preview.js";
@@ -110,15 +110,15 @@ function facts(rule) {
   /** @type {[string, string][]} */
   const told = [
     ["Fires where", conditionText(rule)],
-    ["Severity", rule.severity],
-    ["Looks at the last", `${rule.window_minutes} min`],
-    ["Has to hold for", `${rule.for_minutes} min`],
-    ["Keeps firing for", `${rule.keep_firing_minutes} min`],
-    ["Reminds every", `${rule.cooldown_minutes} min`],
+    ["Severity", SEVERITY[rule.severity]?.label ?? rule.severity],
+    ["Looks at the last", minutesText(rule.window_minutes)],
+    ["Has to hold for", rule.for_minutes === 0 ? "no time: it fires at once" : minutesText(rule.for_minutes)],
+    ["Keeps firing for", rule.keep_firing_minutes === 0 ? "no longer than it holds" : minutesText(rule.keep_firing_minutes)],
+    ["Reminds every", minutesText(rule.cooldown_minutes)],
     ["Who is told", rule.notification_channels.join(", ") || "nobody: it shows in the console alone"],
     ["Environment", rule.environment ?? "each by itself"],
   ];
-  if (rule.burn) told.splice(2, 2, ["Of the error budget", `${rule.burn.factor} times too fast, over ${rule.burn.long_minutes} min and ${rule.burn.short_minutes} min`]);
+  if (rule.burn) told.splice(2, 2, ["Of the error budget", `${rule.burn.factor} times too fast, over ${minutesText(rule.burn.long_minutes)} and ${minutesText(rule.burn.short_minutes)}`]);
   if (rule.logs) told.splice(1, 0, ["Lines", [rule.logs.levels.join(", ") || "all levels", rule.logs.search && `that contain “${rule.logs.search}”`, rule.logs.source && `from ${rule.logs.source}`].filter(Boolean).join(", ")]);
   const note = rule.kind === "slo" ? "This rule stands for the feature's objective, and changes with it." : "Your role may look at this rule, not change it. An editor can.";
   return h("div", { class: "rule-form" }, h("p", { class: "callout" }, note), h("dl", { class: "facts" }, ...told.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])));

@@ -95,7 +95,9 @@ export class RulePreview {
   #fitSpan() {
     if (this.chosen || this.seen === undefined) return false;
     this.chosen = true;
-    const known = this.seen.chart.flatMap(({ points }) => points.find(([, value]) => value !== null)?.[0] ?? []);
+    // Lines that do not come count 0: a log has no beginning but its first line.
+    const least = this.seen.rule.kind === "logs" ? 1 : 0;
+    const known = this.seen.chart.flatMap(({ points }) => points.find(([, value]) => value !== null && value >= least)?.[0] ?? []);
     if (known.length === 0) return false;
     const age = Date.parse(this.seen.end) - Math.min(...known);
     this.span = age < 2 * HOUR ? SPANS[0] : age < 36 * HOUR ? SPANS[1] : SPANS[2];

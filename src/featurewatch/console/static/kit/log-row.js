@@ -15,7 +15,7 @@ const LONG = 20_000;
  * @typedef {object} RowOptions
  * @property {string} search @property {boolean} open @property {boolean} here whether it is the line that was looked for
  * @property {() => void} toggle @property {() => void} fill load what a gap misses
- * @property {() => void} around show the lines around it @property {string} link its permalink, "" where there is none
+ * @property {() => void} around show the lines around it @property {() => string} link its permalink, "" where there is none
  */
 
 /** @param {import("./log-buffer.js").Row} row @param {RowOptions} options @returns {HTMLElement} */
@@ -75,7 +75,8 @@ function details(line, { search, around, link }) {
   const texts = entries.filter(([, value]) => typeof value === "string" && value.includes("\n"));
   const others = entries.filter(([name]) => !texts.some(([text]) => text === name));
   const copyLine = h("button", { class: "button button-small", type: "button", onclick: () => copyFrom(copyLine, line.message) }, "Copy message");
-  const copyLink = link !== "" && h("button", { class: "button button-small", type: "button", onclick: () => copyFrom(/** @type {HTMLElement} */ (copyLink), link) }, "Copy link");
+  const address = link();
+  const copyLink = address !== "" && h("button", { class: "button button-small", type: "button", onclick: () => copyFrom(/** @type {HTMLElement} */ (copyLink), address) }, "Copy link");
   return h(
     "div",
     { class: "log-details", part: "details" },

@@ -138,7 +138,7 @@ export class LogView {
       toggle: () => this.#toggle(row.id, index),
       fill: () => void this.feed.fill(row),
       around: () => this.change({ line: row.id }),
-      link: this.permalink({ featureId, line: row.id }),
+      link: () => this.permalink({ featureId, line: row.id }),
     };
   }
 

@@ -18,6 +18,8 @@ export class VirtualList {
     /** @type {Keyed[]} */
     this.rows = [];
     this.row = 26;
+    /** Pixels in sight, as they were measured last: asked for at each frame, they would have to be laid out first. */
+    this.height = 0;
     this.following = true;
     this.lastTop = 0;
     /** @type {Map<string, {index: number, extra: number}>} rows that are open; the place is kept, not searched */
@@ -34,7 +36,7 @@ export class VirtualList {
 
   /** Whether there is more than fits. */
   get overflows() {
-    return this.element.scrollHeight > this.element.clientHeight;
+    return this.#total() > this.height;
   }
 
   /** Show other rows from the start. @param {Keyed[]} rows */
@@ -130,19 +132,30 @@ export class VirtualList {
     return [...this.open.values()].map(({ index, extra }) => /** @type {[number, number]} */ ([index, extra])).sort((one, other) => one[0] - other[0]);
   }
 
+  #total() {
+    return totalHeight(this.rows.length, this.row, this.#extras());
+  }
+
   #stretch() {
-    this.space.style.setProperty("height", `${totalHeight(this.rows.length, this.row, this.#extras())}px`);
+    const total = this.#total();
+    if (total === this.stretched) return;
+    this.stretched = total;
+    this.space.style.setProperty("height", `${total}px`);
   }
 
   #draw() {
-    if (this.element.clientHeight === 0) return;
+    if (this.height === 0) return;
+    // What is read comes before what is written: the other way round each read lays everything out.
+    let top = this.following ? 0 : this.element.scrollTop;
     this.#stretch();
+    const total = this.#total();
     if (this.following) {
-      this.element.scrollTop = this.element.scrollHeight;
-      this.lastTop = this.element.scrollTop;
+      top = Math.max(0, total - this.height);
+      this.element.scrollTop = top;
+      this.lastTop = top;
     }
     const extras = this.#extras();
-    const { first, end } = visibleRange({ top: this.element.scrollTop, height: this.element.clientHeight, count: this.rows.length, row: this.row, extras });
+    const { first, end } = visibleRange({ top, height: this.height, count: this.rows.length, row: this.row, extras });
     const wanted = new Map();
     for (let index = first; index < end; index += 1) wanted.set(this.rows[index].id, index);
     for (const [id, element] of this.drawn) {
@@ -176,9 +189,8 @@ export class VirtualList {
       return;
     }
     if (this.rows.length === 0) return;
-    const { scrollTop, scrollHeight, clientHeight } = this.element;
-    if (scrollTop < this.row * 20) this.onNearTop();
-    if (scrollHeight - scrollTop - clientHeight < this.row * 20) this.onNearEnd();
+    if (top < this.row * 20) this.onNearTop();
+    if (total - top - this.height < this.row * 20) this.onNearEnd();
   }
 
   #scrolled() {
@@ -206,6 +218,7 @@ export class VirtualList {
   }
 
   #measure() {
+    this.height = this.element.clientHeight;
     const row = parseFloat(getComputedStyle(this.element).getPropertyValue("--log-row")) || 26;
     if (row !== this.row) {
       this.row = row;
