@@ -1,6 +1,7 @@
 """Channels and cooldowns as routes and receivers of Alertmanager, added to the operator's own configuration. Pure.
 
 route (theirs)
+  ├─ featurewatch_route="doctor" ──► the bridge alone: test alerts of `featurewatch doctor`
   ├─ everything of ours ──────────► the bridge, `continue`: history, at once
   ├─ featurewatch_route="ops@60m" ─► the channels of this combination, repeated after its cooldown
   │     └─ by severity, where a channel wants only some
@@ -20,12 +21,18 @@ from .alertmanager_base import Base
 from .alertmanager_channels import Abilities, Integration, Secrets, Unfit, integration_of
 from .routes import ROUTE_LABEL, Route, route_label
 
-__all__ = ["BRIDGE", "HEADER", "Bridge", "Rendered", "render"]
+__all__ = ["BRIDGE", "DOCTOR_LABEL", "DOCTOR_ROUTE", "HEADER", "Bridge", "Rendered", "render"]
 
 HEADER: Final = "# Written by featurewatch. What is changed here is overwritten: change your own configuration.\n"
 
 BRIDGE: Final = "featurewatch/bridge"
 """The receiver that is the bridge itself."""
+
+DOCTOR_ROUTE: Final = "doctor"
+"""The route label of test alerts, which people are not told of; a combination of channels always has an `@`."""
+
+DOCTOR_LABEL: Final = "featurewatch_doctor"
+"""The label by which the bridge knows a test alert again: its value is the test's own."""
 
 OURS: Final = f'{ROUTE_LABEL}=~".+"'
 GROUP_WAIT: Final = "10s"
@@ -107,7 +114,7 @@ def render(
             unfit[name] = str(error)
     receivers: dict[str, list[Integration]] = {}
     branches = [_branch(route, told, integrations, receivers) for route in sorted(set(routes)) if route.channels]
-    ours = [_to_bridge()] if bridge is not None else []
+    ours = [_tests_to_bridge(), _to_bridge()] if bridge is not None else []
     listed = [{"name": BRIDGE, "webhook_configs": [bridge.webhook()]}] if bridge is not None else []
     listed += [_receiver(name, entries) for name, entries in sorted(receivers.items())]
     text = base.add(routes=[*ours, *branches], receivers=listed, inhibit_rules=_inhibitions(), header=HEADER)
@@ -126,6 +133,17 @@ def intervals(cooldown_minutes: int) -> dict[str, str]:
     """
     cooldown = min(cooldown_minutes, _LONGEST_MINUTES)
     return {"group_interval": f"{min(3, cooldown) * 10}s", "repeat_interval": _duration(cooldown)}
+
+
+def _tests_to_bridge() -> dict[str, Any]:
+    return {
+        "receiver": BRIDGE,
+        "matchers": [f'{ROUTE_LABEL}="{DOCTOR_ROUTE}"'],
+        "group_by": [DOCTOR_LABEL],
+        "group_wait": "0s",
+        "group_interval": "10s",
+        "repeat_interval": REPEAT_TO_BRIDGE,
+    }
 
 
 def _to_bridge() -> dict[str, Any]:

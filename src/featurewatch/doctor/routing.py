@@ -1,0 +1,82 @@
+"""To whom Alertmanager would send an alert, by the configuration that it shows. Pure.
+
+https://prometheus.io/docs/alerting/latest/configuration/#route
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from .asking import listed
+
+__all__ = ["receivers_of", "webhooks_of"]
+
+_MATCHER: Final = re.compile(r"""\s*"?([a-zA-Z_:][a-zA-Z0-9_:.-]*)"?\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^",]*?)\s*(?:,|$)""")
+
+
+def receivers_of(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """Name the receivers of an alert with these labels, in order; a matcher that cannot be read counts as one that
+    matches.
+    """
+    root = config.get("route")
+    return list(dict.fromkeys(_walk(root, labels, ""))) if isinstance(root, dict) else []
+
+
+def webhooks_of(config: Mapping[str, Any], name: str) -> list[str] | None:
+    """Return the URLs that a receiver posts to; None where it tells people in another way too."""
+    for receiver in listed(config.get("receivers")):
+        if isinstance(receiver, dict) and receiver.get("name") == name:
+            others = [key for key, value in receiver.items() if key.endswith("_configs") and value]
+            if others not in ([], ["webhook_configs"]):
+                return None
+            return [str(one.get("url", "")) for one in listed(receiver.get("webhook_configs")) if isinstance(one, dict)]
+    return None
+
+
+def _walk(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str) -> Iterator[str]:
+    receiver = str(route.get("receiver") or inherited)
+    taken = False
+    for child in listed(route.get("routes")):
+        if isinstance(child, dict) and _matches(child, labels):
+            taken = True
+            yield from _walk(child, labels, receiver)
+            if not child.get("continue"):
+                break
+    if not taken:
+        yield receiver
+
+
+def _matches(route: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    equal, like = route.get("match") or {}, route.get("match_re") or {}
+    return (
+        all(labels.get(name, "") == value for name, value in equal.items())
+        and all(_like(str(pattern), labels.get(name, "")) for name, pattern in like.items())
+        and all(_holds(str(text), labels) for text in listed(route.get("matchers")))
+    )
+
+
+def _holds(text: str, labels: Mapping[str, str]) -> bool:
+    inner = text.strip().removeprefix("{").removesuffix("}")
+    position = 0
+    while position < len(inner):
+        found = _MATCHER.match(inner, position)
+        if found is None:
+            return True
+        name, operator, value = found.groups()
+        if value.startswith('"'):
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        have = labels.get(name, "")
+        same = _like(value, have) if "~" in operator else value == have
+        if same == operator.startswith("!"):
+            return False
+        position = found.end()
+    return True
+
+
+def _like(pattern: str, value: str) -> bool:
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:
+        return True

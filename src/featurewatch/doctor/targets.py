@@ -1,0 +1,228 @@
+"""What Prometheus knows of the apps: the targets it scrapes, and the series that they export. Asked, not judged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from ..confidential import redacted
+from ..errors import BadInput
+from ..families import DROPPED, DURATION, FAMILIES, FIRST_TOKEN, REQUESTS
+from ..stores.promql import Matchers, selector
+from ..stores.recording import MARKER
+from ..stores.upstream import Upstream
+from ..times import parse_duration
+from .asking import Vector, data_of, get, listed, query
+
+__all__ = ["ExporterFacts", "Place", "Scraped", "gather"]
+
+WATCHED: Final = (DURATION, FIRST_TOKEN)
+_BY: Final = "job, instance"
+RESETS_OVER: Final = "30m"
+LOOKBACK: Final = "1h"
+
+
+class Place(NamedTuple):
+    """Whose series these are: Prometheus's job and instance."""
+
+    job: str
+    instance: str
+
+    def __str__(self) -> str:
+        return f"{self.job or 'no job'}/{self.instance or 'no instance'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scraped:
+    """A target that Prometheus scrapes."""
+
+    place: Place
+    pool: str
+    url: str
+    up: bool
+    error: str = ""
+    interval_s: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        return f"{self.place} ({redacted(self.url)})"
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """Where it is, whatever else the URL says."""
+        parts = urlsplit(self.url)
+        return parts.netloc.rpartition("@")[2].lower(), parts.path
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterFacts:
+    """What is known of the apps by their series; `failures` are questions that were not answered.
+
+    Attributes:
+        known: places that showed features within the last hour.
+        outcomes: by place, the outcomes of each feature and environment.
+        bounds: by place and histogram, the bounds of its buckets.
+        durations: by place and feature, the mean of all calls and the share of them above the highest bound.
+        totals: by place, how many series of ours it has, and how many features.
+        recorded: whether the recording rules run.
+    """
+
+    targets: Sequence[Scraped] = ()
+    known: frozenset[Place] = frozenset()
+    outcomes: Mapping[Place, Mapping[tuple[str, str], frozenset[str]]] = field(default_factory=dict)
+    bounds: Mapping[tuple[Place, str], frozenset[float]] = field(default_factory=dict)
+    durations: Mapping[tuple[Place, str], tuple[float, float]] = field(default_factory=dict)
+    names: Mapping[Place, frozenset[str]] = field(default_factory=dict)
+    kinds: Mapping[tuple[Place, str], str] = field(default_factory=dict)
+    resets: Mapping[Place, float] = field(default_factory=dict)
+    dropped: Mapping[Place, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+    overflown: Mapping[Place, frozenset[str]] = field(default_factory=dict)
+    totals: Mapping[Place, tuple[float, float]] = field(default_factory=dict)
+    renamed: Mapping[Place, frozenset[str]] = field(default_factory=dict)
+    recorded: bool = False
+    failures: Sequence[str] = ()
+
+
+async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
+    """Ask a Prometheus of the apps.
+
+    Args:
+        matchers: labels by which ours are told from others', PROMETHEUS_MATCHERS.
+    """
+    requests, dropped = selector(REQUESTS.name, matchers), selector(DROPPED.name, matchers)
+    seconds = {suffix: selector(f"{DURATION.name}_{suffix}", matchers) for suffix in ("sum", "count")}
+    highest = selector(f"{DURATION.name}_bucket", {"le": ("81.92", "81.920")}, matchers)
+    anything = _all_of_ours(matchers)
+    buckets = selector("", {"__name__": [f"{family.name}_bucket" for family in WATCHED]}, matchers)
+    counters = [name for name in FAMILIES if name.endswith("_total")]
+    other = selector("", {"__name__": counters}, {"model": "other"}, matchers)
+    errors = selector("feature_errors_total", {"error_type": "other"}, matchers)
+    questions = {
+        "known": f"group by ({_BY}) (last_over_time({requests}[{LOOKBACK}]))",
+        "outcomes": f"group by ({_BY}, feature, environment, outcome) ({requests})",
+        "bounds": f"group by ({_BY}, __name__, le) ({buckets})",
+        "means": f"sum by ({_BY}, feature) ({seconds['sum']}) / (sum by ({_BY}, feature) ({seconds['count']}) > 0)",
+        "above": f"1 - sum by ({_BY}, feature) ({highest}) / (sum by ({_BY}, feature) ({seconds['count']}) > 0)",
+        "names": f"group by ({_BY}, __name__) ({anything})",
+        "resets": f"max by ({_BY}) (resets({requests}[{RESETS_OVER}]))",
+        "dropped": f"sum by ({_BY}, signal, reason) ({dropped} - ({dropped} offset {LOOKBACK} or {dropped} * 0)) > 0",
+        "other": f"group by ({_BY}, __name__) ({other} > 0 or {errors} > 0)",
+        "series": f"count by ({_BY}) ({anything})",
+        "features": f"count by ({_BY}) (group by ({_BY}, feature) ({requests}))",
+        "recorded": MARKER,
+        "renamed": f'group by ({_BY}, exported_feature, exported_environment) ({{__name__="{REQUESTS.name}", '
+        f'exported_environment=~".+"}} or {{__name__="{REQUESTS.name}", exported_feature=~".+"}})',
+    }
+    targets = get(upstream, "/api/v1/targets?state=active")
+    told, *answers = await asyncio.gather(targets, *(query(upstream, one) for one in questions.values()))
+    vectors: dict[str, Vector] = dict(zip(questions, answers, strict=True))
+    failures = [told.failure] if told.failure else []
+    failures += [vector.failure for vector in vectors.values() if vector.failure]
+    above = {_feature(labels): value for labels, value in vectors["above"].series}
+    series = {_place(labels): value for labels, value in vectors["series"].series}
+    features = {_place(labels): value for labels, value in vectors["features"].series}
+    return ExporterFacts(
+        tuple(filter(None, map(_target, listed(data_of(told, "data", "activeTargets"))))),
+        frozenset(_place(labels) for labels, _ in vectors["known"].series),
+        _outcomes(vectors["outcomes"]),
+        _bounds(vectors["bounds"]),
+        {_feature(labels): (mean, above.get(_feature(labels), 0.0)) for labels, mean in vectors["means"].series},
+        _sets(vectors["names"], "__name__"),
+        await _kinds(upstream),
+        {_place(labels): value for labels, value in vectors["resets"].series},
+        _counts(vectors["dropped"]),
+        _sets(vectors["other"], "__name__"),
+        {place: (count, features.get(place, 0.0)) for place, count in series.items()},
+        {
+            _place(labels): frozenset(name for name in ("exported_feature", "exported_environment") if labels.get(name))
+            for labels, _ in vectors["renamed"].series
+        },
+        bool(vectors["recorded"].series),
+        tuple(dict.fromkeys(failures)),
+    )
+
+
+def _all_of_ours(matchers: Matchers) -> str:
+    """Select every series whose name is one of an app; recorded ones are named with a colon."""
+    more = selector("", matchers).removeprefix("{").removesuffix("}")
+    return '{__name__=~"feature_.+"' + (f",{more}" if more else "") + "}"
+
+
+async def _kinds(upstream: Upstream) -> dict[tuple[Place, str], str]:
+    """Ask of which type the counter of calls is at each place; OpenMetrics names it without its suffix."""
+    bare = REQUESTS.name.removesuffix("_total")
+    answers = await asyncio.gather(
+        *(get(upstream, "/api/v1/targets/metadata", params={"metric": name}) for name in (REQUESTS.name, bare))
+    )
+    return {
+        (_place(one["target"]), REQUESTS.name): str(one.get("type", ""))
+        for answer in answers
+        for one in listed(data_of(answer, "data"))
+        if isinstance(one, dict) and isinstance(one.get("target"), dict)
+    }
+
+
+def _target(told: Any) -> Scraped | None:
+    if not isinstance(told, dict) or not isinstance(told.get("labels"), dict):
+        return None
+    try:
+        interval = parse_duration(str(told.get("scrapeInterval") or ""), name="scrapeInterval")
+    except BadInput:
+        interval = 0.0
+    return Scraped(
+        _place(told["labels"]),
+        str(told.get("scrapePool", "")),
+        str(told.get("scrapeUrl", "")),
+        told.get("health") != "down",
+        str(told.get("lastError", "")),
+        interval,
+    )
+
+
+def _place(labels: Mapping[str, str]) -> Place:
+    return Place(labels.get("job", ""), labels.get("instance", ""))
+
+
+def _feature(labels: Mapping[str, str]) -> tuple[Place, str]:
+    return _place(labels), labels.get("feature", "")
+
+
+def _outcomes(vector: Vector) -> dict[Place, dict[tuple[str, str], frozenset[str]]]:
+    found: dict[Place, dict[tuple[str, str], set[str]]] = {}
+    for labels, _ in vector.series:
+        key = labels.get("feature", ""), labels.get("environment", "")
+        found.setdefault(_place(labels), {}).setdefault(key, set()).add(labels.get("outcome", ""))
+    return {place: {key: frozenset(told) for key, told in keys.items()} for place, keys in found.items()}
+
+
+def _bounds(vector: Vector) -> dict[tuple[Place, str], frozenset[float]]:
+    found: dict[tuple[Place, str], set[float]] = {}
+    for labels, _ in vector.series:
+        name = labels.get("__name__", "").removesuffix("_bucket")
+        found.setdefault((_place(labels), name), set()).update(_numbers([labels.get("le", "")]))
+    return {key: frozenset(bounds) for key, bounds in found.items()}
+
+
+def _numbers(texts: Iterable[str]) -> Iterable[float]:
+    for text in texts:
+        try:
+            yield float(text)
+        except ValueError:
+            continue
+
+
+def _sets(vector: Vector, label: str) -> dict[Place, frozenset[str]]:
+    found: dict[Place, set[str]] = {}
+    for labels, _ in vector.series:
+        found.setdefault(_place(labels), set()).add(labels.get(label, ""))
+    return {place: frozenset(names) for place, names in found.items()}
+
+
+def _counts(vector: Vector) -> dict[Place, dict[tuple[str, str], float]]:
+    found: dict[Place, dict[tuple[str, str], float]] = {}
+    for labels, value in vector.series:
+        found.setdefault(_place(labels), {})[labels.get("signal", ""), labels.get("reason", "")] = value
+    return found
