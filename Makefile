@@ -30,7 +30,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' --group test --group check
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]' --group test --group check --group dashboards
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
@@ -47,10 +47,13 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict grafana/generate.py
 	$(BIN)/python -m featurewatch.commands.generated --check
+	$(BIN)/python grafana/generate.py --check
 
 generated: $(VENV)/.test
 	$(BIN)/python -m featurewatch.commands.generated
+	$(BIN)/python grafana/generate.py
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group benchmark

@@ -33,6 +33,7 @@ CHANNEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CHANNEL_NAME_RULE: Final = "1 to 64 of letters, digits, '.', '_' and '-', the first a letter or digit"
 
 DeploymentState: TypeAlias = Literal["saved", "written", "loaded", "evaluated", "failed"]
+DEPLOYMENT_STATES: Final[tuple[DeploymentState, ...]] = ("saved", "written", "loaded", "evaluated", "failed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class Snapshots:
     ) -> None:
         self.directory = directory or Directory()
         self.window_s = window_s
+        self.declared: Mapping[str, FeatureRecord] = {}
+        """What was declared of each feature, as of the last measurement."""
         self._metrics = metrics
         self._state = state
         self._clock = clock
@@ -173,7 +175,7 @@ class Snapshots:
         self, keys: frozenset[FeatureKey] | None, window_s: float, uptime_window_s: float
     ) -> list[MetricsSnapshot]:
         try:
-            records = await self._state.features()
+            records = self.declared = await self._state.features()
             measured = await self._metrics.measure(keys, window_s, uptime_window_s)
         except (Unavailable, UpstreamError):
             stale = self._stale(keys, (window_s, uptime_window_s))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from featurewatch.alert_model import DEPLOYMENT_STATES
 from featurewatch.alerts.publishing import Publishing, mail_server, secret_files
 from featurewatch.errors import SettingsError, StoreLocked
 from featurewatch.settings import Settings, load
@@ -44,6 +45,13 @@ async def test_what_is_published_where(tmp_path: Path, given: dict[str, str], ru
         await publishing.start()
         told = {name for name, *_ in publishing.readings()}
         assert ("featurewatch_publisher_rules" in told) == bool(rules)
+        states = {
+            dict(labels)["state"]
+            for name, _, _, values in publishing.readings()
+            for labels in values
+            if "deployments" in name
+        }
+        assert states == (set(DEPLOYMENT_STATES) if rules else set())
         assert ("featurewatch_channels_repairs_total" in told) == channels
     finally:
         await publishing.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ..alert_model import Deployment, DeploymentState
@@ -45,6 +46,11 @@ class Deployments:
     def known(self, rule: str) -> Deployment | None:
         """Return what was told last of a rule since the start."""
         return self._known.get(rule)
+
+    @property
+    def states(self) -> Mapping[DeploymentState, int]:
+        """Count the rules by how far they have come, those told of since the start."""
+        return Counter(deployment.state for deployment in self._known.values())
 
     def forget(self, rule: str) -> None:
         """Forget a rule that is gone."""

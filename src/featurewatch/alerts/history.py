@@ -12,7 +12,7 @@ from ..episode_model import Episode, Place, Remark, Step
 from ..errors import FeaturewatchError
 from ..formulas import METRICS
 from ..ids import new_id
-from ..model import AlertSummary, FeatureKey, MetricsSnapshot
+from ..model import AlertSummary, FeatureKey, MetricsSnapshot, Severity
 from ..stores.base import MetricStore
 from ..stores.state_alerts import Alerts, Written
 from .conditions import holds
@@ -54,6 +54,8 @@ class History:
         """Signals by source."""
         self.ignored = 0
         """Alerts in webhooks that are no feature's."""
+        self.changed: Counter[tuple[FeatureKey, Severity, str]] = Counter()
+        """What became of alerts: triggered, acknowledged, resolved."""
         self._metrics = metrics
         self._rules = rules
         self._known = known
@@ -149,6 +151,8 @@ class History:
         settled = []
         for step in steps:
             episode = step.episode
+            for change in _changes(self._unsettled.get(episode.alert.id), step):
+                self.changed[episode.alert.key, episode.alert.severity, change] += 1
             if episode.open or episode.held:
                 self._unsettled[episode.alert.id] = episode
             else:
@@ -198,6 +202,15 @@ class History:
                 value = None if figures is None else figures.metrics.get(rules[at.rule_id].metric)
                 reasons[at] = _reason(rules[at.rule_id], fired.get(at), value)
         return reasons
+
+
+def _changes(before: Episode | None, step: Step) -> list[str]:
+    """Name what is counted of a step; an edit of an alert that stays as it was is not."""
+    named: list[str] = [change for change in step.changes if change != "updated"]
+    acknowledged = step.episode.alert.status == "acknowledged"
+    if acknowledged and (before is None or before.alert.status != "acknowledged"):
+        named.append("acknowledged")
+    return named
 
 
 def _reason(rule: AlertRule, fired: Alert | None, value: float | None) -> ResolveReason:

@@ -93,6 +93,11 @@ class Publisher:
         self._tries = 0
         self._last = -1e9
 
+    @property
+    def deployments(self) -> Mapping[DeploymentState, int]:
+        """Count its rules by how far they have come."""
+        return self._deployments.states
+
     async def start(self) -> None:
         """Take possession of the target, and publish in the background; what cannot be used yet is tried again.
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from ..alert_model import DEPLOYMENT_STATES
 from ..errors import FeaturewatchError
 from ..settings import Settings
 from ..stores.alert_base import RuleStore
@@ -163,6 +164,13 @@ class Publishing:
             values: Labelled = {labels: float(getattr(each, field)) for labels, each in stats.items()}
             suffix = "_total" if kind == "counter" else ""
             yield f"featurewatch_publisher_{field}{suffix}", kind, help_, values
+        states: Labelled = {
+            (("rules", kind), ("state", state)): float(publisher.deployments.get(state, 0))
+            for kind, publisher in self.publishers.items()
+            for state in DEPLOYMENT_STATES
+        }
+        if states:
+            yield "featurewatch_publisher_deployments", "gauge", "Rules by how far they have come.", states
         if self.channels is not None:
             name, channels = "featurewatch_channels", self.channels
             yield f"{name}_publications_total", "counter", "Publications of channels.", {(): channels.publications}

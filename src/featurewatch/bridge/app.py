@@ -34,6 +34,7 @@ from .alerting import start as start_alerting
 from .auth import Authenticator
 from .catalog import Catalog
 from .context import Bridge
+from .feature_readings import feature_readings
 from .flight import SingleFlight
 from .intake import Intake
 from .meters import MeterRequests, Meters, families
@@ -189,6 +190,7 @@ async def _start(
     meters.show_from_loop(lambda: families(authenticator.families()))
     meters.show_from_loop(lambda: upstreams(stores, forwarder))
     meters.show_from_loop(lambda: families(alert_readings(alerting)))
+    meters.show_from_loop(lambda: families(feature_readings(poll, snapshots, alerting.history)))
     meters.show_from_loop(lambda: families(publishing.readings()))
     meters.show(lambda: render(recorder.snapshots(), {}))
     return Bridge(

@@ -114,6 +114,8 @@ class Intake:
             ]
         )
         self.meters.ingested.labels("test_results", "json").inc(len(events))
+        for event in events:
+            self.meters.test_results.labels(*event.key, str(event.data["passed"]).lower()).inc()
         return events
 
     @contextmanager

@@ -50,6 +50,12 @@ class Meters:
             ("signal", "protocol"),
             registry=self.registry,
         )
+        self.test_results = Counter(
+            "featurewatch_test_results",
+            "Results of tests that were told, by whether they passed.",
+            ("feature", "environment", "passed"),
+            registry=self.registry,
+        )
         self.refused = Counter(
             "featurewatch_refused",
             "What was refused on the way in, by the code of the error.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,8 @@ class MetricPoll:
         clock: Callable[[], int],
     ) -> None:
         self.stats = PollStats()
+        self.latest: Sequence[MetricsSnapshot] = ()
+        """The snapshots of the last tick."""
         self._snapshots = snapshots
         self._metrics = metrics
         self._state = state
@@ -83,6 +85,7 @@ class MetricPoll:
             await self._note_arrived()
             snapshots = await self._snapshots.current(None)
             self._hub.publish_snapshots(snapshots)
+            self.latest = snapshots
             if any(snapshot.stale for snapshot in snapshots):
                 self._report("the metric store cannot answer: the last snapshots are shown as stale")
             else:

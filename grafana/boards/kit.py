@@ -1,0 +1,367 @@
+"""The parts of panels: a title, what it tells, a unit, colours, a legend, links, and a text for no data.
+
+Every panel goes through `dressed`, so that none lacks one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
+
+from grafana_foundation_sdk.builders import common as common_builders
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import heatmap, loki, prometheus, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from featurewatch.formulas import METRICS, Mark
+
+from . import links as to
+
+GREEN: Final = "green"
+YELLOW: Final = "yellow"
+ORANGE: Final = "orange"
+RED: Final = "red"
+BLUE: Final = "blue"
+GREY: Final = "text"
+
+PROMETHEUS: Final = common.DataSourceRef(type_val="prometheus", uid="${prometheus_datasource}")
+LOKI: Final = common.DataSourceRef(type_val="loki", uid="${loki_datasource}")
+
+UNITS: Final = {
+    "percent": "percent", "ms": "ms", "requests": "short", "requests/min": "reqpm", "USD": "currencyUSD",
+    "tokens": "short",
+}  # fmt: skip
+"""Grafana's units for those of the table of figures."""
+
+Steps = Sequence[tuple[float | None, str]]
+"""From which value on a colour holds; the first is for all below the second."""
+
+NEUTRAL: Final[Steps] = ((None, BLUE),)
+ZERO_IS_GOOD: Final[Steps] = ((None, GREEN), (1, RED))
+
+HEALTH: Final = {0: ("healthy", GREEN), 1: ("warning", YELLOW), 2: ("unknown", "purple"), 3: ("error", RED)}
+"""`featurewatch_feature_health`: the worse, the higher."""
+
+ALERT_STATES: Final = {0: ("–", GREEN), 1: ("active", RED), 2: ("acknowledged", ORANGE), 3: ("closed by hand", BLUE)}
+"""`featurewatch_alert_state`."""
+
+SEVERITIES: Final = {"low": BLUE, "medium": YELLOW, "high": ORANGE, "critical": RED}
+
+
+class Panel(Protocol):
+    """What the builders of all panels have in common."""
+
+    def title(self, title: str) -> Self: ...
+    def description(self, description: str) -> Self: ...
+    def datasource(self, datasource: common.DataSourceRef) -> Self: ...
+    def height(self, h: int) -> Self: ...
+    def span(self, w: int) -> Self: ...
+    def unit(self, unit: str) -> Self: ...
+    def no_value(self, no_value: str) -> Self: ...
+    def thresholds(self, thresholds: Builder[dashboard.ThresholdsConfig]) -> Self: ...
+    def mappings(self, mappings: list[dashboard.ValueMapping]) -> Self: ...
+    def data_links(self, links: list[Builder[dashboard.DashboardLink]]) -> Self: ...
+    def with_target(self, target: Builder[Dataquery]) -> Self: ...
+    def build(self) -> dashboard.Panel: ...
+
+
+P = TypeVar("P", bound=Panel)
+
+Built: TypeAlias = Builder[dashboard.Panel]
+"""What a dashboard takes as a panel."""
+
+
+def dressed(
+    panel: P,
+    title: str,
+    description: str,
+    targets: Sequence[Builder[Dataquery]],
+    *,
+    unit: str,
+    width: int,
+    height: int,
+    steps: Steps = NEUTRAL,
+    no_data: str = "No data in this time",
+    mappings: Mapping[int, tuple[str, str]] | None = None,
+    links: Sequence[Builder[dashboard.DashboardLink]] = (),
+    source: common.DataSourceRef = PROMETHEUS,
+) -> P:
+    """Give a panel what every panel must have."""
+    panel = (
+        panel.title(title)
+        .description(description)
+        .datasource(source)
+        .unit(unit)
+        .span(width)
+        .height(height)
+        .no_value(no_data)
+        .thresholds(thresholds(steps))
+        .data_links(list(links))
+    )
+    if mappings:
+        panel = panel.mappings([value_map(mappings)])
+    for target in targets:
+        panel = panel.with_target(target)
+    return panel
+
+
+def thresholds(steps: Steps) -> builders.ThresholdsConfig:
+    return (
+        builders.ThresholdsConfig()
+        .mode(dashboard.ThresholdsMode.ABSOLUTE)
+        .steps([dashboard.Threshold(value=value, color=color) for value, color in steps])
+    )
+
+
+def marked(mark: Mark | None) -> Steps:
+    """Colour a figure as the table marks it: good, warning, error."""
+    if mark is None:
+        return NEUTRAL
+    if mark.above:
+        return (None, RED), (mark.error, YELLOW), (mark.good, GREEN)
+    return (None, GREEN), (mark.good, YELLOW), (mark.error, RED)
+
+
+def value_map(texts: Mapping[int, tuple[str, str]]) -> dashboard.ValueMap:
+    return dashboard.ValueMap(
+        {
+            str(value): dashboard.ValueMappingResult(text=text, color=color, index=index)
+            for index, (value, (text, color)) in enumerate(texts.items())
+        }
+    )
+
+
+def query(expr: str, legend: str = "", ref: str = "A") -> prometheus.Dataquery:
+    """Ask for a graph; exemplars are shown wherever the series have some."""
+    return (
+        prometheus.Dataquery()
+        .datasource(PROMETHEUS)
+        .expr(expr)
+        .legend_format(legend)
+        .range()
+        .exemplar(True)
+        .ref_id(ref)
+    )
+
+
+def instant(expr: str, ref: str = "A", legend: str = "") -> prometheus.Dataquery:
+    """Ask for the values of now, as a table."""
+    asked = prometheus.Dataquery().datasource(PROMETHEUS).expr(expr).instant().ref_id(ref).legend_format(legend)
+    return asked.format(PromQueryFormat.TABLE)
+
+
+def lines(expr: str, ref: str = "A", limit: int = 500) -> loki.Dataquery:
+    """Ask Loki for lines."""
+    return loki.Dataquery().datasource(LOKI).expr(expr).query_type("range").max_lines(limit).ref_id(ref)
+
+
+def counted(expr: str, legend: str, ref: str = "A") -> loki.Dataquery:
+    """Ask Loki for a graph."""
+    return loki.Dataquery().datasource(LOKI).expr(expr).query_type("range").legend_format(legend).ref_id(ref)
+
+
+def figure_stat(metric: str, expr: str, title: str, width: int, *, decimals: int | None = None) -> stat.Panel:
+    """Show one figure of the table, large, with its course behind it; unit, text and colours are the table's."""
+    row = METRICS[metric]
+    panel = big(
+        title, f"{row.help} Over 5 minutes." if metric != "uptime" else row.help, [query(expr, to.NAME)],
+        unit=UNITS[row.unit], width=width, steps=marked(row.mark), links=to.SERIES,
+        no_data="No calls",
+    )  # fmt: skip
+    return panel if decimals is None else panel.decimals(decimals)
+
+
+def big(
+    title: str,
+    description: str,
+    targets: Sequence[Builder[Dataquery]],
+    *,
+    unit: str,
+    width: int,
+    height: int = 4,
+    **more: Any,
+) -> stat.Panel:
+    """Show the last value of a series, large."""
+    return (
+        dressed(stat.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
+        .color_mode(common.BigValueColorMode.VALUE)
+        .graph_mode(common.BigValueGraphMode.AREA)
+        .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+    )
+
+
+def graph(
+    title: str,
+    description: str,
+    targets: Sequence[Builder[Dataquery]],
+    *,
+    unit: str,
+    width: int = 12,
+    height: int = 8,
+    stacked: bool = False,
+    shown: bool = False,
+    bars: bool = False,
+    **more: Any,
+) -> timeseries.Panel:
+    """Draw series over time, with a legend that tells their mean, maximum and last value.
+
+    Args:
+        shown: draw the thresholds as dashed lines.
+    """
+    legend = (
+        common_builders.VizLegendOptions()
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(["mean", "max", "lastNotNull"])
+    )
+    tooltip = (
+        common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
+    )
+    panel = (
+        dressed(timeseries.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
+        .legend(legend)
+        .tooltip(tooltip)
+        .line_width(1)
+        .fill_opacity(20 if stacked else 8)
+        .show_points(common.VisibilityMode.AUTO)
+        .min(0)
+    )
+    if stacked:
+        panel = panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if bars:
+        panel = panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80)
+    if shown:
+        style = common_builders.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
+        panel = panel.thresholds_style(style)
+    return panel
+
+
+def states(
+    title: str,
+    description: str,
+    targets: Sequence[Builder[Dataquery]],
+    *,
+    mappings: Mapping[int, tuple[str, str]],
+    width: int = 24,
+    height: int = 8,
+    **more: Any,
+) -> statetimeline.Panel:
+    """Draw states over time as coloured bars, one a series."""
+    return (
+        dressed(
+            statetimeline.Panel(),
+            title,
+            description,
+            targets,
+            unit="none",
+            width=width,
+            height=height,
+            mappings=mappings,
+            **more,
+        )
+        .merge_values(True)
+        .show_value(common.VisibilityMode.NEVER)
+        .row_height(0.85)
+        .fill_opacity(75)
+        .legend(
+            common_builders.VizLegendOptions()
+            .display_mode(common.LegendDisplayMode.LIST)
+            .placement(common.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+    )
+
+
+def heat(
+    title: str,
+    description: str,
+    targets: Sequence[Builder[Dataquery]],
+    *,
+    unit: str,
+    width: int = 12,
+    height: int = 8,
+    **more: Any,
+) -> heatmap.Panel:
+    """Draw a histogram's buckets over time."""
+    return (
+        dressed(heatmap.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
+        .calculate(False)
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .show_legend()
+    )
+
+
+def rows(
+    title: str,
+    description: str,
+    targets: Sequence[Builder[Dataquery]],
+    *,
+    unit: str,
+    width: int = 24,
+    height: int = 8,
+    **more: Any,
+) -> table.Panel:
+    """Show a table."""
+    return (
+        dressed(table.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
+        .filterable(True)
+        .cell_height(common.TableCellHeight.SM)
+    )
+
+
+def arranged(names: Mapping[str, str], hidden: Sequence[str] = ()) -> DataTransformerConfig:
+    """Name a table's columns and put them in this order; hide some."""
+    return DataTransformerConfig(
+        id_val="organize",
+        options={
+            "renameByName": dict(names),
+            "indexByName": {name: index for index, name in enumerate(names)},
+            "excludeByName": dict.fromkeys(hidden, True),
+        },
+    )
+
+
+def merged() -> DataTransformerConfig:
+    """Join the answers of several queries into one table by the labels that they share."""
+    return DataTransformerConfig(id_val="merge", options={})
+
+
+def above_zero(column: str) -> DataTransformerConfig:
+    """Leave out the row that `or vector(0)` adds where there is nothing to list."""
+    condition = {"fieldName": column, "config": {"id": "greater", "options": {"value": 0}}}
+    return DataTransformerConfig(
+        id_val="filterByValue", options={"filters": [condition], "type": "include", "match": "all"}
+    )
+
+
+def column(unit: str = "", steps: Steps = (), **properties: object) -> list[DynamicConfigValue]:
+    """Write how one column of a table is shown: its unit, its colours, and further properties, `_` for `.`."""
+    told = [DynamicConfigValue("unit", unit)] if unit else []
+    if steps:
+        told.append(
+            DynamicConfigValue(
+                "thresholds",
+                {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]},
+            )
+        )
+        told.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+    return told + [DynamicConfigValue(name.replace("_", "."), value) for name, value in properties.items()]
+
+
+def mapped(texts: Mapping[int, tuple[str, str]]) -> list[DynamicConfigValue]:
+    """Show a column's numbers as coloured words."""
+    options = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in texts.items()}
+    return [
+        DynamicConfigValue("mappings", [{"type": "value", "options": options}]),
+        DynamicConfigValue("custom.cellOptions", {"type": "color-background"}),
+    ]
+
+
+def worst_first(column: str) -> common_builders.TableSortByFieldState:
+    return common_builders.TableSortByFieldState().display_name(column).desc(True)
