@@ -19,20 +19,14 @@ from ..alert_model import SEVERITIES, Channel
 from ..model import Severity
 from .alertmanager_base import Base
 from .alertmanager_channels import Abilities, Integration, Secrets, Unfit, integration_of
-from .routes import ROUTE_LABEL, Route, route_label
+from .routes import ROUTE_LABEL, TEST_LABEL, TESTS, Route, route_label
 
-__all__ = ["BRIDGE", "DOCTOR_LABEL", "DOCTOR_ROUTE", "HEADER", "Bridge", "Rendered", "render"]
+__all__ = ["BRIDGE", "HEADER", "Bridge", "Rendered", "render"]
 
 HEADER: Final = "# Written by featurewatch. What is changed here is overwritten: change your own configuration.\n"
 
 BRIDGE: Final = "featurewatch/bridge"
 """The receiver that is the bridge itself."""
-
-DOCTOR_ROUTE: Final = "doctor"
-"""The route label of test alerts, which people are not told of; a combination of channels always has an `@`."""
-
-DOCTOR_LABEL: Final = "featurewatch_doctor"
-"""The label by which the bridge knows a test alert again: its value is the test's own."""
 
 OURS: Final = f'{ROUTE_LABEL}=~".+"'
 GROUP_WAIT: Final = "10s"
@@ -138,8 +132,8 @@ def intervals(cooldown_minutes: int) -> dict[str, str]:
 def _tests_to_bridge() -> dict[str, Any]:
     return {
         "receiver": BRIDGE,
-        "matchers": [f'{ROUTE_LABEL}="{DOCTOR_ROUTE}"'],
-        "group_by": [DOCTOR_LABEL],
+        "matchers": [f'{ROUTE_LABEL}="{TESTS}"'],
+        "group_by": [TEST_LABEL],
         "group_wait": "0s",
         "group_interval": "10s",
         "repeat_interval": REPEAT_TO_BRIDGE,

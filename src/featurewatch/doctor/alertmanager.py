@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..alerts.alertmanager import BRIDGE, DOCTOR_LABEL, DOCTOR_ROUTE
+from ..alerts.alertmanager import BRIDGE
 from ..alerts.alertmanager_api import config_hash
-from ..alerts.routes import ROUTE_LABEL
+from ..alerts.routes import ROUTE_LABEL, TEST_LABEL, TESTS
 from ..stores.upstream import Upstream
 from .asking import Got, data_of, get, load_yaml
 from .findings import Finding, broken, fine, left_out
@@ -40,9 +40,7 @@ class AlertmanagerFacts:
 async def gather(upstream: Upstream, *, clock: Callable[[], int] = time.time_ns) -> AlertmanagerFacts:
     """Ask an Alertmanager."""
     target = upstream.target
-    status, metrics = await asyncio.gather(
-        get(upstream, "/api/v2/status", clock=clock), get(upstream, "/metrics")
-    )
+    status, metrics = await asyncio.gather(get(upstream, "/api/v2/status", clock=clock), get(upstream, "/metrics"))
     version = data_of(status, "versionInfo", "version")
     if status and not isinstance(version, str):
         wrong = f"{target.shown} answered with something else than Alertmanager does"
@@ -79,7 +77,7 @@ def judge(facts: AlertmanagerFacts, *, file: Path | None, address: str) -> list[
 
 def test_labels(id: str) -> dict[str, str]:
     """Return the labels of a test alert: no feature's, so no episode comes of it."""
-    return {"alertname": "FeaturewatchDoctor", ROUTE_LABEL: DOCTOR_ROUTE, DOCTOR_LABEL: id}
+    return {"alertname": "FeaturewatchDoctor", ROUTE_LABEL: TESTS, TEST_LABEL: id}
 
 
 def leads(config: Mapping[str, Any], labels: Mapping[str, str], address: str) -> tuple[bool, list[str]]:
@@ -99,10 +97,13 @@ def _receiver(facts: AlertmanagerFacts, file: Path | None, address: str) -> Find
     alert = {"alertname": "x", "feature": "x", "environment": "x", "rule_id": "x", "severity": "low", ROUTE_LABEL: "x"}
     if not leads(facts.config, alert, address)[0]:
         return broken(
-            check, shown, "no route of its configuration leads to the bridge: alerts fire, and the history stays empty",
+            check,
+            shown,
+            "no route of its configuration leads to the bridge: alerts fire, and the history stays empty",
             "let the bridge write the file: set FEATUREWATCH_ALERTMANAGER_CONFIG, and name it in --config.file"
-            if file is None else "see the file's first route, and what the bridge's log says of it",
-        )  # fmt: skip
+            if file is None
+            else "see the file's first route, and what the bridge's log says of it",
+        )
     return fine(check, shown, "its configuration leads alerts to the bridge")
 
 
@@ -113,18 +114,22 @@ def _written(facts: AlertmanagerFacts, file: Path) -> Finding | None:
         content = file.read_bytes()
     except FileNotFoundError:
         return broken(
-            "receiver", shown, f"ALERTMANAGER_CONFIG {file} does not exist",
+            "receiver",
+            shown,
+            f"ALERTMANAGER_CONFIG {file} does not exist",
             "start the bridge, which writes it, and let Alertmanager's --config.file name it",
-        )  # fmt: skip
+        )
     except OSError as error:
         return left_out("receiver", shown, f"ALERTMANAGER_CONFIG {file} cannot be read here ({error.strerror})")
     if facts.hash is None or facts.hash == config_hash(content):
         return None
     return broken(
-        "receiver", shown, f"it has loaded another configuration than the one in {file}",
+        "receiver",
+        shown,
+        f"it has loaded another configuration than the one in {file}",
         f"let its --config.file name {file} (in containers: the same volume), and reload it: POST /-/reload; its log "
         "says why if it refuses",
-    )  # fmt: skip
+    )
 
 
 def _is_bridge(config: Mapping[str, Any], name: str, address: str) -> bool:

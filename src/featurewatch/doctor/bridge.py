@@ -14,6 +14,7 @@ from ..stores.upstream import Target, Upstream
 from .asking import Got, data_of, get, listed
 from .findings import Finding, broken, doubtful, fine, left_out
 from .upstreams import clock as judge_clock
+from .upstreams import said_of
 
 __all__ = ["BridgeFacts", "BridgeLine", "gather", "judge"]
 
@@ -89,10 +90,12 @@ def judge(facts: BridgeFacts) -> list[Finding]:
     if not facts.alive:
         return [
             broken(
-                "bridge", shown, facts.alive.failure,
+                "bridge",
+                shown,
+                said_of(shown, facts.alive),
                 "start it ('featurewatch serve'), or say where it is: FEATUREWATCH_URL or --url",
             )
-        ]  # fmt: skip
+        ]
     found = [fine("bridge", shown, "answers"), judge_clock(shown, facts.alive.ahead_s)]
     if not facts.me:
         found.append(
@@ -132,11 +135,15 @@ def _readiness(shown: str, ready: Got) -> list[Finding]:
         if name.startswith(_RELEASED):
             what = name.removeprefix(_RELEASED)
             found.append(
-                broken("publishing", f"{shown}, {what}", said, "do as the reason says; the bridge tries again by itself")
+                broken(
+                    "publishing", f"{shown}, {what}", said, "do as the reason says; the bridge tries again by itself"
+                )
             )
         else:
             found.append(
-                broken("bridge", f"{shown}, {name}", said, "the finding of this upstream below or above says what to do")
+                broken(
+                    "bridge", f"{shown}, {name}", said, "the finding of this upstream below or above says what to do"
+                )
             )
     return found or [fine("bridge", f"{shown}, /readyz", "ready")]
 
@@ -153,7 +160,9 @@ def _rules(shown: str, rules: Got) -> list[Finding]:
             name = f"{rule.get('featureId')}/{rule.get('name')}"
             said = str(deployment.get("error") or "it failed")
             found.append(
-                broken("publishing", f"rule {name}", said, "edit the rule as the reason says; 'featurewatch rules status'")
+                broken(
+                    "publishing", f"rule {name}", said, "edit the rule as the reason says; 'featurewatch rules status'"
+                )
             )
     return found or [fine("publishing", shown, f"none of {len(told)} rules failed")]
 
@@ -165,10 +174,10 @@ def _pushes(shown: str, refused: Mapping[tuple[str, str, str], float] | None) ->
         if signal != "metrics" or protocol != "otlp":
             continue
         if code == "partial":
-            said = f"{count:.0f} pushed points were refused since it runs: delta temporality, or names that nobody knows"
-            todo = (
-                "in the app set OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative; its log repeats the reason"
+            said = (
+                f"{count:.0f} pushed points were refused since it runs: delta temporality, or names that nobody knows"
             )
+            todo = "in the app set OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative; its log has the reason"
         else:
             said = f"{count:.0f} pushes of metrics were refused ({code}) since it runs"
             todo = "read the answer in the app's log: it says what is wrong"

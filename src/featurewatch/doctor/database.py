@@ -44,10 +44,12 @@ def _examine(url: str, clock: Callable[[], int]) -> list[Finding]:
         reason = str(getattr(error, "orig", error))
         return [
             broken(
-                "database", subject, f"it cannot be used: {_without(reason, parsed.password)}",
+                "database",
+                subject,
+                f"it cannot be used: {_without(reason, parsed.password)}",
                 "start it, or set FEATUREWATCH_DATABASE_URL to where it is, with a user that may create tables",
             )
-        ]  # fmt: skip
+        ]
     finally:
         engine.dispose()
     return [

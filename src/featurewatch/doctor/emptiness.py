@@ -10,7 +10,7 @@ from ..families import FAMILIES
 from ..stores.recording import groups as recording_groups
 from .selectors import Selector, filters
 
-__all__ = ["Seen", "Verdict", "judge_empty"]
+__all__ = ["OK", "Seen", "Verdict", "judge_empty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Seen:
         changed: how often the most lively of the selected ones changed in the last minutes.
         known: whether something is to make series of this name: an app, a loaded rule.
         declared: what the bridge exports, None where it was not asked.
+        scraped: whether Prometheus scrapes the bridge.
     """
 
     selector: Selector
@@ -41,6 +42,7 @@ class Seen:
     changed: float
     known: bool
     declared: frozenset[str] | None = None
+    scraped: bool = True
 
 
 OK: Final = Verdict("ok")
@@ -49,9 +51,26 @@ _ALWAYS_RIGHT: Final = ("ALERTS", "ALERTS_FOR_STATE", "scrape_", "up", "featurew
 """Series that come and go: that there are none says nothing."""
 
 _SOME_MODES: Final = (
-    "loki", "alertmanager", "publisher", "channels", "notifications", "log_store", "metric_store", "upstream", "silences",
-    "evaluator", "alert", "doctor", "jwt", "leader", "streams", "arrivals", "price_table", "call_totals", "otlp",
-)  # fmt: skip
+    "loki",
+    "alertmanager",
+    "publisher",
+    "channels",
+    "notifications",
+    "log_store",
+    "metric_store",
+    "upstream",
+    "silences",
+    "evaluator",
+    "alert",
+    "doctor",
+    "jwt",
+    "leader",
+    "streams",
+    "arrivals",
+    "price_table",
+    "call_totals",
+    "otlp",
+)
 """Of the bridge's metrics those that exist only where it is set up so: they begin with featurewatch_ and this."""
 
 _RECORDED: Final = frozenset(rule.record for group in recording_groups(50.0) for rule in group.rules)
@@ -68,9 +87,10 @@ def judge_empty(expression: str, what: str, seen: Sequence[Seen]) -> Verdict:
     if idle:
         return OK
     return Verdict(
-        "warning", f"{what}, although its series have data",
+        "warning",
+        f"{what}, although its series have data",
         "correct the query: run it part by part in Prometheus; a division or a join usually loses the series",
-    )  # fmt: skip
+    )
 
 
 def _missing(seen: Seen) -> Verdict:
@@ -82,19 +102,21 @@ def _missing(seen: Seen) -> Verdict:
     if ":" in name:
         if name in _RECORDED:
             return Verdict(
-                "warning", "reads what the recording rules record, and they are not loaded",
+                "warning",
+                "reads what the recording rules record, and they are not loaded",
                 "add prometheus/rules/featurewatch.yml to rule_files of Prometheus, and reload it",
-            )  # fmt: skip
+            )
         return Verdict("error", f"reads {name}, which no loaded rule records", "correct the name, or load its rule")
     if name.startswith("featurewatch_"):
-        return _of_bridge(name, seen.declared)
+        return _of_bridge(name, seen.declared, seen.scraped)
     return Verdict(
-        "warning", f"reads {name}, which nothing that Prometheus scrapes exports",
+        "warning",
+        f"reads {name}, which nothing that Prometheus scrapes exports",
         "correct the name; or add what exports it to scrape_configs",
-    )  # fmt: skip
+    )
 
 
-def _of_bridge(name: str, declared: frozenset[str] | None) -> Verdict:
+def _of_bridge(name: str, declared: frozenset[str] | None, scraped: bool) -> Verdict:
     bare = name
     for suffix in _SUFFIXES:
         bare = bare.removesuffix(suffix)
@@ -102,10 +124,13 @@ def _of_bridge(name: str, declared: frozenset[str] | None) -> Verdict:
         if name.removeprefix("featurewatch_").startswith(_SOME_MODES):
             return OK
         return Verdict("error", f"reads {name}, which the bridge does not export", "correct the name in the query")
+    if scraped:
+        return OK
     return Verdict(
-        "warning", "reads the bridge's own metrics, and Prometheus does not scrape the bridge",
+        "warning",
+        "reads the bridge's own metrics, and Prometheus does not scrape the bridge",
         "add the bridge to scrape_configs (with authentication on: with a token of role viewer)",
-    )  # fmt: skip
+    )
 
 
 def _misnamed(seen: Seen) -> Verdict:
@@ -117,9 +142,10 @@ def _misnamed(seen: Seen) -> Verdict:
         return OK
     have = ", ".join(sorted(seen.labels - {"__name__"})[:8])
     return Verdict(
-        "error", f"selects by the label {', '.join(strange)}, which no series of {seen.selector.name} has",
+        "error",
+        f"selects by the label {', '.join(strange)}, which no series of {seen.selector.name} has",
         f"correct the label in the query; there are {have}",
-    )  # fmt: skip
+    )
 
 
 def _family(name: str) -> bool:

@@ -55,10 +55,12 @@ def _nobody(facts: ExporterFacts) -> list[Finding]:
     live = sum(target.up for target in facts.targets)
     return [
         doubtful(
-            "target", "apps", f"none of the {live} targets that Prometheus scrapes shows a feature",
+            "target",
+            "apps",
+            f"none of the {live} targets that Prometheus scrapes shows a feature",
             "add a job for the app's /metrics (featurewatch.metrics_route) to scrape_configs, or let it push OTLP",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _silent_jobs(facts: ExporterFacts) -> Iterator[Finding]:
@@ -68,9 +70,11 @@ def _silent_jobs(facts: ExporterFacts) -> Iterator[Finding]:
     for target in facts.targets:
         if not target.up and target.place.job not in jobs and target.pool not in up:
             yield doubtful(
-                "target", target.shown, f"down, and so is all of its job; if it is an app of yours, nothing of it is "
-                f"seen: {target.error}", "start it, or correct its address in scrape_configs",
-            )  # fmt: skip
+                "target",
+                target.shown,
+                f"down, and so is all of its job; if it is an app of yours, nothing of it is seen: {target.error}",
+                "start it, or correct its address in scrape_configs",
+            )
 
 
 def _targets(facts: ExporterFacts) -> Iterator[Finding]:
@@ -78,18 +82,23 @@ def _targets(facts: ExporterFacts) -> Iterator[Finding]:
     down = [target for target in facts.targets if not target.up and target.place.job in jobs]
     for target in down:
         yield broken(
-            "target", target.shown, f"down: {target.error}",
+            "target",
+            target.shown,
+            f"down: {target.error}",
             "see that the app runs and answers there, from where Prometheus is; credentials stand in its scrape job",
-        )  # fmt: skip
+        )
     ours = exporters_of(facts)
     if not down and ours:
         yield fine("target", "apps", f"all {len(ours)} targets with features are up")
     slow = [target for target in ours if target.interval_s > SLOWEST_SCRAPE_S]
     for target in slow:
         yield doubtful(
-            "interval", target.shown, f"scraped every {target.interval_s:g} s: figures over 5 minutes rest on a few points, "
-            "and minutes of uptime have gaps", "set scrape_interval of the job to 1m or less (15s is usual)",
-        )  # fmt: skip
+            "interval",
+            target.shown,
+            f"scraped every {target.interval_s:g} s: figures over 5 minutes rest on a few points, "
+            "and minutes of uptime have gaps",
+            "set scrape_interval of the job to 1m or less (15s is usual)",
+        )
     if not slow and ours:
         yield fine("interval", "apps", "scraped at least once a minute")
 
@@ -102,9 +111,11 @@ def _twice(facts: ExporterFacts) -> Iterator[Finding]:
     for targets in again.values():
         pools = ", ".join(sorted({str(target.pool) for target in targets}))
         yield broken(
-            "scraped-twice", targets[0].shown, f"scraped {len(targets)} times, by {pools}: each of its calls counts "
-            f"{len(targets)} times", "remove it from all jobs but one",
-        )  # fmt: skip
+            "scraped-twice",
+            targets[0].shown,
+            f"scraped {len(targets)} times, by {pools}: each of its calls counts {len(targets)} times",
+            "remove it from all jobs but one",
+        )
     if by_address and not again:
         yield fine("scraped-twice", "apps", "each is scraped once")
 
@@ -112,15 +123,20 @@ def _twice(facts: ExporterFacts) -> Iterator[Finding]:
 def _labels(facts: ExporterFacts) -> Iterator[Finding]:
     for place, names in facts.renamed.items():
         yield broken(
-            "labels", str(place), f"Prometheus renamed the app's labels to {', '.join(sorted(names))}: a label of the target "
-            "took their place", "set honor_labels: true on its job, or drop that label from the target",
-        )  # fmt: skip
+            "labels",
+            str(place),
+            f"Prometheus renamed the app's labels to {', '.join(sorted(names))}: a label of the target "
+            "took their place",
+            "set honor_labels: true on its job, or drop that label from the target",
+        )
     for place, keys in facts.outcomes.items():
         if any(not feature or not environment for feature, environment in keys) and place not in facts.renamed:
             yield broken(
-                "labels", str(place), f"{REQUESTS.name} has series without feature or environment, which are left out",
+                "labels",
+                str(place),
+                f"{REQUESTS.name} has series without feature or environment, which are left out",
                 "export it by featurewatch, or with both labels on each series; see metric_relabel_configs of the job",
-            )  # fmt: skip
+            )
 
 
 def _zero(facts: ExporterFacts) -> Iterator[Finding]:
@@ -132,11 +148,14 @@ def _zero(facts: ExporterFacts) -> Iterator[Finding]:
                 wrong = True
                 others = len([key for key, told in keys.items() if OUTCOMES - told]) - 1
                 yield doubtful(
-                    "zero-series", str(place), f"{feature or 'a feature'} exports no outcome "
-                    f"{', '.join(sorted(missing))}" + (f" (as {others} more features)" if others else "")
+                    "zero-series",
+                    str(place),
+                    f"{feature or 'a feature'} exports no outcome "
+                    f"{', '.join(sorted(missing))}"
+                    + (f" (as {others} more features)" if others else "")
                     + ": its first such call will not be seen",
-                    "export all outcomes at 0 from the start: featurewatch.Feature does so when it is declared at import",
-                )  # fmt: skip
+                    "export all outcomes at 0 from the start: featurewatch.Feature does so once it is declared",
+                )
                 break
     if facts.outcomes and not wrong:
         yield fine("zero-series", "apps", "every feature exports all its outcomes")
@@ -152,11 +171,14 @@ def _names(facts: ExporterFacts) -> Iterator[Finding]:
             wrong = True
             milliseconds = "millisecond" in name or name.endswith(("_ms", "_ms_bucket", "_ms_sum", "_ms_count"))
             yield broken(
-                "unit" if milliseconds else "names", str(place), f"exports {name}, and {_shown(family)} is what is read",
-                "record seconds, under the family's own name (unit s)" if milliseconds
+                "unit" if milliseconds else "names",
+                str(place),
+                f"exports {name}, and {_shown(family)} is what is read",
+                "record seconds, under the family's own name (unit s)"
+                if milliseconds
                 else "in the app use featurewatch's exporter; in an OpenTelemetry pipeline keep its names: no "
                 "add_metric_suffixes, no unit that is appended, cumulative monotonic sums",
-            )  # fmt: skip
+            )
             break
     if facts.names and not wrong:
         yield fine("names", "apps", "metrics have the names that are read")
@@ -166,10 +188,12 @@ def _kinds(facts: ExporterFacts) -> Iterator[Finding]:
     wrong = {place: kind for (place, _), kind in facts.kinds.items() if kind not in ("counter", "", "unknown")}
     for place, kind in wrong.items():
         yield broken(
-            "type", str(place), f"exports {REQUESTS.name} as a {kind}: totals that go up and down, as delta temporality "
-            "leaves them", "export cumulative counters: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative, or "
+            "type",
+            str(place),
+            f"exports {REQUESTS.name} as a {kind}: totals that go up and down, as delta temporality leaves them",
+            "export cumulative counters: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative, or "
             "the processor deltatocumulative in the collector",
-        )  # fmt: skip
+        )
     if facts.kinds and not wrong:
         yield fine("type", "apps", "counters are counters")
 
@@ -185,15 +209,19 @@ def _buckets(facts: ExporterFacts) -> Iterator[Finding]:
         highest = finite[-1] if finite else 0.0
         if highest >= _MILLISECONDS_FROM:
             yield broken(
-                "unit", str(place), f"{name} has bounds up to {highest:g}: milliseconds in a metric of seconds",
+                "unit",
+                str(place),
+                f"{name} has bounds up to {highest:g}: milliseconds in a metric of seconds",
                 "record seconds, with the bounds 0.01 · 2ⁿ up to 81.92 (featurewatch's exporter does both)",
-            )  # fmt: skip
+            )
         else:
             yield doubtful(
-                "buckets", str(place), f"{name} has the bounds {shown} instead of 0.01, 0.02, 0.04 … 81.92: percentiles "
+                "buckets",
+                str(place),
+                f"{name} has the bounds {shown} instead of 0.01, 0.02, 0.04 … 81.92: percentiles "
                 "over it and other apps are wrong",
                 "use featurewatch's exporter, or a view with these bounds (explicit buckets) in OpenTelemetry",
-            )  # fmt: skip
+            )
     if facts.bounds and not wrong:
         yield fine("buckets", "apps", "all histograms have the same bounds")
 
@@ -204,10 +232,12 @@ def _units(facts: ExporterFacts) -> Iterator[Finding]:
         if mean > BUCKETS[-1] and above > 0.5:
             wrong = True
             yield doubtful(
-                "unit", str(place), f"calls of {feature} take {mean:,.0f} s on average, and most of them more than "
+                "unit",
+                str(place),
+                f"calls of {feature} take {mean:,.0f} s on average, and most of them more than "
                 "81.92 s: these look like milliseconds",
                 "record seconds; if calls do take minutes, all is well but the percentiles end at 81.92 s",
-            )  # fmt: skip
+            )
     if facts.durations and not wrong:
         yield fine("unit", "apps", "durations are plausible as seconds")
 
@@ -216,10 +246,12 @@ def _resets(facts: ExporterFacts) -> Iterator[Finding]:
     often = {place: count for place, count in facts.resets.items() if count >= MANY_RESETS}
     for place, count in sorted(often.items()):
         yield doubtful(
-            "resets", str(place), f"its counters started anew {count:.0f} times in {RESETS_OVER}: it restarts all the time, "
+            "resets",
+            str(place),
+            f"its counters started anew {count:.0f} times in {RESETS_OVER}: it restarts all the time, "
             "or several workers answer in turn",
             "see its log for restarts; with several workers set FEATUREWATCH_MULTIPROCESS_DIR",
-        )  # fmt: skip
+        )
     if facts.resets and not often:
         yield fine("resets", "apps", "counters do not start anew")
 
@@ -233,9 +265,13 @@ def _dropped(facts: ExporterFacts) -> Iterator[Finding]:
             wrong = True
             check = "cardinality" if reason in ("label_limit", "feature_limit") else "dropped"
             yield doubtful(
-                check, str(place), f"{count:,.0f} × {signal}/{reason} within the last hour ({DROPPED.name})",
-                TODO_OF_DROPS.get((signal, reason)) or TODO_OF_DROPS.get(("", reason)) or "read the app's log: it told once",
-            )  # fmt: skip
+                check,
+                str(place),
+                f"{count:,.0f} × {signal}/{reason} within the last hour ({DROPPED.name})",
+                TODO_OF_DROPS.get((signal, reason))
+                or TODO_OF_DROPS.get(("", reason))
+                or "read the app's log: it told once",
+            )
     if facts.names and not wrong:
         yield fine("dropped", "apps", "nothing was dropped within the last hour")
 
@@ -247,24 +283,30 @@ def _cardinality(facts: ExporterFacts) -> Iterator[Finding]:
             continue  # told already, with the count
         wrong = True
         yield doubtful(
-            "cardinality", str(place), f"{', '.join(sorted(names))} counts under the label 'other'",
+            "cardinality",
+            str(place),
+            f"{', '.join(sorted(names))} counts under the label 'other'",
             "pass few and stable names as model= and error types: no ids, no messages; see classify= of Feature",
-        )  # fmt: skip
+        )
     for place, (series, features) in sorted(facts.totals.items()):
         if series > MANY_SERIES:
             wrong = True
             yield doubtful(
-                "cardinality", str(place), f"{series:,.0f} series of {features:,.0f} features",
+                "cardinality",
+                str(place),
+                f"{series:,.0f} series of {features:,.0f} features",
                 "pass fewer models and error types, and see that feature names are not made from requests",
-            )  # fmt: skip
+            )
     total = Counter({place: features for place, (_, features) in facts.totals.items()})
-    most, many = (total.most_common(1) or [(None, 0.0)])[0]
+    most, many = (total.most_common(1) or [(Place("", ""), 0)])[0]
     if many > MANY_FEATURES and not facts.recorded:
         wrong = True
         yield doubtful(
-            "cardinality", str(most), f"{many:,.0f} features, and no recording rules: each look computes all of them",
+            "cardinality",
+            str(most),
+            f"{many:,.0f} features, and no recording rules: each look computes all of them",
             "add prometheus/rules/featurewatch.yml to rule_files of Prometheus",
-        )  # fmt: skip
+        )
     if facts.totals and not wrong:
         yield fine("cardinality", "apps", f"{sum(series for series, _ in facts.totals.values()):,.0f} series in all")
 
@@ -299,8 +341,32 @@ def _family_meant(name: str) -> Family | None:
         return None
     stem = max(stems, key=len)
     rest = name.removeprefix(stem)
-    known = ("total", "ratio", "milliseconds", "ms", "seconds", "usd", "USD", "bucket", "sum", "count", "requests", "tokens",
-             "call", "calls", "request", "errors", "1", "token", "duration", "created", "gauge", "delta", "day", "per")  # fmt: skip
+    known = (
+        "total",
+        "ratio",
+        "milliseconds",
+        "ms",
+        "seconds",
+        "usd",
+        "USD",
+        "bucket",
+        "sum",
+        "count",
+        "requests",
+        "tokens",
+        "call",
+        "calls",
+        "request",
+        "errors",
+        "1",
+        "token",
+        "duration",
+        "created",
+        "gauge",
+        "delta",
+        "day",
+        "per",
+    )
     return _STEMS[stem] if all(part in known for part in rest.split("_") if part) else None
 
 

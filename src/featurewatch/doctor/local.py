@@ -52,7 +52,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.prometheus_rules_dir is not None and not told:
         yield (
             "PROMETHEUS_RULES_DIR gives the rules to Prometheus, and no ALERTMANAGER_URLS says who hears of its alerts",
-            f"set {PREFIX}ALERTMANAGER_URLS, or unset {PREFIX}PROMETHEUS_RULES_DIR: then the bridge evaluates the rules",
+            f"set {PREFIX}ALERTMANAGER_URLS, or unset {PREFIX}PROMETHEUS_RULES_DIR: then the bridge evaluates them",
         )
     if settings.alertmanager_urls and settings.alertmanager_config is None and not settings.webhook_address:
         yield (
@@ -91,13 +91,13 @@ def _data(settings: Settings) -> Iterator[Finding]:
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         yield broken(
-            "data-dir", subject, "this user cannot write it",
+            "data-dir",
+            subject,
+            "this user cannot write it",
             f"chown it to the bridge's user (and run this as that user), or set {PREFIX}DATA_DIR to another",
-        )  # fmt: skip
+        )
     elif folder.stat().st_mode & stat.S_IWOTH:
-        yield broken(
-            "data-dir", subject, "every user of this machine can write it", f"chmod o-w {folder}"
-        )  # fmt: skip
+        yield broken("data-dir", subject, "every user of this machine can write it", f"chmod o-w {folder}")
     else:
         yield fine("data-dir", subject, "can be written")
     yield _room(folder, settings)
@@ -121,15 +121,21 @@ def _tokens(settings: Settings, now_ns: int) -> Iterator[Finding]:
     try:
         tokens = load(path)
     except SettingsError as error:
-        yield broken("token-file", subject, error.message, f"put the file right, or make one: 'featurewatch token create "
-                     f"--role admin --file {path}'")  # fmt: skip
+        yield broken(
+            "token-file",
+            subject,
+            error.message,
+            f"put the file right, or make one: 'featurewatch token create --role admin --file {path}'",
+        )
         return
     valid = [token for token in tokens.values() if not token.over(now_ns)]
     if not any(token.role == "admin" for token in valid) and not settings.jwt:
         yield doubtful(
-            "token-file", subject, f"none of its {len(valid)} valid tokens is of role admin",
+            "token-file",
+            subject,
+            f"none of its {len(valid)} valid tokens is of role admin",
             f"featurewatch token create --role admin --file {path}",
-        )  # fmt: skip
+        )
     elif path.stat().st_mode & stat.S_IWOTH:
         yield broken("token-file", subject, "every user of this machine can add tokens to it", f"chmod 600 {path}")
     else:
@@ -154,9 +160,11 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
                 yield _secret("secret-file", f"{name.upper()}_{field.upper()} {path}", path)
         if target is not None and target.ca_file is not None and not target.ca_file.exists():
             yield broken(
-                "secret-file", f"{name.upper()}_CA_FILE {target.ca_file}", "it does not exist",
+                "secret-file",
+                f"{name.upper()}_CA_FILE {target.ca_file}",
+                "it does not exist",
                 f"set {PREFIX}{name.upper()}_CA_FILE to a file of certificates in PEM form",
-            )  # fmt: skip
+            )
 
 
 def _secret(check: str, subject: str, path: Path) -> Finding:
@@ -182,9 +190,11 @@ def _tools(settings: Settings) -> Iterator[Finding]:
         program = str(getattr(settings, name))
         if shutil.which(program) is None:
             yield doubtful(
-                "tools", name, f"{program} is not installed: what is published is checked less thoroughly before it is "
-                "loaded", f"install it (Debian: {package}), or set {PREFIX}{name.upper()} to where it is",
-            )  # fmt: skip
+                "tools",
+                name,
+                f"{program} is not installed: what is published is checked less thoroughly before it is loaded",
+                f"install it (Debian: {package}), or set {PREFIX}{name.upper()} to where it is",
+            )
         else:
             yield fine("tools", name, "installed")
 

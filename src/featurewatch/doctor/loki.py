@@ -58,23 +58,26 @@ def judge(facts: LokiFacts, *, tenant: str, lookback_s: float, now: datetime | N
     if facts.labels.status in (401, 403) or "no org id" in facts.labels.failure:
         return [
             broken(
-                "reachable", shown,
+                "reachable",
+                shown,
                 f"it refuses the tenant or the credentials ({facts.labels.status}); "
                 + (f"the tenant that is set is {tenant!r}" if tenant else "no tenant is set"),
                 "set FEATUREWATCH_LOKI_TENANT to the tenant whose lines these are, and FEATUREWATCH_LOKI_USER or "
                 "_TOKEN_FILE where a proxy asks for credentials",
             )
-        ]  # fmt: skip
+        ]
     found = [answers(shown, facts.labels, f"start it, or set {facts.setting} to where it is")]
     if not facts.labels:
         return found
     if facts.ready.status == 503:
         found.append(
             broken(
-                "reachable", f"{shown}, /ready", facts.ready.failure,
+                "reachable",
+                f"{shown}, /ready",
+                facts.ready.failure,
                 "wait a minute after its start; if it stays so, its log says which part is not ready",
             )
-        )  # fmt: skip
+        )
     found.append(clock(shown, facts.labels.ahead_s))
     unreleased = facts.version in _UNRELEASED or facts.version.startswith(("main", "k"))
     found.append(
@@ -106,26 +109,32 @@ def _schema(shown: str, config: Mapping[str, Any], now: datetime) -> Finding:
     if store == "tsdb" and number.isdigit() and int(number) >= 13:
         return fine("schema", shown, f"{schema} on {store}")
     return broken(
-        "schema", shown, f"it writes with schema {schema} on {store}, which keeps no structured metadata",
+        "schema",
+        shown,
+        f"it writes with schema {schema} on {store}, which keeps no structured metadata",
         "add a period to schema_config, from tomorrow on, with store: tsdb and schema: v13, and restart it",
-    )  # fmt: skip
+    )
 
 
 def _structured(shown: str, limits: Mapping[str, Any]) -> Finding:
     if limits.get("allow_structured_metadata") is False:
         return broken(
-            "structured-metadata", shown, "it refuses structured metadata: every push of lines fails",
+            "structured-metadata",
+            shown,
+            "it refuses structured metadata: every push of lines fails",
             "set limits_config.allow_structured_metadata: true",
-        )  # fmt: skip
+        )
     return fine("structured-metadata", shown, "taken")
 
 
 def _late(shown: str, limits: Mapping[str, Any]) -> Finding:
     if limits.get("unordered_writes") is False:
         return broken(
-            "out-of-order", shown, "it refuses lines that are older than the newest of their stream: lines that waited "
-            "out an outage are lost", "set limits_config.unordered_writes: true",
-        )  # fmt: skip
+            "out-of-order",
+            shown,
+            "it refuses lines that are older than the newest of their stream: lines that waited out an outage are lost",
+            "set limits_config.unordered_writes: true",
+        )
     return fine("out-of-order", shown, "late lines are taken")
 
 
@@ -134,9 +143,11 @@ def _sharding(shown: str, limits: Mapping[str, Any]) -> Finding:
     if isinstance(told, dict) and told.get("enabled") is False:
         return fine("shard-streams", shown, "off")
     return doubtful(
-        "shard-streams", shown, "streams are sharded: a batch that is sent again may be stored twice",
+        "shard-streams",
+        shown,
+        "streams are sharded: a batch that is sent again may be stored twice",
         "set limits_config.shard_streams.enabled: false, unless one stream writes more than 3 MB a second",
-    )  # fmt: skip
+    )
 
 
 def _retention(shown: str, config: Mapping[str, Any], limits: Mapping[str, Any], lookback_s: float) -> Finding:
@@ -146,10 +157,11 @@ def _retention(shown: str, config: Mapping[str, Any], limits: Mapping[str, Any],
         return fine("retention", shown, "it deletes no lines")
     if kept + 60 < lookback_s:
         return doubtful(
-            "retention", shown, f"it keeps lines for {kept / 86_400:.3g} d, and they are looked for "
-            f"{lookback_s / 86_400:.3g} d back",
+            "retention",
+            shown,
+            f"it keeps lines for {kept / 86_400:.3g} d, and they are looked for {lookback_s / 86_400:.3g} d back",
             "set FEATUREWATCH_LOG_RETENTION to limits_config.retention_period, or raise that",
-        )  # fmt: skip
+        )
     return fine("retention", shown, f"{kept / 86_400:.3g} d")
 
 

@@ -128,22 +128,28 @@ def _exemplars(shown: str, flags: Mapping[str, str]) -> Finding:
     if "exemplar-storage" in flags.get("enable-feature", ""):
         return fine("exemplars", shown, "kept")
     return doubtful(
-        "exemplars", shown, "it keeps no exemplars: a slow call on a chart leads to no trace",
+        "exemplars",
+        shown,
+        "it keeps no exemplars: a slow call on a chart leads to no trace",
         "start it with --enable-feature=exemplar-storage",
-    )  # fmt: skip
+    )
 
 
 def _reload(facts: PrometheusFacts, flags: Mapping[str, str]) -> Finding:
     if flags.get("web.enable-lifecycle") != "true":
         return broken(
-            "reload", facts.shown, "it refuses to reload when told so: edited rules would never be loaded",
+            "reload",
+            facts.shown,
+            "it refuses to reload when told so: edited rules would never be loaded",
             "start it with --web.enable-lifecycle",
-        )  # fmt: skip
+        )
     if facts.runtime is not None and facts.runtime.get("reloadConfigSuccess") is False:
         return broken(
-            "reload", facts.shown, "its last reload failed: it runs with an older configuration, and no later edit counts",
+            "reload",
+            facts.shown,
+            "its last reload failed: it runs with an older configuration, and no later edit counts",
             "read the reason in its log, put the file right (promtool check config), and reload it",
-        )  # fmt: skip
+        )
     return fine("reload", facts.shown, "reloads, and took its last configuration")
 
 
@@ -151,9 +157,11 @@ def _rule_files(facts: PrometheusFacts, rules: Written) -> Finding:
     shown, check = facts.shown, "rule-files"
     if rules.failure:
         return broken(
-            check, shown, f"PROMETHEUS_RULES_DIR {rules.folder}: {rules.failure}",
+            check,
+            shown,
+            f"PROMETHEUS_RULES_DIR {rules.folder}: {rules.failure}",
             "run this as the bridge's user on its machine, or set FEATUREWATCH_PROMETHEUS_RULES_DIR to its folder",
-        )  # fmt: skip
+        )
     patterns = [str(one) for one in listed((facts.config or {}).get("rule_files"))]
     says = f"rule_files says {', '.join(patterns) or 'nothing'}"
     advice = (
@@ -176,7 +184,7 @@ def _rule_files(facts: PrometheusFacts, rules: Written) -> Finding:
 
 
 def _covered(folder: Path, patterns: Sequence[str], facts: PrometheusFacts) -> bool:
-    """Whether a pattern names what is to be written in the folder; only its end counts where it is mounted elsewhere."""
+    """Whether a pattern names what is written in the folder; only its end counts where it is mounted elsewhere."""
     config = PurePosixPath(str((facts.flags or {}).get("config.file", "")))
     home = PurePosixPath(str((facts.runtime or {}).get("CWD", "/"))) / config.parent
     for pattern in patterns:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from ..stores.upstream import Upstream
 from .asking import data_of, get, listed, query
-from .emptiness import Seen, Verdict, judge_empty
+from .emptiness import OK, Seen, Verdict, judge_empty
 from .selectors import Selector, selectors_of, streams_of
 
-__all__ = ["Asked", "Answered", "LokiQueries", "PrometheusQueries", "Source"]
+__all__ = ["Answered", "Asked", "LokiQueries", "PrometheusQueries", "Source"]
 
 Source: TypeAlias = Literal["prometheus", "loki"]
 
 AT_ONCE: Final = 4
 _WITHIN: Final = "1h"
 _CHANGED: Final = "10m"
+_BRIDGE: Final = "featurewatch_poll_ticks_total"
+"""What every bridge exports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Answered:
     asked: Asked
     series: int = 0
     failure: str = ""
-    verdict: Verdict = Verdict("ok")
+    verdict: Verdict = OK
 
 
 class PrometheusQueries:
@@ -74,17 +76,26 @@ class PrometheusQueries:
 
     async def _seen(self, selector: Selector) -> Seen:
         """Find out what there is of a selector's series."""
-        bare = selector.name or "{" + ",".join(
-            f'{label}{operator}"{value}"' for label, operator, value in selector.matchers if label == "__name__"
-        ) + "}"  # fmt: skip
+        bare = (
+            selector.name
+            or "{"
+            + ",".join(
+                f'{label}{operator}"{value}"' for label, operator, value in selector.matchers if label == "__name__"
+            )
+            + "}"
+        )
         if bare == "{}":
-            return Seen(selector, 1, 1, frozenset(selector.required), 0, True, self._declared)
+            return Seen(selector, 1, 1, frozenset(selector.required), 0, True)
         named = await self._count(f"count(last_over_time({bare}[{_WITHIN}]))")
         if not named:
-            return Seen(selector, 0, 0, frozenset(), 0, selector.name in self._records, self._declared)
+            scraped = (
+                bool(await self._count(f"count({_BRIDGE})")) if selector.name.startswith("featurewatch_") else True
+            )
+            known = selector.name in self._records
+            return Seen(selector, 0, 0, frozenset(), 0, known, self._declared, scraped)
         chosen = await self._count(f"count({selector})")
         changed = await self._count(f"max(changes({selector}[{_CHANGED}]))") if chosen else 0
-        return Seen(selector, named, chosen, await self._names(bare), changed, True, self._declared)
+        return Seen(selector, named, chosen, await self._names(bare), changed, True)
 
     async def _count(self, expression: str) -> float:
         async def ask() -> float:
@@ -92,7 +103,9 @@ class PrometheusQueries:
                 vector = await query(self._upstream, expression)
             return max((value for _, value in vector.series), default=0.0)
 
-        return await _once(self._counts, expression, ask)
+        if expression not in self._counts:
+            self._counts[expression] = asyncio.create_task(ask())
+        return await self._counts[expression]
 
     async def _names(self, selector: str) -> frozenset[str]:
         async def ask() -> frozenset[str]:
@@ -100,7 +113,9 @@ class PrometheusQueries:
                 got = await get(self._upstream, "/api/v1/labels", params={"match[]": selector})
             return frozenset(map(str, listed(data_of(got, "data"))))
 
-        return await _once(self._labels, selector, ask)
+        if selector not in self._labels:
+            self._labels[selector] = asyncio.create_task(ask())
+        return await self._labels[selector]
 
 
 class LokiQueries:
@@ -124,25 +139,22 @@ class LokiQueries:
             return Answered(asked, failure=got.failure)
         result = listed(data_of(got, "data", "result"))
         values = [_number(one) for one in result]
-        if log_query and result or any(not math.isnan(value) for value in values):
+        if (log_query and result) or any(not math.isnan(value) for value in values):
             return Answered(asked, len(result))
         strange = sorted(
             {label for stream in streams_of(asked.expr) for label in stream.required if label not in labels}
         )
         if strange and "feature" in labels:
             return Answered(
-                asked, len(result),
-                verdict=Verdict("error", f"no stream in Loki has the label {', '.join(strange)}",
-                                "correct the label in the query: Loki has " + ", ".join(sorted(labels)[:8])),
-            )  # fmt: skip
+                asked,
+                len(result),
+                verdict=Verdict(
+                    "error",
+                    f"no stream in Loki has the label {', '.join(strange)}",
+                    "correct the label in the query: Loki has " + ", ".join(sorted(labels)[:8]),
+                ),
+            )
         return Answered(asked, len(result))
-
-
-async def _once(kept: dict[str, asyncio.Task[Any]], key: str, ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask a question once, whoever asks it how often; several may wait for one answer."""
-    if key not in kept:
-        kept[key] = asyncio.ensure_future(ask())
-    return await kept[key]
 
 
 def _number(one: Mapping[str, Any]) -> float:

@@ -21,7 +21,10 @@ TODO_OF_DROPS: Final[Mapping[tuple[str, str], str]] = {
     ("", "rejected"): "the receiver refused it: the app's log repeats its words",
     ("", "undeliverable"): "the process ended before it was sent: call featurewatch.shutdown(), or set spool_dir",
     ("", "span_limit"): "too many spans are open at once: end them, or raise the limit of SpanProcessor",
-    ("costs", "estimate_failed"): "tell the cost yourself with call.cost(usd=…); the app's log says why it is not known",
+    (
+        "costs",
+        "estimate_failed",
+    ): "tell the cost yourself with call.cost(usd=…); the app's log says why it is not known",
     ("metrics", "push_failed"): "see that otlp_endpoint or endpoint= of the app is right and can be reached",
     ("logs", "unreadable"): "correct the log call whose arguments do not fit its text",
     ("logs", "too_old"): "lines waited longer than Loki takes them: see why they could not be delivered",

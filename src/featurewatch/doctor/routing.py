@@ -13,7 +13,9 @@ from .asking import listed
 
 __all__ = ["receivers_of", "webhooks_of"]
 
-_MATCHER: Final = re.compile(r"""\s*"?([a-zA-Z_:][a-zA-Z0-9_:.-]*)"?\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^",]*?)\s*(?:,|$)""")
+_MATCHER: Final = re.compile(
+    r"""\s*"?([a-zA-Z_:][a-zA-Z0-9_:.-]*)"?\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^",]*?)\s*(?:,|$)"""
+)
 
 
 def receivers_of(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:

@@ -16,12 +16,16 @@ from .targets import Scraped
 
 __all__ = ["ScrapeFacts", "gather", "judge"]
 
-ACCEPT: Final = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;q=0.5"
+ACCEPT: Final = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;q=0.5"
+)
 ROUNDS: Final = 4
 AT_ONCE: Final = 4
 MOST_TARGETS: Final = 50
 _MOST_BYTES: Final = 32 * 1024**2
-_COUNTER: Final = re.compile(r"^(feature_(?:requests_total|request_duration_seconds_count)\{[^}]*\}) (\S+)", re.MULTILINE)
+_COUNTER: Final = re.compile(
+    r"^(feature_(?:requests_total|request_duration_seconds_count)\{[^}]*\}) (\S+)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +68,30 @@ def judge(facts: Sequence[ScrapeFacts], left: int = 0) -> list[Finding]:
             name, before, after = series
             found.append(
                 broken(
-                    "workers", shown, f"{name} was {before:g} and then {after:g}: several workers answer, each with its own "
+                    "workers",
+                    shown,
+                    f"{name} was {before:g} and then {after:g}: several workers answer, each with its own "
                     "counts, so calls are lost and rates jump",
                     "set FEATUREWATCH_MULTIPROCESS_DIR to a local folder that all workers share (configure("
                     "multiprocess_dir=…)), and restart the app",
                 )
-            )  # fmt: skip
+            )
         if not each.content_type.startswith("application/openmetrics-text"):
             plain += 1
             found.append(
                 doubtful(
-                    "openmetrics", shown, f"asked for OpenMetrics it answers {each.content_type or 'without Content-Type'}: "
+                    "openmetrics",
+                    shown,
+                    f"asked for OpenMetrics it answers {each.content_type or 'without Content-Type'}: "
                     "exemplars are lost",
                     "serve /metrics by featurewatch.metrics_route() or metrics_app(); with prometheus_client by "
                     "make_asgi_app(); see that no proxy removes the Accept header",
                 )
-            )  # fmt: skip
+            )
     if asked and not workers:
-        found.append(fine("workers", "apps", f"{asked} targets gave {ROUNDS * AT_ONCE} scrapes each that never went back"))
+        found.append(
+            fine("workers", "apps", f"{asked} targets gave {ROUNDS * AT_ONCE} scrapes each that never went back")
+        )
     if asked and not plain:
         found.append(fine("openmetrics", "apps", "all answer in OpenMetrics"))
     if left:

@@ -34,9 +34,10 @@ class Selector:
     def required(self) -> tuple[str, ...]:
         """Labels that a series must have to be selected."""
         return tuple(
-            label for label, operator, value in self.matchers
-            if label != "__name__" and (operator == "=" and value or operator == "=~" and not _takes_nothing(value))
-        )  # fmt: skip
+            label
+            for label, operator, value in self.matchers
+            if label != "__name__" and ((operator == "=" and value) or (operator == "=~" and not _takes_nothing(value)))
+        )
 
 
 def selectors_of(expression: str) -> list[Selector]:
@@ -91,9 +92,7 @@ def filters(expression: str) -> bool:
 
 
 def _tokens(expression: str) -> list[tuple[str, str]]:
-    return [
-        (str(found.lastgroup), found[0]) for found in _TOKEN.finditer(expression) if found.lastgroup != "skip"
-    ]
+    return [(str(found.lastgroup), found[0]) for found in _TOKEN.finditer(expression) if found.lastgroup != "skip"]
 
 
 def _behind(tokens: list[tuple[str, str]], at: int) -> int:

@@ -117,7 +117,7 @@ async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
         f'exported_environment=~".+"}} or {{__name__="{REQUESTS.name}", exported_feature=~".+"}})',
     }
     targets = get(upstream, "/api/v1/targets?state=active")
-    told, *answers = await asyncio.gather(targets, *(query(upstream, one) for one in questions.values()))
+    told, answers = await asyncio.gather(targets, asyncio.gather(*(query(upstream, one) for one in questions.values())))
     vectors: dict[str, Vector] = dict(zip(questions, answers, strict=True))
     failures = [told.failure] if told.failure else []
     failures += [vector.failure for vector in vectors.values() if vector.failure]

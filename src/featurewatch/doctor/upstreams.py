@@ -8,7 +8,7 @@ from typing import Final
 from .asking import Got
 from .findings import Finding, broken, doubtful, fine, left_out
 
-__all__ = ["Version", "answers", "clock", "recent"]
+__all__ = ["Version", "answers", "clock", "recent", "said_of"]
 
 Version = tuple[int, ...]
 
@@ -23,7 +23,13 @@ def answers(subject: str, got: Got, todo: str) -> Finding:
         return fine("reachable", subject, "answers")
     if got.status in (401, 403):
         todo = "set the credentials that the message names to what this upstream asks for"
-    return broken("reachable", subject, got.failure, todo)
+    return broken("reachable", subject, said_of(subject, got), todo)
+
+
+def said_of(subject: str, got: Got) -> str:
+    """Take off a message what the finding says anyway: the subject's name, and its question at the end."""
+    bare = got.failure.removeprefix(f"{subject} ").partition(": is it running")[0]
+    return bare if bare.startswith(("cannot", "did not")) else f"it {bare}" if bare != got.failure else bare
 
 
 def recent(subject: str, told: str, least: Version, why: str) -> Finding:

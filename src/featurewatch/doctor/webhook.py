@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -47,7 +48,9 @@ async def examine_webhook(
         return [left_out("webhook", subject, "the bridge does not answer")]
     probe = await bridge.get(f"{bridge.prefix}/doctor/alerts/none")
     if probe.status in (401, 403):
-        return [left_out("webhook", subject, "the bridge does not let this command ask: set FEATUREWATCH_TOKEN (viewer)")]
+        return [
+            left_out("webhook", subject, "the bridge does not let this command ask: set FEATUREWATCH_TOKEN (viewer)")
+        ]
     id_ = secrets.token_hex(8)
     if facts.config is None:
         return [left_out("webhook", subject, "it does not show its configuration, so who would be told is not known")]
@@ -55,16 +58,22 @@ async def examine_webhook(
     if not arrives:
         return [
             broken(
-                "webhook", subject, "no route leads a test alert to the bridge",
+                "webhook",
+                subject,
+                "no route leads a test alert to the bridge",
                 "see the finding 'receiver'; where the configuration is your own, give the bridge's receiver a route "
                 'with matchers: [featurewatch_route=~".+"]',
             )
-        ]  # fmt: skip
+        ]
     if others:
         return [
-            left_out("webhook", subject, f"not sent: it would also tell {', '.join(others[:5])}; a first route with "
-                     'matchers: [featurewatch_route="doctor"] to the bridge\'s receiver keeps it from them')
-        ]  # fmt: skip
+            left_out(
+                "webhook",
+                subject,
+                f"not sent: it would also tell {', '.join(others[:5])}; a first route with "
+                'matchers: [featurewatch_route="doctor"] to the bridge\'s receiver keeps it from them',
+            )
+        ]
     return [await _send(upstream, subject, bridge, id_, address, within_s, sleep)]
 
 
@@ -93,10 +102,8 @@ async def _send(
         return _lost(subject, address, within_s, before, await _answers(bridge))
     finally:
         # Ended at once: nothing of it stays, and whoever looks at Alertmanager is not puzzled by it.
-        try:
+        with suppress(FeaturewatchError):  # else it ends by itself in two minutes
             await upstream.ask("POST", "/api/v2/alerts", json=[_alert(id_, began, datetime.now(UTC))])
-        except FeaturewatchError:
-            pass  # it ends by itself in two minutes
 
 
 def _lost(
@@ -113,21 +120,26 @@ def _lost(
     new = {status: after[status] - before.get(status, 0) for status in after if after[status] > before.get(status, 0)}
     if refused := sorted(status for status in new if status in ("401", "403")):
         return broken(
-            "webhook", subject, f"{found}: the bridge refuses Alertmanager's webhooks ({', '.join(refused)}), which show "
-            "another token",
-            "let credentials_file of the receiver name the file of FEATUREWATCH_WEBHOOK_TOKEN_FILE, as Alertmanager sees "
+            "webhook",
+            subject,
+            f"{found}: the bridge refuses Alertmanager's webhooks ({', '.join(refused)}), which show another token",
+            "let the receiver's credentials_file name the file of FEATUREWATCH_WEBHOOK_TOKEN_FILE, as Alertmanager sees "
             "it (FEATUREWATCH_ALERTMANAGER_WEBHOOK_TOKEN_FILE)",
-        )  # fmt: skip
+        )
     if failed := sorted(status for status in new if not status.startswith("2")):
         return broken(
-            "webhook", subject, f"{found}: the bridge answered webhooks with {', '.join(failed)}",
+            "webhook",
+            subject,
+            f"{found}: the bridge answered webhooks with {', '.join(failed)}",
             "read the bridge's log: it says why it could not keep them",
-        )  # fmt: skip
+        )
     return broken(
-        "webhook", subject, f"{found}, and no webhook reached the bridge: Alertmanager cannot reach {address}",
+        "webhook",
+        subject,
+        f"{found}, and no webhook reached the bridge: Alertmanager cannot reach {address}",
         "set FEATUREWATCH_WEBHOOK_URL to the bridge as Alertmanager's machine or container reaches it, and let the "
         "bridge listen there (FEATUREWATCH_HOST, FEATUREWATCH_ALLOWED_HOSTS)",
-    )  # fmt: skip
+    )
 
 
 async def _answers(bridge: BridgeLine) -> dict[str, float] | None:
