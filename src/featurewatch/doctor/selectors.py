@@ -50,7 +50,7 @@ def selectors_of(expression: str) -> list[Selector]:
         following = tokens[at + 1][1] if at + 1 < len(tokens) else ""
         if kind == "name" and token in _LISTS:
             at = _behind(tokens, at + 1) if following == "(" else at + 1
-        elif kind == "name" and (token in _WORDS or following == "("):
+        elif kind == "name" and (token in _WORDS or following == "(" or following in _LISTS):
             at += 1
         elif token == "{" or kind == "name":
             name = token if kind == "name" else ""
