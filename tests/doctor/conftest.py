@@ -121,7 +121,9 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
             rule = api.post("/features/chat/alerts/rules", json=RULE).json()["rule"]["id"]
             path = f"/features/chat/alerts/rules/{rule}"
             loaded = ("loaded", "evaluated")
-            wait_for(lambda: api.get(path).json()["rule"]["deployment"]["state"] in loaded, what="the rule to be loaded")
+            wait_for(
+                lambda: api.get(path).json()["rule"]["deployment"]["state"] in loaded, what="the rule to be loaded"
+            )
         # Prometheus looks for Alertmanagers every five seconds.
         wait_for(
             lambda: httpx.get(f"{server.url}/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"],

@@ -24,6 +24,8 @@ __all__ = ["register"]
 
 _PARTS: Final = ("local", "bridge", "upstreams", "exporters", "rules", "dashboards", "webhook")
 _WIDTH: Final = 110
+_SUBJECTS: Final = 3
+"""Subjects that are named; JSON has them all."""
 _COLOURS: Final = {"error": "31", "warning": "33", "skipped": "2", "ok": "32"}
 
 
@@ -85,8 +87,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _shown(report: Report, *, everything: bool, coloured: bool) -> Iterator[str]:
     """Write a report: what is wrong first, the worst before all, each with what to do."""
-    for finding in (*report.of("error"), *report.of("warning")):
-        yield from _wrong(finding, coloured)
+    for alike in _grouped((*report.of("error"), *report.of("warning"))):
+        yield from _wrong(alike, coloured)
     yield from _listed(report.of("skipped"), coloured)
     if everything:
         yield from _listed(report.of("ok"), coloured)
@@ -100,9 +102,19 @@ def _shown(report: Report, *, everything: bool, coloured: bool) -> Iterator[str]
         yield "--all shows what is well, too; docs/doctor.md says what each check means."
 
 
-def _wrong(finding: Finding, coloured: bool) -> Iterator[str]:
+def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Put together what differs by its subject alone: fifty apps with one fault are one thing to do."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.check, finding.severity, finding.found, finding.todo), []).append(finding)
+    return list(groups.values())
+
+
+def _wrong(alike: Sequence[Finding], coloured: bool) -> Iterator[str]:
+    finding, more = alike[0], len(alike) - _SUBJECTS
     mark = _painted(finding.severity.upper().ljust(7), finding.severity, coloured)
-    yield f"{mark}  {finding.check}: {finding.subject}"
+    subjects = ", ".join(one.subject for one in alike[:_SUBJECTS]) + (f" and {more} more" if more > 0 else "")
+    yield f"{mark}  {finding.check}: {subjects}"
     yield from _wrapped("found", finding.found)
     yield from _wrapped("do", finding.todo)
     yield ""

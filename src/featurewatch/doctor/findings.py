@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from ..times import NS, format_instant
+from .catalog import CHECKS
 
 __all__ = ["SEVERITIES", "Finding", "Report", "Severity", "broken", "doubtful", "fine", "left_out", "shortened"]
 
@@ -17,6 +18,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "skipped", "ok")
 """The worst first."""
 
 _SHOWN: Final = 300
+_ORDER: Final = {check: place for place, check in enumerate(CHECKS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Report:
         return {severity: found[severity] for severity in SEVERITIES}
 
     def of(self, severity: Severity) -> Sequence[Finding]:
-        return [finding for finding in self.findings if finding.severity == severity]
+        return sorted_by_need(finding for finding in self.findings if finding.severity == severity)
 
     def as_data(self) -> dict[str, Any]:
         """Return it as it is shown as JSON."""
@@ -90,8 +92,8 @@ def as_data(finding: Finding) -> dict[str, str]:
 
 
 def sorted_by_need(findings: Iterable[Finding]) -> list[Finding]:
-    """Put the worst first; equals stay in the order in which they were found."""
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+    """Put the worst first, and of equals what lies nearer to the cause: this machine, upstreams, apps, queries."""
+    return sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), _ORDER.get(finding.check, 0)))
 
 
 def broken(check: str, subject: str, found: str, todo: str) -> Finding:

@@ -117,7 +117,8 @@ def _schema(shown: str, config: Mapping[str, Any], now: datetime) -> Finding:
 
 
 def _structured(shown: str, limits: Mapping[str, Any]) -> Finding:
-    if limits.get("allow_structured_metadata") is False:
+    # Loki shows it where it is on, and leaves it out where it is off.
+    if not limits.get("allow_structured_metadata"):
         return broken(
             "structured-metadata",
             shown,

@@ -6,12 +6,12 @@ https://prometheus.io/docs/alerting/latest/configuration/#route
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .asking import listed
 
-__all__ = ["receivers_of", "webhooks_of"]
+__all__ = ["apart", "receivers_of", "webhooks_of"]
 
 _MATCHER: Final = re.compile(
     r"""\s*"?([a-zA-Z_:][a-zA-Z0-9_:.-]*)"?\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^",]*?)\s*(?:,|$)"""
@@ -23,7 +23,14 @@ def receivers_of(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[s
     matches.
     """
     root = config.get("route")
-    return list(dict.fromkeys(_walk(root, labels, ""))) if isinstance(root, dict) else []
+    return list(dict.fromkeys(name for name, _ in _walk(root, labels))) if isinstance(root, dict) else []
+
+
+def apart(config: Mapping[str, Any], labels: Mapping[str, str], label: str) -> bool:
+    """Whether, wherever an alert goes, those of another value of a label are told apart: none waits for others."""
+    root = config.get("route")
+    groups = [group for _, group in _walk(root, labels)] if isinstance(root, dict) else []
+    return all({label, "..."} & set(group) for group in groups)
 
 
 def webhooks_of(config: Mapping[str, Any], name: str) -> list[str] | None:
@@ -37,17 +44,20 @@ def webhooks_of(config: Mapping[str, Any], name: str) -> list[str] | None:
     return None
 
 
-def _walk(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str) -> Iterator[str]:
-    receiver = str(route.get("receiver") or inherited)
+def _walk(
+    route: Mapping[str, Any], labels: Mapping[str, str], above: tuple[str, Sequence[str]] = ("", ())
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the receivers of an alert, with the labels by which it is grouped there."""
+    here = str(route.get("receiver") or above[0]), [str(one) for one in listed(route.get("group_by"))] or above[1]
     taken = False
     for child in listed(route.get("routes")):
         if isinstance(child, dict) and _matches(child, labels):
             taken = True
-            yield from _walk(child, labels, receiver)
+            yield from _walk(child, labels, here)
             if not child.get("continue"):
                 break
     if not taken:
-        yield receiver
+        yield here
 
 
 def _matches(route: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -161,8 +161,8 @@ def judge_answers(check: str, answered: Sequence[Answered]) -> list[Finding]:
         make = broken if severity == "error" else doubtful
         found.append(make(check, subject, f"{said} — {first.expr}" if len(first.expr) < 120 else said, todo))
     good = sum(1 for each in answered if not each.failure and each.verdict.severity == "ok")
-    if answered:
-        empty = sum(1 for each in answered if not each.failure and not each.series)
+    if good:
+        empty = sum(1 for each in answered if not each.failure and not each.series and each.verdict.severity == "ok")
         idle = f", {empty} of them empty for want of traffic or alerts" if empty else ""
         what = {"dashboard": "queries", "rule": "queries of rules", "recording-rule": "queries of recording rules"}[
             check

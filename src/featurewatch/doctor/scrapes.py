@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -45,10 +46,14 @@ async def gather(targets: Sequence[Scraped], headers: Mapping[str, Mapping[str, 
         headers: credentials by `host:port`, for targets that want some.
     """
     gate = asyncio.Semaphore(4)
+    # Making one reads all certificate authorities: not for each connection, and not where none is shown a certificate.
+    trust: ssl.SSLContext | bool = False
+    if any(target.url.startswith("https://") for target in targets):
+        trust = ssl.create_default_context()
 
     async def one(target: Scraped) -> ScrapeFacts:
         async with gate:
-            return await _scrape(target, headers.get(urlsplit(target.url).netloc, {}))
+            return await _scrape(target, headers.get(urlsplit(target.url).netloc, {}), trust)
 
     return list(await asyncio.gather(*map(one, targets[:MOST_TARGETS])))
 
@@ -99,12 +104,12 @@ def judge(facts: Sequence[ScrapeFacts], left: int = 0) -> list[Finding]:
     return found
 
 
-async def _scrape(target: Scraped, headers: Mapping[str, str]) -> ScrapeFacts:
+async def _scrape(target: Scraped, headers: Mapping[str, str], trust: ssl.SSLContext | bool) -> ScrapeFacts:
     rounds = []
     content_type = ""
     try:
         for _ in range(ROUNDS):
-            answers = await asyncio.gather(*(_once(target.url, headers) for _ in range(AT_ONCE)))
+            answers = await asyncio.gather(*(_once(target.url, headers, trust) for _ in range(AT_ONCE)))
             content_type = answers[0][0]
             rounds.append([{name: float(value) for name, value in _COUNTER.findall(text)} for _, text in answers])
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -113,10 +118,10 @@ async def _scrape(target: Scraped, headers: Mapping[str, str]) -> ScrapeFacts:
     return ScrapeFacts(target, rounds, content_type)
 
 
-async def _once(url: str, headers: Mapping[str, str]) -> tuple[str, str]:
+async def _once(url: str, headers: Mapping[str, str], trust: ssl.SSLContext | bool) -> tuple[str, str]:
     asked = {"Accept": ACCEPT, "User-Agent": "featurewatch-doctor", "Connection": "close", **headers}
     async with (
-        httpx.AsyncClient(timeout=5.0, trust_env=False) as client,
+        httpx.AsyncClient(timeout=5.0, trust_env=False, verify=trust) as client,
         client.stream("GET", url, headers=asked) as answer,
     ):
         if answer.status_code != 200:

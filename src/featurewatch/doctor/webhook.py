@@ -10,16 +10,20 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from ..alerts.routes import TEST_LABEL
 from ..errors import FeaturewatchError
 from ..stores.upstream import Upstream
 from .alertmanager import AlertmanagerFacts, leads, test_labels
 from .bridge import BridgeLine
 from .findings import Finding, broken, fine, left_out
+from .routing import apart
 
 __all__ = ["examine_webhook"]
 
 ROUTE: Final = "/webhooks/alertmanager"
 _PAUSE_S: Final = 0.25
+_HELD: Final = ", or holds the alert back for its group_interval"
+_APART: Final = "; give the route group_by: ['...'] and group_wait: 0s"
 _LASTS: Final = timedelta(minutes=2)
 """A test that is broken off ends by itself after this."""
 
@@ -74,7 +78,8 @@ async def examine_webhook(
                 'matchers: [featurewatch_route="doctor"] to the bridge\'s receiver keeps it from them',
             )
         ]
-    return [await _send(upstream, subject, bridge, id_, address, within_s, sleep)]
+    held = "" if apart(facts.config, test_labels(id_), TEST_LABEL) else _HELD
+    return [await _send(upstream, subject, bridge, id_, address, within_s, held, sleep)]
 
 
 async def _send(
@@ -84,6 +89,7 @@ async def _send(
     id_: str,
     address: str,
     within_s: float,
+    held: str,
     sleep: Callable[[float], Awaitable[Any]],
 ) -> Finding:
     before = await _answers(bridge)
@@ -99,7 +105,7 @@ async def _send(
                 took = time.monotonic() - started
                 return fine("webhook", subject, f"a test alert was with the bridge after {took:.1f} s")
             await sleep(_PAUSE_S)
-        return _lost(subject, address, within_s, before, await _answers(bridge))
+        return _lost(subject, address, within_s, held, before, await _answers(bridge))
     finally:
         # Ended at once: nothing of it stays, and whoever looks at Alertmanager is not puzzled by it.
         with suppress(FeaturewatchError):  # else it ends by itself in two minutes
@@ -110,6 +116,7 @@ def _lost(
     subject: str,
     address: str,
     within_s: float,
+    held: str,
     before: Mapping[str, float] | None,
     after: Mapping[str, float] | None,
 ) -> Finding:
@@ -123,7 +130,7 @@ def _lost(
             "webhook",
             subject,
             f"{found}: the bridge refuses Alertmanager's webhooks ({', '.join(refused)}), which show another token",
-            "let the receiver's credentials_file name the file of FEATUREWATCH_WEBHOOK_TOKEN_FILE, as Alertmanager sees "
+            "let the receiver's credentials_file name the file of FEATUREWATCH_WEBHOOK_TOKEN_FILE as Alertmanager sees "
             "it (FEATUREWATCH_ALERTMANAGER_WEBHOOK_TOKEN_FILE)",
         )
     if failed := sorted(status for status in new if not status.startswith("2")):
@@ -136,9 +143,9 @@ def _lost(
     return broken(
         "webhook",
         subject,
-        f"{found}, and no webhook reached the bridge: Alertmanager cannot reach {address}",
+        f"{found}, and no webhook reached the bridge: Alertmanager cannot reach {address}{held}",
         "set FEATUREWATCH_WEBHOOK_URL to the bridge as Alertmanager's machine or container reaches it, and let the "
-        "bridge listen there (FEATUREWATCH_HOST, FEATUREWATCH_ALLOWED_HOSTS)",
+        "bridge listen there (FEATUREWATCH_HOST, FEATUREWATCH_ALLOWED_HOSTS)" + (_APART if held else ""),
     )
 
 
