@@ -118,6 +118,9 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
         running = opened.enter_context(bridge(folder / "bridge", port=port, env=settings))
         with httpx.Client(base_url=f"{running.url}/api/v1", timeout=30) as api:
             wait_for(lambda: api.get("/features/chat").status_code == 200, what="the bridge to see the app")
+            # A feature that the bridge counts itself, and exports.
+            told = {"outcome": "success", "duration_ms": 20, "environment": "production"}
+            assert api.post("/features/told/requests", json=told).status_code == 200
             rule = api.post("/features/chat/alerts/rules", json=RULE).json()["rule"]["id"]
             path = f"/features/chat/alerts/rules/{rule}"
             loaded = ("loaded", "evaluated")
@@ -129,5 +132,5 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
             lambda: httpx.get(f"{server.url}/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"],
             what="Prometheus to find Alertmanager",
         )
-        server.wait_for('up{job="featurewatch"} == 1')
+        server.wait_for('feature_requests_total{job="featurewatch", feature="told", outcome="success"} == 1')
         yield Healthy(folder, running.url, server, manager, lines, settings, address)

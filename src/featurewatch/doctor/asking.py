@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import yaml
@@ -17,9 +18,12 @@ from ..errors import FeaturewatchError
 from ..stores.upstream import Upstream
 from ..times import NS
 
+T = TypeVar("T")
+
 __all__ = ["Got", "Vector", "get", "load_yaml", "query"]
 
 _MOST_BYTES: Final = 64 * 1024**2
+_LONG: Final = 256 * 1024
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -63,7 +67,7 @@ async def get(
     ahead = _ahead(answer, (began + clock()) / 2)
     if not answer.is_success:
         return Got(None, upstream.refusal(answer).message, answer.status_code, ahead)
-    return Got(_read(answer), "", answer.status_code, ahead)
+    return Got(await _beside(answer, _read), "", answer.status_code, ahead)
 
 
 async def query(upstream: Upstream, expression: str, **form: str) -> Vector:
@@ -76,6 +80,10 @@ async def query(upstream: Upstream, expression: str, **form: str) -> Vector:
         return Vector(failure=error.message)
     if not answer.is_success:
         return Vector(failure=upstream.refusal(answer).message)
+    return await _beside(answer, lambda whole: _vector(whole, upstream.target.shown))
+
+
+def _vector(answer: httpx.Response, shown: str) -> Vector:
     try:
         told = answer.json()["data"]
         if told["resultType"] in ("scalar", "string"):
@@ -88,7 +96,12 @@ async def query(upstream: Upstream, expression: str, **form: str) -> Vector:
             )
         )
     except (ValueError, KeyError, TypeError, IndexError):
-        return Vector(failure=f"{upstream.target.shown} answered with something else than the query API does")
+        return Vector(failure=f"{shown} answered with something else than the query API does")
+
+
+async def _beside(answer: httpx.Response, read: Callable[[httpx.Response], T]) -> T:
+    """Read an answer; a long one in a thread, since it would hold up the bridge's event loop."""
+    return read(answer) if len(answer.content) < _LONG else await asyncio.to_thread(read, answer)
 
 
 def load_yaml(text: Any) -> dict[str, Any] | None:

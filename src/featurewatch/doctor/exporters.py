@@ -69,11 +69,10 @@ def _silent_jobs(facts: ExporterFacts) -> Iterator[Finding]:
     up = {target.pool for target in facts.targets if target.up}
     for target in facts.targets:
         if not target.up and target.place.job not in jobs and target.pool not in up:
-            yield doubtful(
+            yield left_out(
                 "target",
                 target.shown,
-                f"down, and so is all of its job; if it is an app of yours, nothing of it is seen: {target.error}",
-                "start it, or correct its address in scrape_configs",
+                f"down, as all of its job; whether it is an app of yours is not known: {target.error}",
             )
 
 

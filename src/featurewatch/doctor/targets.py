@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,8 @@ __all__ = ["ExporterFacts", "Place", "Scraped", "gather"]
 
 WATCHED: Final = (DURATION, FIRST_TOKEN)
 _BY: Final = "job, instance"
+_QUERY: Final = re.compile(r"\?[^\s\"]+")
+"""What a URL says behind its path may be a secret."""
 RESETS_OVER: Final = "30m"
 LOOKBACK: Final = "1h"
 
@@ -177,7 +180,7 @@ def _target(told: Any) -> Scraped | None:
         str(told.get("scrapePool", "")),
         str(told.get("scrapeUrl", "")),
         told.get("health") != "down",
-        str(told.get("lastError", "")),
+        _QUERY.sub("?…", str(told.get("lastError", ""))),
         interval,
     )
 
