@@ -40,8 +40,10 @@ demo: $(VENV)/.demo
 system:
 	@tests/install-system-packages
 
+# Most tests wait for servers more than they compute: more workers than cores are of use. WORKERS=0: one after another.
+WORKERS ?= 3
 test: system $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

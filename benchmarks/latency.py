@@ -3,8 +3,9 @@
     python benchmarks/latency.py [--rate 100] [--seconds 10] [--clients 50]
 
 One client measures, the others read along. The line carries the moment at which it was posted; the bridge stores it
-safely before it is sent. Beside it, in the same run and in turns: the peer, a FastAPI app that keeps nothing and sends
-each line it is posted to the same number of sockets.
+safely before it is sent. Beside it, in the same run and in turns: the bridge with its files in memory (/dev/shm, where
+there is one), which tells what of the delay is the disk's; what a write and fsync of 8 KiB takes on that disk, with
+nothing else going on; and the peer, a FastAPI app that keeps nothing and sends each line to the same number of sockets.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fastapi import FastAPI, Request, WebSocket
 from websockets.asyncio.client import connect
 
 GOAL_MS = 50.0
+MEMORY = Path("/dev/shm")
 
 
 def bare(pipe: int) -> None:
@@ -71,6 +73,19 @@ def started(command: list[str], **options: object) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+def synced(folder: Path, rate: float, seconds: float) -> list[float]:
+    """Return how long writes of 8 KiB take to be on the disk, in milliseconds."""
+    took = []
+    with (folder / "file").open("wb", buffering=0) as file:
+        for _ in range(int(rate * seconds)):
+            started_at = time.perf_counter()
+            file.write(b"x" * 8192)
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - started_at) * 1e3)
+            time.sleep(max(0.0, 1 / rate - took[-1] / 1e3))
+    return took
 
 
 async def measure(origin: str, prefix: str, rate: float, seconds: float, clients: int) -> list[float]:
@@ -127,16 +142,25 @@ def main() -> None:
     sizes = (options.rate, options.seconds, options.clients)
     print(f"{options.rate:g} lines/s for {options.seconds:g} s, {options.clients} clients, {options.rounds} rounds")
     command = [str(Path(sys.executable).with_name("featurewatch")), "serve", "--port", "0", "--data-dir"]
-    ours, peer = [], []
+    ours, memory, syncs, peer = [], [], [], []
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder, started([*command, folder]) as origin:
             ours.append(asyncio.run(measure(origin, "/api/v1", *sizes)))
+        with tempfile.TemporaryDirectory() as folder:
+            syncs.append(synced(Path(folder), options.rate, options.seconds))
+        if MEMORY.is_dir():
+            with tempfile.TemporaryDirectory(dir=MEMORY) as folder, started([*command, folder]) as origin:
+                memory.append(asyncio.run(measure(origin, "/api/v1", *sizes)))
         with started([sys.executable, __file__, "--bare"]) as origin:
             peer.append(asyncio.run(measure(origin, "", *sizes)))
     for name, rounds, goal in (
         ("POST to client, stored safely in between", ours, f"goal p99 <= {GOAL_MS:g} ms"),
+        ("the same, its files in memory", memory, ""),
+        ("a write and fsync on the disk, by itself", syncs, ""),
         ("peer: FastAPI that keeps nothing", peer, ""),
     ):
+        if not rounds:
+            continue
         cuts = [statistics.quantiles(delays, n=100) for delays in rounds]
         p50, p99 = (statistics.median(cut[at] for cut in cuts) for at in (49, 98))
         each = ", ".join(f"{cut[98]:.1f}" for cut in cuts)

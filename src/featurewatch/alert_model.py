@@ -171,9 +171,11 @@ class Deed:
     position: int = 0
 
 
-ChannelKind: TypeAlias = Literal["webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram"]
+ChannelKind: TypeAlias = Literal[
+    "webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram", "apprise"
+]
 CHANNEL_KINDS: Final[tuple[ChannelKind, ...]] = (
-    "webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram",
+    "webhook", "email", "slack", "pagerduty", "opsgenie", "msteams", "discord", "telegram", "apprise",
 )  # fmt: skip
 
 

@@ -74,6 +74,23 @@ def test_of_many_only_those_asked_for_are_read_and_others_are_no_concern() -> No
     assert len(seen_groups(answer, "", ["featurewatch-new"])) == 1, "a sign that ours are read"
 
 
+def test_a_few_of_a_long_list_are_cut_out_of_it_as_reading_all_of_it_finds_them() -> None:
+    decoy = 'x{"name":"featurewatch-r2","file":"z'
+    rule = {"name": "A", "query": decoy, "labels": {"feature": "ä"}, "annotations": {"message": decoy * 200}}
+    groups = [{"name": f"featurewatch-r{n}", "file": f"f{n}", "rules": [rule]} for n in range(300)]
+    answer = orjson.dumps({"status": "success", "data": {"groups": groups}})
+    assert len(answer) > 1 << 20
+    all_of_them = seen_groups(answer, "")
+    wanted = ["featurewatch-r2", "featurewatch-r299"]
+    assert seen_groups(answer, "", wanted) == {name: all_of_them[name] for name in wanted}
+    assert seen_groups(answer, "", ["featurewatch-r2", "featurewatch-r300"]) == {
+        "featurewatch-r2": all_of_them["featurewatch-r2"]
+    }
+    assert seen_groups(answer[:-60], "", ["featurewatch-r2"]), "what follows is no concern"
+    with pytest.raises(UpstreamError, match="is the address right"):
+        seen_groups(answer[:-60], "", ["featurewatch-r299"])
+
+
 def ruler(answer: httpx.Response) -> Ruler:
     target = Target("Prometheus", "FEATUREWATCH_PROMETHEUS", "http://p")
     return Ruler(Upstream(target, transport=httpx.MockTransport(lambda request: answer)))

@@ -29,7 +29,9 @@ def test_a_bomb_is_refused_at_the_limit() -> None:
         decompress(gzip.compress(bytes(50_000_000)), "gzip", 1_000_000)
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"cut off")[:-9], gzip.compress(b"x") + b"rest"])
+@pytest.mark.parametrize(
+    "body", [b"not gzip", gzip.compress(b"cut off", mtime=0)[:-9], gzip.compress(b"x", mtime=0) + b"rest"]
+)
 def test_damaged_data_is_refused(body: bytes) -> None:
     with pytest.raises(BadInput, match="not valid gzip"):
         decompress(body, "gzip", 1000)

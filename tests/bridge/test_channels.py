@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from email import message_from_bytes
@@ -262,6 +263,43 @@ async def test_alertmanager_has_channels_told_by_the_bridge(tmp_path: Path, sink
         assert (await client.post(gone, json=group, headers=shown)).status_code == 404
         for wrong in ([], {"alerts": [1]}, {"alerts": [{"status": "firing", "labels": []}]}, {"alerts": {}}):
             assert (await client.post(path, json=wrong, headers=shown)).status_code == 400
+
+
+async def test_apprise_tells_any_service_and_its_reason_without_the_address(
+    client: httpx.AsyncClient, sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = sink.url.removeprefix("http://")
+    for wrong, said in (("ops", "expected one address of apprise"), (f"nonsense://{SECRET}", "apprise understands")):
+        told = await client.put(OPS, json={"kind": "apprise", "settings": {"url": wrong}})
+        assert (told.status_code, told.json()["details"][0]["field"]) == (400, "settings.url")
+        assert said in told.json()["error"]
+        assert SECRET not in told.text
+    settings = {"url": f"json://me:{SECRET}@{where}/hook/{SECRET}"}
+    assert (await client.put(OPS, json={"kind": "apprise", "settings": settings})).status_code == 200
+    assert (await client.get(OPS)).json()["settings"] == {"url": "set"}
+    told = (await client.post(f"{OPS}/test")).json()
+    assert told == {"delivered": True, "detail": "channel 'ops': JSON took it"}
+    (post,) = sink.at(f"/hook/{SECRET}")
+    assert (post["body"]["title"], post["body"]["type"]) == ("[firing] Test notification (test test)", "warning")
+    assert "nothing is wrong" in post["body"]["message"]
+    sink.status = 403
+    told = (await client.post(f"{OPS}/test")).json()
+    assert told["delivered"] is False
+    assert "JSON did not take it" in told["detail"]
+    assert "403" in told["detail"]
+    await client.put(OPS, json={"kind": "apprise", "settings": {"url": f"ntfy://{SECRET}@127.0.0.1:9/topic"}})
+    told = (await client.post(f"{OPS}/test")).json()
+    assert told["delivered"] is False
+    assert "ntfy did not take it" in told["detail"]
+    assert SECRET not in f"{told} {caplog.text}"
+
+
+async def test_without_apprise_its_channels_say_what_to_install(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    told = await client.put(OPS, json={"kind": "apprise", "settings": {"url": "ntfy://ntfy.sh/topic"}})
+    assert (told.status_code, "pip install 'featurewatch[notify]'" in told.text) == (400, True)
 
 
 class MailServer(ThreadingTCPServer):

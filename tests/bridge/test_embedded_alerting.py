@@ -65,6 +65,28 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         assert why["rule"]["channels"] == ["ops"]
 
 
+async def test_apprise_is_told_again_after_a_failure_and_of_the_end(tmp_path: Path, sink: Sink) -> None:
+    async with bridge(tmp_path, evaluation_interval=1) as client:
+        settings = {"url": f"json://{sink.url.removeprefix('http://')}/apprise"}
+        put = await client.put(f"{API}/channels/ops", json={"kind": "apprise", "settings": settings})
+        assert put.status_code == 200, put.text
+        sink.status = 500
+        await calls(client, 10, 10)
+        await client.post(f"{API}/features/chat/alerts/rules", json=RULE)
+        await until(client, lambda _: len(sink.at("/apprise")) == 1)
+        sink.status = 200
+        await until(client, lambda _: len(sink.at("/apprise")) == 2)
+        first, again = (post["body"] for post in sink.at("/apprise"))
+        assert first == again
+        assert (again["title"], again["type"]) == ("[firing] Errors Alert (chat development)", "failure")
+        assert "error_rate is 50, which is greater than threshold of 20" in again["message"]
+        await calls(client, 200, 0)
+        await until(client, lambda _: len(sink.at("/apprise")) == 3)
+        assert (sink.at("/apprise")[2]["body"]["title"], sink.at("/apprise")[2]["body"]["type"]) == (
+            "[resolved] Errors Alert (chat development)", "success",
+        )  # fmt: skip
+
+
 async def test_a_restart_goes_on_with_what_fires(tmp_path: Path, sink: Sink) -> None:
     async with bridge(tmp_path, evaluation_interval=1) as client:
         stores = client.app.state.bridge.stores  # type: ignore[attr-defined]

@@ -1,4 +1,7 @@
-"""One Chromium for all tests of the console, a fresh profile for each."""
+"""One Chromium for all tests of a file, a fresh profile for each.
+
+Playwright's synchronous interface keeps an event loop running in this thread: it ends with the file.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def chromium() -> str | None:
     return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:

@@ -58,9 +58,8 @@ def test_comparisons_are_seen(text: str, told: bool) -> None:
 
 def seen(name: str = "x", *, named: float = 1, chosen: float = 1, changed: float = 1, **more: Any) -> Seen:
     selector = Selector(name, (("a", "=", "b"),))
-    return Seen(
-        selector, named, chosen, frozenset(more.pop("labels", ("a",))), changed, more.pop("known", True), **more
-    )
+    labels, known = frozenset(more.pop("labels", ("a",))), more.pop("known", True)
+    return Seen(selector, named, chosen, labels, changed if chosen else 0, known, **more)
 
 
 @pytest.mark.parametrize(

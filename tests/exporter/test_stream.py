@@ -65,7 +65,9 @@ class AsyncProvider:
 
 
 @pytest.mark.parametrize(
-    "source", [["a", "b"], lambda: ["a", "b"], iter(["a", "b"]), lambda: Provider(["a", "b"])], ids=str
+    "source",
+    [["a", "b"], lambda: ["a", "b"], iter(["a", "b"]), lambda: Provider(["a", "b"])],
+    ids=["list", "callable", "iterator", "provider"],
 )
 def test_a_block_reads_iterables_and_callables(source: Any) -> None:
     feature = Feature("chat", models=["m"])

@@ -104,6 +104,8 @@ def test_an_app_is_scraped_recorded_shown_and_survives_its_prometheus(
         listed = client.get("/features/summarize").json()
         assert (listed["name"], listed["owner"], listed["version"]) == ("Summaries", "docs", "1.4")
         assert client.get("/features/summarize/performance").json()["errors_by_type"] == {"refused": 50}
+        # Where a target is seen for the first time with its counts, nobody knows when these were made.
+        own_prometheus.wait_for('sum_over_time(up{job="featurewatch"}[5m]) > 0')
         told = [
             {"outcome": "success", "duration_ms": 20, "id": str(number), "environment": "production"}
             for number in range(7)

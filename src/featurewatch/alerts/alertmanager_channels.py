@@ -156,6 +156,8 @@ def integration_of(
             url = {"api_url": settings["url"]} if "url" in settings else {}
             said = {"chat_id": settings["chat_id"], "parse_mode": "", "message": f"{TITLE}\n\n{TEXT}"}
             return Integration("telegram_configs", {**token, **url, **said, **resolved})
+        case "apprise":
+            return bridged("Alertmanager knows nothing of apprise")
 
 
 def _webhook(

@@ -12,6 +12,7 @@ from ..alert_model import Channel, Deed
 from ..errors import BadInput, NotFound, OutOfRange, Problem
 from ..stores.secret_files import SecretFiles
 from ..stores.state_channels import ChannelStore
+from . import apprises
 from .channels import Draft, read_channel, show
 from .delivery import Deliverer, MailServer
 from .notifications import Group, sample, wanted
@@ -73,6 +74,7 @@ class ChannelBook:
         current = await self._store.channel(name)
         draft = read_channel(name, body, current)
         await self._check_mail(draft.channel)
+        await self._check_apprise(draft)
         if current is None and len(await self._store.channels()) >= _MOST:
             raise OutOfRange(f"there are {_MOST} channels, which is the most: delete one that no rule uses")
         if current is not None and expected in (None, current.revision) and await self._same(draft, current):
@@ -133,6 +135,11 @@ class ChannelBook:
         ]
         if problems:
             raise BadInput(f"{problems[0].field}: {problems[0].message}", problems=problems)
+
+    async def _check_apprise(self, draft: Draft) -> None:
+        url = draft.secrets.get("url") if draft.channel.kind == "apprise" else None
+        if url and (wrong := await asyncio.to_thread(apprises.refusal, url)):
+            raise BadInput(f"settings.url: {wrong}", problems=[Problem("settings.url", wrong)])
 
     async def _same(self, draft: Draft, current: Channel) -> bool:
         """Whether a draft says just what there is; a secret that came is compared with the one that is kept."""

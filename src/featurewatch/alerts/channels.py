@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -13,21 +12,12 @@ from ..alert_model import CHANNEL_KINDS, CHANNEL_NAME, CHANNEL_NAME_RULE, SEVERI
 from ..errors import BadInput, Problem
 from ..fields import Fields, refuse, shown
 from ..times import format_instant
+from . import channel_values as values
 
 __all__ = ["KINDS", "SET", "Draft", "Setting", "channel_name", "example", "read_channel", "show"]
 
 SET: Final = "set"
 """What stands in an answer where a secret is. Sent back in its place, it means the secret that there is."""
-
-_LONGEST: Final = 2000
-_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}")
-_ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
-_CHAT: Final = re.compile(r"-?\d{1,18}")
-_BOT: Final = re.compile(r"\d+:[A-Za-z0-9_-]+")
-
-
-class Wrong(ValueError):
-    """A value is not what a setting takes; the text says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,99 +54,9 @@ class Draft:
     kept: frozenset[str] = frozenset()
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise Wrong(f"expected text, got {shown(value)}")
-    if len(value) > _LONGEST:
-        raise Wrong(f"expected at most {_LONGEST} characters, got {len(value)}")
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value.strip()):
-        raise Wrong("expected text on one line")
-    return value.strip()
-
-
-def _plain(value: Any) -> str:
-    text = _text(value)
-    if "{{" in text:
-        raise Wrong("expected text without '{{', which Alertmanager would take for a template")
-    return text
-
-
-def _secret(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise Wrong("expected text")
-    text = value.strip()
-    if len(text) > _LONGEST or any(ord(letter) < 32 or ord(letter) == 127 for letter in text) or "{{" in text:
-        raise Wrong(f"expected at most {_LONGEST} characters on one line, without '{{{{'")
-    return text
-
-
-def _url(value: Any) -> str:
-    text = _secret(value)
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0 and " " not in text
-    except ValueError:
-        valid = False
-    if not valid:
-        # What came is not repeated: it may be a secret.
-        raise Wrong("expected a URL such as https://example.com/hook")
-    if "@" in parts.netloc:
-        raise Wrong("expected a URL without user and password: they would show wherever the URL does")
-    return text
-
-
-def _addresses(value: Any) -> str:
-    listed = value if isinstance(value, list) else _plain(value).split(",")
-    found = [part.strip() if isinstance(part, str) else "" for part in listed]
-    if not found or len(found) > 50 or not all(map(_is_address, found)):
-        raise Wrong(f"expected mail addresses such as ops@example.com, separated by commas, got {shown(value)}")
-    return ", ".join(found)
-
-
-def _address(value: Any) -> str:
-    text = _plain(value)
-    if not _is_address(text):
-        raise Wrong(f"expected a mail address such as ops@example.com, got {shown(value)}")
-    return text
-
-
-def _is_address(text: str) -> bool:
-    bare = text[text.index("<") + 1 : -1] if "<" in text and text.endswith(">") else text
-    return _ADDRESS.fullmatch(bare) is not None and "{{" not in text and len(text) <= 320
-
-
-def _host_port(value: Any) -> str:
-    text = _text(value)
-    if _HOST_PORT.fullmatch(text) is None or not 0 < int(text.rpartition(":")[2]) < 65_536:
-        raise Wrong(f"expected host:port such as smtp.example.com:587, got {shown(value)}")
-    return text
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Wrong(f"expected true or false, got {shown(value)}")
-    return value
-
-
-def _chat(value: Any) -> int:
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    if _CHAT.fullmatch(text.strip()) is None or int(text) == 0:
-        raise Wrong(
-            f"expected the number of a chat such as -1001234567890, got {shown(value)}: the bot's getUpdates tells it"
-        )
-    return int(text)
-
-
-def _bot_token(value: Any) -> str:
-    text = _secret(value)
-    if _BOT.fullmatch(text) is None:
-        raise Wrong("expected a bot's token as @BotFather gives it: digits, ':' and a key")
-    return text
-
-
 def _webhook(provider: str, sample: str) -> tuple[Setting, Mapping[str, Any]]:
     setting = Setting(
-        "webhook_url", f"The address that {provider} made for this channel.", _url, required=True, secret=True,
+        "webhook_url", f"The address that {provider} made for this channel.", values.url, required=True, secret=True,
         aliases=("url", "api_url"),
     )  # fmt: skip
     return setting, {"webhook_url": sample}
@@ -169,24 +69,24 @@ _DISCORD, _DISCORD_EXAMPLE = _webhook("Discord", "https://discord.com/api/webhoo
 KINDS: Final[Mapping[ChannelKind, Kind]] = {
     "webhook": Kind(
         (
-            Setting("url", "Gets Alertmanager's webhook JSON by POST; what follows '?' is a secret.", _url, True),
-            Setting("bearer_token", "Shown as Authorization: Bearer.", _secret, secret=True, aliases=("token",)),
-            Setting("username", "For basic authentication, with `password`.", _plain),
-            Setting("password", "For basic authentication.", _secret, secret=True),
+            Setting("url", "Gets Alertmanager's webhook JSON by POST; what follows '?' is a secret.", values.url, True),
+            Setting("bearer_token", "Shown as Authorization: Bearer.", values.secret, secret=True, aliases=("token",)),
+            Setting("username", "For basic authentication, with `password`.", values.plain),
+            Setting("password", "For basic authentication.", values.secret, secret=True),
         ),
         {"url": "https://example.com/hook", "bearer_token": "XXXX"},
     ),
     "email": Kind(
         (
-            Setting("to", "One or more addresses, separated by commas.", _addresses, True),
-            Setting("from", "The sender; by default `global.smtp_from` of your own configuration.", _address),
+            Setting("to", "One or more addresses, separated by commas.", values.addresses, True),
+            Setting("from", "The sender; by default `global.smtp_from` of your own configuration.", values.address),
             Setting(
-                "smarthost", "host:port of the mail server; by default `global.smtp_smarthost`.", _host_port,
+                "smarthost", "host:port of the mail server; by default `global.smtp_smarthost`.", values.host_port,
                 aliases=("smtp_smarthost", "server"),
             ),
-            Setting("username", "Who we are at the mail server.", _plain, aliases=("auth_username",)),
-            Setting("password", "Its password.", _secret, secret=True, aliases=("auth_password",)),
-            Setting("require_tls", "false: mail is sent unencrypted where the server knows no STARTTLS.", _flag),
+            Setting("username", "Who we are at the mail server.", values.plain, aliases=("auth_username",)),
+            Setting("password", "Its password.", values.secret, secret=True, aliases=("auth_password",)),
+            Setting("require_tls", "false: mail is sent unencrypted where the server knows no STARTTLS.", values.flag),
         ),
         {"to": "ops@example.com", "from": "featurewatch@example.com", "smarthost": "smtp.example.com:587",
          "username": "featurewatch", "password": "XXXX"},
@@ -194,27 +94,27 @@ KINDS: Final[Mapping[ChannelKind, Kind]] = {
     "slack": Kind(
         (
             _SLACK,
-            Setting("channel", "Another channel than the webhook's own.", _plain),
-            Setting("username", "Who it comes from.", _plain),
+            Setting("channel", "Another channel than the webhook's own.", values.plain),
+            Setting("username", "Who it comes from.", values.plain),
         ),
         {**_SLACK_EXAMPLE, "channel": "#ops"},
     ),
     "pagerduty": Kind(
         (
             Setting(
-                "routing_key", "The integration key of an Events API v2 integration.", _secret, True, secret=True,
+                "routing_key", "The integration key of an Events API v2 integration.", values.secret, True, secret=True,
                 aliases=("integration_key",),
             ),
-            Setting("url", "By default https://events.pagerduty.com/v2/enqueue.", _url, aliases=("api_url",)),
+            Setting("url", "By default https://events.pagerduty.com/v2/enqueue.", values.url, aliases=("api_url",)),
         ),
         {"routing_key": "XXXX"},
     ),
     "opsgenie": Kind(
         (
-            Setting("api_key", "The key of an API integration.", _secret, True, secret=True),
-            Setting("url", "By default https://api.opsgenie.com; in the EU https://api.eu.opsgenie.com.", _url,
+            Setting("api_key", "The key of an API integration.", values.secret, True, secret=True),
+            Setting("url", "By default https://api.opsgenie.com; in the EU https://api.eu.opsgenie.com.", values.url,
                     aliases=("api_url",)),
-            Setting("team", "The team that is told.", _plain),
+            Setting("team", "The team that is told.", values.plain),
         ),
         {"api_key": "XXXX", "team": "ops"},
     ),
@@ -222,11 +122,20 @@ KINDS: Final[Mapping[ChannelKind, Kind]] = {
     "discord": Kind((_DISCORD,), _DISCORD_EXAMPLE),
     "telegram": Kind(
         (
-            Setting("bot_token", "The bot's token.", _bot_token, True, secret=True, aliases=("token",)),
-            Setting("chat_id", "The number of the chat.", _chat, True),
-            Setting("url", "By default https://api.telegram.org.", _url, aliases=("api_url",)),
+            Setting("bot_token", "The bot's token.", values.bot_token, True, secret=True, aliases=("token",)),
+            Setting("chat_id", "The number of the chat.", values.chat, True),
+            Setting("url", "By default https://api.telegram.org.", values.url, aliases=("api_url",)),
         ),
         {"bot_token": "123456:XXXX", "chat_id": -1001234567890},
+    ),
+    "apprise": Kind(
+        (
+            Setting(
+                "url", "An address as apprise takes it, for any of the services that it knows.", values.apprise, True,
+                secret=True, aliases=("urls", "apprise_url"),
+            ),
+        ),
+        {"url": "ntfy://ntfy.sh/XXXX"},
     ),
 }  # fmt: skip
 
@@ -328,9 +237,9 @@ class _Reading:
             return
         try:
             if setting.secret and value == SET:
-                raise Wrong(f"expected the secret itself, got {SET!r}, which answers show in its place")
+                raise values.Wrong(f"expected the secret itself, got {SET!r}, which answers show in its place")
             read = setting.read(value)
-        except Wrong as wrong:
+        except values.Wrong as wrong:
             self._fields.wrong(f"settings.{name}", str(wrong))
             return
         if setting.secret:

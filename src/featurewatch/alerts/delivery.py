@@ -16,7 +16,8 @@ from .. import wire
 from ..alert_model import Channel
 from ..errors import BadInput, TooMany, Unavailable, UpstreamError
 from ..stores.secret_files import SecretFiles
-from .notifications import Group, Post, email_of, post_of
+from . import apprises
+from .notifications import Group, Post, email_of, mood_of, post_of, text_of, title_of
 
 __all__ = ["Deliverer", "MailServer"]
 
@@ -74,6 +75,8 @@ class Deliverer:
         secrets = await asyncio.to_thread(self._read, channel)
         if channel.kind == "email":
             return await asyncio.to_thread(self._send_mail, channel, secrets, group)
+        if channel.kind == "apprise":
+            return await asyncio.to_thread(_send_by_apprise, channel, secrets, group)
         return await self._post(channel, secrets, post_of(channel, secrets, group))
 
     def _read(self, channel: Channel) -> dict[str, str]:
@@ -141,6 +144,18 @@ class Deliverer:
         except (OSError, smtplib.SMTPException) as error:
             raise Unavailable(f"{place} cannot be used ({_cleaned(str(error), secrets)})") from None
         return f"{place} took the mail"
+
+
+def _send_by_apprise(channel: Channel, secrets: Mapping[str, str], group: Group) -> str:
+    place = f"channel {channel.name!r}"
+    if wrong := apprises.refusal(secrets["url"]):
+        raise UpstreamError(f"{place}: {wrong}")
+    service, problem = apprises.tell(secrets["url"], title_of(group), text_of(group), mood_of(group))
+    if problem is not None:
+        # apprise does not tell what is worth trying again.
+        hidden = {**secrets, **apprises.parts(secrets["url"])}
+        raise Unavailable(f"{place}: {service} did not take it{f' ({_cleaned(problem, hidden)})' if problem else ''}")
+    return f"{place}: {service} took it"
 
 
 def _mail(server: MailServer, mail: EmailMessage) -> None:

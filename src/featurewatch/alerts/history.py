@@ -63,11 +63,19 @@ class History:
         self._settled = settled
         self._unsettled: dict[str, Episode] = {}
         self._open: dict[FeatureKey, list[AlertSummary]] | None = None
+        self._loading: list[list[Step]] = []
+        """What was noted since each `load` that runs began."""
 
     async def load(self) -> None:
         """Read what is open. What other bridges changed since the last time is seen with it."""
-        self._unsettled = {episode.alert.id: episode for episode in await self.alerts.unsettled()}
-        self._open = None
+        meanwhile: list[Step] = []
+        self._loading.append(meanwhile)
+        try:
+            self._unsettled = {episode.alert.id: episode for episode in await self.alerts.unsettled()}
+        finally:
+            self._loading = [other for other in self._loading if other is not meanwhile]
+        # What was read may be older than what was kept while it was.
+        self._apply(meanwhile)
 
     @property
     def unsettled(self) -> Collection[Episode]:
@@ -147,6 +155,14 @@ class History:
 
     def note(self, steps: Sequence[Step]) -> None:
         """Take what was kept into what is at hand; called on the event loop, in the order of commits."""
+        for meanwhile in self._loading:
+            meanwhile.extend(steps)
+        settled = self._apply(steps)
+        if settled:
+            self._settled(settled)
+
+    def _apply(self, steps: Sequence[Step]) -> list[Episode]:
+        """Bring what is at hand up to these steps, and return the episodes that they settle."""
         self._open = None
         settled = []
         for step in steps:
@@ -158,8 +174,7 @@ class History:
             else:
                 self._unsettled.pop(episode.alert.id, None)
                 settled.append(episode)
-        if settled:
-            self._settled(settled)
+        return settled
 
     def _completed(self, step: Step, reason: ResolveReason, now_ns: int) -> Step:
         alert = step.episode.alert

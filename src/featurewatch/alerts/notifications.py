@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ..alert_model import Channel
@@ -20,7 +20,7 @@ from ..errors import BadInput
 from ..fields import shown
 from ..times import format_instant
 
-__all__ = ["Group", "Post", "email_of", "post_of", "read_group", "sample", "title_of", "wanted"]
+__all__ = ["Group", "Post", "email_of", "mood_of", "post_of", "read_group", "sample", "text_of", "title_of", "wanted"]
 
 Group: TypeAlias = Mapping[str, Any]
 
@@ -138,7 +138,7 @@ def post_of(channel: Channel, secrets: Mapping[str, str], group: Group) -> Post:
             return Post(secrets["webhook_url"], _discord(group))
         case "telegram":
             base = settings.get("url", "https://api.telegram.org").rstrip("/")
-            text = f"{title_of(group)}\n\n{_lines(group)}"[:4096]
+            text = f"{title_of(group)}\n\n{text_of(group)}"[:4096]
             return Post(f"{base}/bot{secrets['bot_token']}/sendMessage", {"chat_id": settings["chat_id"], "text": text})
         case "pagerduty":
             url = settings.get("url", "https://events.pagerduty.com/v2/enqueue")
@@ -156,16 +156,16 @@ def email_of(sender: str, to: str, group: Group) -> EmailMessage:
     mail["From"] = sender
     mail["To"] = to
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(_lines(group) + "\n")
+    mail.set_content(text_of(group) + "\n")
     return mail
 
 
 def _slack(settings: Mapping[str, Any], group: Group) -> dict[str, Any]:
-    attachment = {"color": f"#{_colour(group):06X}", "text": _lines(group), "fallback": title_of(group)}
+    attachment = {"color": f"#{_colour(group):06X}", "text": text_of(group), "fallback": title_of(group)}
     named = {name: settings[name] for name in ("channel", "username") if settings.get(name)}
     return {
         "text": _escaped(title_of(group)),
-        "attachments": [{**attachment, "text": _escaped(_lines(group))}],
+        "attachments": [{**attachment, "text": _escaped(text_of(group))}],
         **named,
     }
 
@@ -174,7 +174,7 @@ def _teams(group: Group) -> dict[str, Any]:
     """Make an adaptive card: https://learn.microsoft.com/en-us/connectors/teams/#microsoft-teams-webhook"""
     blocks = [
         {"type": "TextBlock", "weight": "Bolder", "size": "Medium", "wrap": True, "text": title_of(group)},
-        {"type": "TextBlock", "wrap": True, "text": _lines(group)},
+        {"type": "TextBlock", "wrap": True, "text": text_of(group)},
     ]
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -189,7 +189,7 @@ def _teams(group: Group) -> dict[str, Any]:
 
 
 def _discord(group: Group) -> dict[str, Any]:
-    embed = {"title": title_of(group), "description": _lines(group)[:4000], "color": _colour(group)}
+    embed = {"title": title_of(group), "description": text_of(group)[:4000], "color": _colour(group)}
     return {"embeds": [embed], "allowed_mentions": {"parse": []}}
 
 
@@ -206,7 +206,7 @@ def _pagerduty(key: str, group: Group) -> dict[str, Any]:
         "summary": title_of(group),
         "source": group.get("groupLabels", {}).get("feature") or "featurewatch",
         "severity": PAGERDUTY_SEVERITIES.get(_severity(group), "error"),
-        "custom_details": {"alerts": _lines(group)},
+        "custom_details": {"alerts": text_of(group)},
     }
     return {**event, "payload": payload, "client": "featurewatch"}
 
@@ -220,7 +220,7 @@ def _opsgenie(settings: Mapping[str, Any], key: str, group: Group) -> Post:
     alert: dict[str, Any] = {
         "message": title_of(group)[:130],
         "alias": _key(group),
-        "description": _lines(group)[:15_000],
+        "description": text_of(group)[:15_000],
         "priority": OPSGENIE_PRIORITIES.get(_severity(group), "P3"),
         "source": "featurewatch",
     }
@@ -229,7 +229,15 @@ def _opsgenie(settings: Mapping[str, Any], key: str, group: Group) -> Post:
     return Post(f"{base}/v2/alerts", alert, headers)
 
 
-def _lines(group: Group) -> str:
+def mood_of(group: Group) -> Literal["success", "warning", "failure"]:
+    """Tell how bad a group is, in the three words that apprise has for it."""
+    if group["status"] == "resolved":
+        return "success"
+    return "failure" if _severity(group) in ("critical", "high") else "warning"
+
+
+def text_of(group: Group) -> str:
+    """Say what each alert of a group is about, a line each."""
     alerts: Sequence[Mapping[str, Any]] = group["alerts"]
     lines = [_line(alert) for alert in alerts[:_MOST_ALERTS]]
     if len(alerts) > _MOST_ALERTS:

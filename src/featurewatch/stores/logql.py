@@ -16,7 +16,9 @@ from .base import LogFilter
 from .logql_search import patterns
 from .loki_entries import PACKED, SEPARATOR
 
-__all__ = ["Question", "counting", "having_id", "packed", "quote", "selector", "unpacked"]
+__all__ = [
+    "Question", "counting", "exact_levels", "exact_source", "having_id", "packed", "quote", "selector", "unpacked",
+]  # fmt: skip
 
 _TEXT: Final = "{{__line__}}"
 _PACK: Final = "".join(f"{{{{.{name}}}}}{SEPARATOR}" for name in PACKED) + _TEXT
@@ -87,21 +89,21 @@ def packed(selection: str, key: FeatureKey | None, filter: LogFilter) -> Questio
         key: whose lines these are; None where it is not one feature's alone.
     """
     search, more = _search(filter.search, key)
-    query = f"{selection}{_levels(filter)}{_source(filter)}{search} | line_format {quote(_PACK)} | drop {_DROPPED}"
+    query = f"{selection}{_levels(filter)}{exact_source(filter)}{search} | line_format {quote(_PACK)} | drop {_DROPPED}"
     return Question(query, len(PACKED) + 1 + more)
 
 
 def unpacked(selection: str, filter: LogFilter) -> Question:
     """Ask for the lines as they are, whatever a filter searches for."""
-    return Question(f"{selection}{_levels(filter)}{_source(filter)}")
+    return Question(f"{selection}{_levels(filter)}{exact_source(filter)}")
 
 
 def counting(selection: str, filter: LogFilter, milliseconds: int) -> str:
     """Count exactly the lines that pass a filter, which searches for nothing, in the time before an instant."""
-    return f"sum(count_over_time({selection}{_levels_exactly(filter)}{_source(filter)} [{milliseconds}ms]))"
+    return f"sum(count_over_time({selection}{exact_levels(filter)}{exact_source(filter)} [{milliseconds}ms]))"
 
 
-def _levels_exactly(filter: LogFilter) -> str:
+def exact_levels(filter: LogFilter) -> str:
     """Keep the lines of some levels, as `loki_entries` reads them: by the first name that says one, info else."""
     if not filter.levels or len(filter.levels) == len(LEVELS):
         return ""
@@ -125,7 +127,8 @@ def _levels(filter: LogFilter) -> str:
     return f' | level!~{unwanted} | level!="" or detected_level!~{unwanted}'
 
 
-def _source(filter: LogFilter) -> str:
+def exact_source(filter: LogFilter) -> str:
+    """Keep the lines of one source, "app" where they say none."""
     if not filter.source:
         return ""
     either = ' or source=""' if filter.source == _DEFAULT_SOURCE else ""

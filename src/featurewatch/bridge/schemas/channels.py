@@ -29,8 +29,8 @@ class ChannelIn(Schema):
     settings: dict[str, Any] = Field(
         description="What the kind needs. webhook: url, bearer_token or username and password. email: to, from, "
         "smarthost, username, password, require_tls. slack: webhook_url, channel, username. pagerduty: routing_key, "
-        "url. opsgenie: api_key, url, team. msteams, discord: webhook_url. telegram: bot_token, chat_id, url. A secret "
-        "that is sent as `set`, as answers show it, stays as it is."
+        "url. opsgenie: api_key, url, team. msteams, discord: webhook_url. telegram: bot_token, chat_id, url. "
+        "apprise: url. A secret that is sent as `set`, as answers show it, stays as it is."
     )
     send_resolved: bool = Field(True, description="Whether the end of an alert is told too.")
     severities: list[Severity] | None = Field(None, description="Only alerts of these are told; left out: all.")
