@@ -1,4 +1,7 @@
-"""Upstreams, files and settings that are wrong: each fault is found, named, and told with what to do."""
+"""On a healthy stack nothing is found; of upstreams, files, settings and queries each fault is, with what to do.
+
+In one file, so that one process of the tests starts the stack once.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ import loki as lokis
 from alertmanager import Alertmanager, Sink
 from alertmanager import sink as sink
 from featurewatch.doctor import local
+from featurewatch.doctor.catalog import CHECKS
 from featurewatch.doctor.findings import Finding
 from loki import Loki
 from running import command
@@ -28,6 +32,31 @@ from running import command
 from .conftest import Healthy, examine, wrong
 
 NOWHERE = "http://127.0.0.1:9"
+
+
+def test_nothing_is_found_on_a_healthy_idle_stack(healthy: Healthy) -> None:
+    ran = command("doctor", "--json", env={**healthy.settings, "FEATUREWATCH_URL": healthy.url})
+    told = json.loads(ran.stdout)
+    assert [finding for finding in told["findings"] if "todo" in finding] == []
+    assert (ran.returncode, told["healthy"], ran.stderr) == (0, True, "")
+    found = {finding["check"] for finding in told["findings"] if finding["severity"] == "ok"}
+    assert found >= {
+        "settings", "data-dir", "disk", "webhook-token", "tools", "bridge", "publishing", "reachable", "version",
+        "clock",
+        "reload", "exemplars", "rule-files", "alerting", "receiver", "webhook", "target", "interval", "scraped-twice",
+        "zero-series", "names", "type", "buckets", "resets", "dropped", "cardinality", "workers", "openmetrics", "rule",
+        "recording-rule", "dashboard",
+    }  # fmt: skip
+    assert found <= CHECKS.keys()
+    if healthy.loki is not None:
+        assert found >= {"schema", "structured-metadata", "out-of-order", "shard-streams", "retention"}
+
+
+def test_of_the_test_alert_nothing_remains(healthy: Healthy) -> None:
+    report = healthy.examine("webhook")
+    assert [(finding.check, finding.severity) for finding in report.findings] == [("webhook", "ok")]
+    assert httpx.get(f"{healthy.url}/api/v1/alerts").json()["alerts"] == []
+    assert healthy.alertmanager.alerts() == []
 
 
 @pytest.fixture
