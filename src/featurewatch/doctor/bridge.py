@@ -62,6 +62,7 @@ class BridgeFacts:
     me: Got
     rules: Got
     refused: Mapping[tuple[str, str, str], float] | None = None
+    token: bool = False
 
 
 async def gather(bridge: BridgeLine, *, clock: Callable[[], int] = time.time_ns) -> BridgeFacts:
@@ -81,7 +82,7 @@ async def gather(bridge: BridgeLine, *, clock: Callable[[], int] = time.time_ns)
             told = dict(labels)
             if name == "featurewatch_refused_total" and value:
                 refused[told["signal"], told["protocol"], told["code"]] = value
-    return BridgeFacts(bridge.shown, alive, ready, me, rules, refused)
+    return BridgeFacts(bridge.shown, alive, ready, me, rules, refused, bool(bridge.token))
 
 
 def judge(facts: BridgeFacts) -> list[Finding]:
@@ -97,12 +98,14 @@ def judge(facts: BridgeFacts) -> list[Finding]:
             )
         ]
     found = [fine("bridge", shown, "answers"), judge_clock(shown, facts.alive.ahead_s)]
-    if not facts.me:
-        found.append(
-            left_out("bridge", shown, f"it does not let this command in: {facts.me.failure or facts.me.status}")
-            if facts.me.status in (401, 403)
-            else broken("bridge", f"{shown}, API", facts.me.failure, "set FEATUREWATCH_API_PREFIX as the bridge has it")
+    if facts.me.status in (401, 403):
+        why = (
+            "it refuses FEATUREWATCH_TOKEN" if facts.token else "it asks for a token, and FEATUREWATCH_TOKEN is not set"
         )
+        found.append(left_out("bridge", f"{shown}, API", f"{why}: set one of role viewer for all features"))
+    elif not facts.me:
+        todo = "set FEATUREWATCH_API_PREFIX as the bridge has it"
+        found.append(broken("bridge", f"{shown}, API", said_of(shown, facts.me), todo))
     found += _readiness(shown, facts.ready)
     found += _rules(shown, facts.rules)
     found += _pushes(shown, facts.refused)
