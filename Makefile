@@ -7,12 +7,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench generated system clean
+.PHONY: help demo test check configurations bench generated system clean
 
 help:
 	@echo "make demo    start the bridge and a demo app, print the console's address (ARGS='--port 9000': another port)"
 	@echo "make test    install what the tests need and run them"
-	@echo "make check   ruff, mypy, generated files"
+	@echo "make check   ruff, mypy, generated files, the configurations that are shipped"
 	@echo "make bench   the benchmarks, each beside its peer (minutes)"
 	@echo "make generated   write the files that are made from the code anew"
 	@echo "make clean   remove .venv and caches"
@@ -52,6 +52,13 @@ check: $(VENV)/.test
 	$(BIN)/mypy --strict grafana/generate.py
 	$(BIN)/python -m featurewatch.commands.generated --check
 	$(BIN)/python grafana/generate.py --check
+	@$(MAKE) --no-print-directory configurations
+
+# What Prometheus and Alertmanager mount, as their own programs see it; where these are absent, the tests say so.
+configurations:
+	@if command -v promtool >/dev/null; then set -e; promtool check config --syntax-only prometheus/prometheus.yml; \
+		promtool check rules prometheus/rules/*.yml; promtool test rules prometheus/tests/*.yml; fi
+	@if command -v amtool >/dev/null; then amtool check-config alertmanager/alertmanager.yml; fi
 
 generated: $(VENV)/.test
 	$(BIN)/python -m featurewatch.commands.generated

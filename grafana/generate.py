@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from boards import links as to
+from boards.alerts import alerts
+from boards.bridge import itself
+from boards.feature import feature
+from boards.lines import logs
 from boards.overview import overview
 from boards.shape import written
 from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -20,6 +24,10 @@ COMMAND: Final = "python grafana/generate.py"
 
 DASHBOARDS: Final[dict[str, Callable[[], Dashboard]]] = {
     to.OVERVIEW: overview,
+    to.FEATURE: feature,
+    to.LOGS: logs,
+    to.ALERTS: alerts,
+    to.BRIDGE: itself,
 }
 
 

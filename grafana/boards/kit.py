@@ -164,6 +164,21 @@ def counted(expr: str, legend: str, ref: str = "A") -> loki.Dataquery:
     return loki.Dataquery().datasource(LOKI).expr(expr).query_type("range").legend_format(legend).ref_id(ref)
 
 
+def counted_now(expr: str, ref: str = "A") -> loki.Dataquery:
+    """Ask Loki for the values of now."""
+    return loki.Dataquery().datasource(LOKI).expr(expr).query_type("instant").ref_id(ref)
+
+
+def annotated(expr: str) -> prometheus.Dataquery:
+    """Ask for what an annotation marks."""
+    return prometheus.Dataquery().datasource(PROMETHEUS).expr(expr).range().ref_id("Anno")
+
+
+def buckets(expr: str, ref: str = "A") -> prometheus.Dataquery:
+    """Ask for a histogram's buckets."""
+    return query(expr, "{{le}}", ref).format(PromQueryFormat.HEATMAP)
+
+
 def figure_stat(metric: str, expr: str, title: str, width: int, *, decimals: int | None = None) -> stat.Panel:
     """Show one figure of the table, large, with its course behind it; unit, text and colours are the table's."""
     row = METRICS[metric]
@@ -275,6 +290,13 @@ def states(
             .show_legend(True)
         )
     )
+
+
+def coloured(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Panel:
+    """Give series of these names colours of their own."""
+    for name, color in colors.items():
+        panel = panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
+    return panel
 
 
 def heat(

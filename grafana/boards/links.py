@@ -21,8 +21,6 @@ NAME: Final = "{{feature}} · {{environment}}"
 _AROUND_MS: Final = 300_000
 """So much time around a point is shown where one goes to the lines of that point."""
 
-_SOURCES: Final = "${prometheus_datasource:queryparam}&${loki_datasource:queryparam}"
-
 
 def _link(title: str, url: str, *, blank: bool = False) -> DashboardLink:
     return DashboardLink(title).url(url).target_blank(blank)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
-from featurewatch.families import BUDGET, COST, ERRORS, REQUESTS
+from featurewatch.families import BUDGET, COST, ERRORS
 from featurewatch.formulas import METRICS
 
-from . import kit, variables
+from . import happenings, kit, variables
 from . import links as to
 from .queries import KEYS, figure, increase, or_zero, rate, recorded_calls, value
-from .shape import dashboard
+from .shape import dashboard, with_rows
 
 HEALTH: Final = "featurewatch_feature_health"
 ALERT: Final = "featurewatch_alert_state"
@@ -31,16 +31,10 @@ def overview() -> Dashboard:
         to.OVERVIEW,
         "Features overview",
         "Every AI feature: does it work, how fast, at what cost. The one in trouble stands first.",
-        [*variables.sources(), *variables.places(), variables.console()],
+        [variables.prometheus(), *variables.places(), variables.console()],
+        happenings.of_features(),
     )
-    made = made.with_row(Row("At a glance"))
-    for panel in _glance():
-        made = made.with_panel(panel)
-    made = made.with_panel(_features())
-    made = made.with_row(Row("Side by side"))
-    for panel in _side_by_side():
-        made = made.with_panel(panel)
-    return made.with_panel(_health())
+    return with_rows(made, {"At a glance": [*_glance(), _features()], "Side by side": [*_side_by_side(), _health()]})
 
 
 def _glance() -> list[kit.Built]:
@@ -49,7 +43,7 @@ def _glance() -> list[kit.Built]:
     return [
         kit.big(
             "Features", "Features that sent figures, by environment, counted once each.",
-            [kit.query(f"count({value(REQUESTS, KEYS)})", "features")], unit="short", width=4,
+            [kit.query(f"count({figure('total_requests')})", "features")], unit="short", width=4,
         ),
         kit.big(
             "In error", "Features whose health is error: an urgent alert is open, or half of the calls fail.",
@@ -140,8 +134,8 @@ def _side_by_side() -> list[kit.Built]:
             unit="ms", links=to.SERIES,
         ),
         kit.graph(
-            "Calls", METRICS["requests_per_minute"].help, [kit.query(figure("requests_per_minute"), to.NAME)],
-            unit="reqpm", stacked=True, links=to.SERIES,
+            "Calls by feature", METRICS["requests_per_minute"].help,
+            [kit.query(figure("requests_per_minute"), to.NAME)], unit="reqpm", stacked=True, links=to.SERIES,
         ),
         kit.graph(
             "Cost an hour", "What calls cost at this pace, in US dollars an hour, reported and estimated.",

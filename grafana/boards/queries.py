@@ -41,10 +41,13 @@ def increase(family: Family | str, by: str, *, over: str = RANGE, scope: str = S
 
 
 def gained(name: str, by: str, *, over: str = STEP, scope: str = SCOPE, more: str = "") -> str:
-    """Write what a counter gained that is born with its first count, which `increase` does not see; only what did."""
-    now = f"sum by ({by}) ({name}{{{_joined(scope, more)}}})"
-    before = f"sum by ({by}) ({name}{{{_joined(scope, more)}}} offset {over})"
-    return f"{now} - ({before} or {now} * 0) > 0"
+    """Write what a counter gained that is born with its first count, which `increase` does not see; only what did.
+
+    After a restart `increase` tells it, which knows resets.
+    """
+    series = f"{name}{{{_joined(scope, more)}}}"
+    since = f"{series} - ({series} offset {over} or {series} * 0) >= 0"
+    return f"sum by ({by}) ({since} or increase({series}[{over}])) > 0"
 
 
 def value(family: Family | str, by: str, *, how: str = "sum", scope: str = SCOPE, more: str = "") -> str:

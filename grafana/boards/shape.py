@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
@@ -13,7 +13,13 @@ from grafana_foundation_sdk.models import dashboard as models
 from . import links as to
 
 
-def dashboard(uid: str, title: str, description: str, variables: Sequence[Builder[models.VariableModel]]) -> Dashboard:
+def dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Builder[models.VariableModel]],
+    annotations: Sequence[Builder[models.AnnotationQuery]] = (),
+) -> Dashboard:
     """Begin a dashboard. Provisioned dashboards are edited here, so the JSON says that it is not editable."""
     made = (
         Dashboard(title)
@@ -29,6 +35,17 @@ def dashboard(uid: str, title: str, description: str, variables: Sequence[Builde
     )
     for variable in variables:
         made = made.with_variable(variable)
+    for annotation in annotations:
+        made = made.annotation(annotation)
+    return made
+
+
+def with_rows(made: Dashboard, rows: Mapping[str, Sequence[Builder[models.Panel]]]) -> Dashboard:
+    """Put panels below the titles of their rows, from left to right."""
+    for title, panels in rows.items():
+        made = made.with_row(Row(title))
+        for panel in panels:
+            made = made.with_panel(panel)
     return made
 
 

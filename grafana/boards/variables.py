@@ -53,8 +53,12 @@ def listed(name: str, label: str, description: str, query: str) -> QueryVariable
     )
 
 
-def sources() -> list[DatasourceVariable]:
-    return [datasource("prometheus", PROMETHEUS_UID), datasource("loki", LOKI_UID)]
+def prometheus() -> DatasourceVariable:
+    return datasource("prometheus", PROMETHEUS_UID)
+
+
+def loki() -> DatasourceVariable:
+    return datasource("loki", LOKI_UID)
 
 
 def places() -> list[QueryVariable]:
@@ -68,6 +72,28 @@ def places() -> list[QueryVariable]:
             f'label_values({REQUESTS.name}{{environment=~"$environment"}}, feature)',
         ),
     ]
+
+
+def processes() -> list[QueryVariable]:
+    """Choose bridges."""
+    ticks = "featurewatch_poll_ticks_total"
+    return [
+        listed("job", "Job", "The job that scrapes the bridge.", f"label_values({ticks}, job)"),
+        listed("instance", "Instance", "Bridges of this job.", f'label_values({ticks}{{job=~"$job"}}, instance)'),
+    ]
+
+
+def window(values: tuple[str, ...]) -> CustomVariable:
+    """Choose the time of an objective; the first to begin with."""
+    return (
+        CustomVariable("slo_window")
+        .label("Objective over")
+        .description("The time of the objective: features whose objective is over another are left out of its row.")
+        .values(",".join(values))
+        .options([VariableOption(selected=value == values[0], text=value, value=value) for value in values])
+        .allow_custom_value(True)
+        .current(VariableOption(selected=True, text=values[0], value=values[0]))
+    )
 
 
 def console() -> TextBoxVariable:

@@ -76,6 +76,15 @@ PRICE_TABLE: Final = Family(
 )
 """Of the process, not of a feature: it carries no `feature` and no `environment`, and is none of FAMILIES."""
 
+WAITING: Final = Family(
+    "featurewatch_waiting_bytes",
+    "gauge",
+    "Lines that wait to be shipped, by where: memory of this process, spool of all that share it.",
+    ("where",),
+    "By",
+)
+"""Of the process, as PRICE_TABLE; on its own `/metrics` alone."""
+
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (

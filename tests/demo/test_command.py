@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import psutil
@@ -195,3 +196,42 @@ def test_an_app_that_ends_by_itself_is_told(capfd: pytest.CaptureFixture[str]) -
 
     _until(seen, "the exit code")
     apps.stop()
+
+
+def test_the_app_alone_serves_its_metrics_and_sends_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "featurewatch.cli", "demo", "--app-only", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+
+        def counted() -> bool:
+            with _DIRECT.open(url, timeout=START_S) as answer:
+                text = answer.read().decode()
+            lines = [line for line in text.splitlines() if line.startswith("feature_requests_total{")]
+            return sum(float(line.split()[-1]) for line in lines if 'environment="production"' in line) > 0
+
+        _until(counted, "calls")
+        with pytest.raises(HTTPError, match="404"):
+            _DIRECT.open(url.removesuffix("metrics"), timeout=START_S)
+    finally:
+        process.terminate()
+        assert process.wait(STOP_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--listen", "8000"], "expected an address such as 0.0.0.0:8000, got '8000'"),
+        (["--endpoint", "http://127.0.0.1:9", "--token-file", "nowhere"], "--token-file nowhere cannot be read"),
+        ([], "expected --endpoint or --listen"),
+    ],
+)
+def test_a_wrong_option_of_the_app_alone_is_told(options: list[str], said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "featurewatch.cli", "demo", "--app-only", *options],
+        capture_output=True, text=True, timeout=START_S, env=environment(), cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

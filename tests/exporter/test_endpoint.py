@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import math
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -135,6 +138,34 @@ def test_what_else_is_in_a_registry_follows_ours_which_is_shown_once(accept: str
     assert found["http_requests_total", frozenset({("route", "/a")})] == 3
     assert text.count("# TYPE feature_requests_in_progress gauge") == 1
     assert text.count("# EOF") == bool(accept)
+
+
+@pytest.mark.parametrize("accept", ["", OPEN])
+def test_lines_that_wait_are_shown_in_bytes_by_where(accept: str, tmp_path: Path) -> None:
+    feature = Feature("chat")
+    assert "featurewatch_waiting_bytes" not in get(accept=accept).text, "nothing is shipped"
+    featurewatch.configure(loki_url="http://127.0.0.1:9", spool_dir=str(tmp_path))
+    logger = logging.Logger("app")
+    logger.addHandler(featurewatch.LogHandler())
+    with feature.call():
+        logger.info("a line that nobody takes")
+    registry = CollectorRegistry()
+    registry.register(featurewatch.collector())
+
+    def waits() -> dict[str, float]:
+        text = get(registry=registry, accept=accept).text
+        assert text.count("# TYPE featurewatch_waiting_bytes gauge") == 1
+        found = samples(text, parse_openmetrics if accept else parse_text)
+        return {dict(labels)["where"]: value for (name, labels), value in found.items() if "waiting" in name}
+
+    deadline = time.monotonic() + 30
+    while not (seen := waits())["spool"]:
+        assert time.monotonic() < deadline, seen
+        threading.Event().wait(0.05)
+    assert seen.keys() == {"memory", "spool"}
+    collected = {family.name: family for family in featurewatch.collector().collect()}
+    assert {sample.labels["where"] for sample in collected["featurewatch_waiting_bytes"].samples} == seen.keys()
+    featurewatch.shutdown(timeout=0)
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

@@ -1,4 +1,4 @@
-"""`featurewatch demo`: a bridge with embedded stores, and an example app that sends to it."""
+"""`featurewatch demo`: a bridge with embedded stores, and an example app that sends to it; or the app alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from ..errors import BadInput
 from .parser import Commands, add_command
 
-__all__ = ["Apps", "app_commands", "register", "welcome"]
+__all__ = ["Apps", "app_commands", "app_options", "register", "welcome"]
 
 _DATA_DIR: Final = Path(".featurewatch/demo")
 _PATIENCE_S: Final = 8.0
@@ -29,7 +30,9 @@ def register(commands: Commands) -> None:
         help="run an example app and a bridge for it, to see everything live on this machine",
         examples=(
             "  featurewatch demo\n"
-            "  featurewatch demo --port 9000 --open\n\n"
+            "  featurewatch demo --port 9000 --open\n"
+            "  featurewatch demo --app-only --endpoint http://bridge:8400 --token-file token\n"
+            "  featurewatch demo --app-only --listen 0.0.0.0:8000 --endpoint http://bridge:8400\n\n"
             "The app's features work on the documentation of Python's standard library. Settings of another bridge\n"
             "(FEATUREWATCH_*, but for the port) are left aside."
         ),
@@ -39,9 +42,22 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--data-dir", type=Path, default=_DATA_DIR, help=f"where figures and lines go, {_DATA_DIR}")
     parser.add_argument("--open", action="store_true", help="open the console in a browser")
+    alone = parser.add_argument_group("the app alone")
+    alone.add_argument("--app-only", action="store_true", help="run the example app without a bridge of its own")
+    alone.add_argument("--endpoint", default="", help="the bridge that gets figures and lines; with --listen: lines")
+    alone.add_argument("--token-file", type=Path, help="file with an API token of that bridge, of role ingest")
+    alone.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics here for Prometheus, instead of pushing")
+    alone.add_argument("--environment", help="what its calls and lines belong to, default production")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    alone = app_options(arguments)
+    if arguments.app_only:
+        from ..demo import app
+
+        return app.main(alone)
+    if alone:
+        raise BadInput(f"expected --app-only beside {alone[0]}: the demo's own bridge needs none of it")
     from ..settings import load
     from .serve import serve
 
@@ -60,6 +76,17 @@ def _demo(arguments: argparse.Namespace) -> int:
         return serve(settings, on_ready=ready)
     finally:
         apps.stop()
+
+
+def app_options(arguments: argparse.Namespace) -> list[str]:
+    """Write the options of the app alone as the app itself takes them."""
+    given = {
+        "--endpoint": arguments.endpoint,
+        "--token-file": arguments.token_file,
+        "--listen": arguments.listen,
+        "--environment": arguments.environment,
+    }
+    return [text for option, value in given.items() if value for text in (option, str(value))]
 
 
 class Apps:

@@ -12,6 +12,7 @@ from typing import Final
 from ..bridge.app import create_app
 from ..settings import load
 from ..stores import recording
+from . import recording as recording_command
 from . import settings_page
 
 COMMAND: Final = "python -m featurewatch.commands.generated"
@@ -23,6 +24,7 @@ def openapi_document() -> str:
 
 
 FILES: Final[dict[str, Callable[[], str]]] = {
+    "deploy/kubernetes/base/prometheusrule.yaml": recording_command.manifest,
     "docs/openapi.json": openapi_document,
     "docs/settings.md": settings_page.page,
     "prometheus/rules/featurewatch.yml": recording.document,

@@ -1,4 +1,8 @@
-"""The recording rules for Prometheus: `python -m featurewatch.commands.recording` prints them."""
+"""The recording rules for Prometheus: `python -m featurewatch.commands.recording` prints them.
+
+As a rule file, or as an object for clusters where the Prometheus Operator loads rules:
+https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,18 @@ import argparse
 import sys
 
 from ..stores import recording
+
+
+def manifest(threshold: float = 50.0) -> str:
+    """Write the recording rules as a PrometheusRule."""
+    head, _, groups = recording.document(threshold).partition("groups:\n")
+    spec = "".join(f"  {line}\n" for line in ("groups:\n" + groups).splitlines())
+    return (
+        f"{head}apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n"
+        "  name: featurewatch-recording\n"
+        "  labels: { release: kube-prometheus-stack } # what your Prometheus selects by (ruleSelector)\n"
+        f"spec:\n{spec}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="PERCENT",
         help="as FEATUREWATCH_UPTIME_THRESHOLD: a minute is down from this percentage of failed calls on, default 50",
     )
-    sys.stdout.write(recording.document(parser.parse_args(arguments).uptime_threshold))
+    parser.add_argument(
+        "--format", choices=["file", "manifest"], default="file", help="a rule file, or a PrometheusRule"
+    )
+    options = parser.parse_args(arguments)
+    write = manifest if options.format == "manifest" else recording.document
+    sys.stdout.write(write(options.uptime_threshold))
     return 0
 
 

@@ -12,6 +12,8 @@ long does so because of its text; only what a reader asks about next is drawn by
 texts. The models are those that such a feature would call: they give the prices.
 
     python -m featurewatch.demo.app --endpoint http://127.0.0.1:8400
+
+With `--listen` it serves `/metrics` for Prometheus in place of pushing figures, as apps beside a Prometheus do.
 """
 
 from __future__ import annotations
@@ -20,27 +22,79 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
 
 import featurewatch
 
+from ..errors import SettingsError
 from .corpus import EmptyInput, open_corpus
 from .driver import drive, until_told
 from .features import Handler, declare
 from .library import read_library
 from .logs import log, request, start_logging
+from .metrics import serve_metrics
 from .workload import RHYTHMS, Step, Walk
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the app until it is told to stop."""
-    args = _parser().parse_args(argv)
-    featurewatch.configure(environment=args.environment, endpoint=args.endpoint, service_name="docs-assistant")
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if not (args.endpoint or args.listen):
+        parser.error("expected --endpoint or --listen: nobody would hear of what the app does")
+    featurewatch.configure(environment=args.environment, service_name="docs-assistant", **destinations(args))
     start_logging()
+    if args.listen:
+        server = serve_metrics(*args.listen)
+        sys.stdout.write(f"the demo app serves http://{args.listen[0]}:{server.server_port}/metrics\n")
+        sys.stdout.flush()
     try:
         asyncio.run(run(args))
     finally:
         featurewatch.shutdown()
     return 0
+
+
+class Destinations(TypedDict, total=False):
+    """Keywords of `featurewatch.configure`."""
+
+    endpoint: str
+    token: str
+    loki_url: str
+    loki_token: str
+
+
+def destinations(args: argparse.Namespace) -> Destinations:
+    """Say where figures and lines go.
+
+    A bridge takes both. Where Prometheus fetches the figures, it is sent lines alone: at the address at which it takes
+    them as Loki does, which a Loki may stand at as well.
+
+    Raises:
+        SettingsError: the file of the token cannot be read.
+    """
+    try:
+        token = args.token_file.read_text(encoding="utf-8").strip() if args.token_file else ""
+    except OSError as error:
+        raise SettingsError(f"--token-file {args.token_file} cannot be read ({error.strerror})") from None
+    if not args.endpoint:
+        return {}
+    if args.listen:
+        return {"loki_url": args.endpoint, "loki_token": token}
+    return {"endpoint": args.endpoint, "token": token}
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read `host:port`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is something else.
+    """
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdecimal() and int(port) <= 65_535):
+        raise argparse.ArgumentTypeError(f"expected an address such as 0.0.0.0:8000, got {text!r}")
+    return host.strip("[]"), int(port)
 
 
 async def run(args: argparse.Namespace) -> None:
@@ -67,12 +121,14 @@ async def serve(handlers: Mapping[str, Handler], step: Step) -> None:
         log.exception("%s failed: %s", step.wish.subject, error, extra={"feature": step.feature})
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m featurewatch.demo.app",
         description="An assistant for the standard library's documentation, instrumented with featurewatch.",
     )
-    parser.add_argument("--endpoint", required=True, help="the bridge that gets metrics and logs")
+    parser.add_argument("--endpoint", default="", help="the bridge that gets metrics and logs; with --listen: logs")
+    parser.add_argument("--listen", type=address, metavar="HOST:PORT", help="serve /metrics here instead of pushing")
+    parser.add_argument("--token-file", type=Path, help="file with the bridge's API token, of role ingest")
     parser.add_argument("--environment", default="production", help="default: production")
     parser.add_argument("--only", action="append", choices=tuple(RHYTHMS), help="serve this feature; repeatable")
     parser.add_argument("--seconds", type=float, help="stop after so many seconds; default: when told to")

@@ -15,7 +15,7 @@ from .deadline import Deadline
 from .explain import answer, tell
 from .extract import extract
 from .library import Library
-from .logs import log, loguru_or_logging
+from .logs import log, loguru_or_logging, request
 from .review import review
 from .rewrite import rewrite
 from .summarize import summarize
@@ -39,6 +39,8 @@ def _search(library: Library) -> Handler:
 
     async def handle(wish: Wish) -> None:
         with feature.call() as call:
+            if (step := request.get()) is not None:
+                call.trace(step.trace_id)  # an exemplar: a dot on the latency that leads to the lines of this call
             hits = library.index.search(wish.text)
             found = "\n".join(hit.passage.first_sentence for hit in hits)
             call.tokens(input=count_tokens(wish.text), output=count_tokens(found))
@@ -108,7 +110,9 @@ def _extract(library: Library) -> Handler:
 
 def _explain(library: Library) -> Handler:
     """Show a stream: an asynchronous generator is one call, to its last word; a reader who leaves cancels it."""
-    feature = featurewatch.Feature("explain", name="Explain", owner="assistant", models=["claude-sonnet-4-5"])
+    feature = featurewatch.Feature(
+        "explain", name="Explain", owner="assistant", models=["claude-sonnet-4-5"], budget_usd_per_day=20
+    )
 
     @feature.track
     async def words(question: str) -> AsyncGenerator[str, None]:

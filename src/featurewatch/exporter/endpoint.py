@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..families import FAMILIES, PRICE_TABLE
+from ..families import FAMILIES, PRICE_TABLE, WAITING
 from .exposition import EOF, Exposition, State
 from .negotiation import OPENMETRICS, accepts_gzip, choose
 from .prices import known_table_version
@@ -25,7 +25,9 @@ GZIP_LEVEL: Final = 1
 
 _METHODS: Final = "GET, HEAD, OPTIONS"
 _OURS: Final = frozenset(
-    name for family in (*FAMILIES.values(), PRICE_TABLE) for name in (family.name, family.name.removesuffix("_total"))
+    name
+    for family in (*FAMILIES.values(), PRICE_TABLE, WAITING)
+    for name in (family.name, family.name.removesuffix("_total"))
 )
 
 
@@ -71,7 +73,8 @@ class Endpoint:
 
     def _text(self, openmetrics: bool) -> str:
         runtime = self._runtime
-        state = State(*runtime.exposed(), known_table_version())
+        waiting = {} if (shipper := runtime.shipper) is None else shipper.waiting()
+        state = State(*runtime.exposed(), known_table_version(), waiting)
         text = self._exposition.render(state, openmetrics=openmetrics, created=runtime.config.created)
         if self._registry is None:
             return text

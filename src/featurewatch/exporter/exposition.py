@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ..families import BUCKETS, DROPPED, DURATION, FAMILIES, PRICE_TABLE, Family
+from ..families import BUCKETS, DROPPED, DURATION, FAMILIES, PRICE_TABLE, WAITING, Family
 from ..model import FeatureKey
 from .snapshot import Distribution, Exemplar, Snapshot
 
@@ -23,11 +24,16 @@ _KEY: Final = "\0"
 
 
 class State(NamedTuple):
-    """All that is shown: the features' snapshots, what was dropped, and the price table's version if there is one."""
+    """All that is shown: the features' snapshots, what was dropped, the price table's version, and what waits.
+
+    Attributes:
+        waiting: bytes of lines by where they wait; empty where none are shipped.
+    """
 
     snapshots: Sequence[Snapshot]
     dropped: Mapping[tuple[str, str, FeatureKey], int]
     price_table: str = ""
+    waiting: Mapping[str, int] = MappingProxyType({})
 
 
 class Exposition:
@@ -66,6 +72,9 @@ class Exposition:
                         lines.numbers(parts, family, series, snapshot.start_ns if born else 0, shared)
         if state.price_table:
             parts.append(f"{_head(PRICE_TABLE, openmetrics)}{_name(PRICE_TABLE, (state.price_table,))} 1\n")
+        if state.waiting:
+            parts.append(_head(WAITING, openmetrics))
+            parts.extend(f"{_name(WAITING, (where,))} {waits}\n" for where, waits in state.waiting.items())
         if openmetrics:
             parts.append(EOF)
         self._features = {lines.key: lines for lines, _ in features}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..families import DROPPED, DURATION, FAMILIES, PRICE_TABLE, Family
+from ..families import DROPPED, DURATION, FAMILIES, PRICE_TABLE, WAITING, Family
 from ..model import FeatureKey
 from .exposition import KEY_LABELS, LE
 from .prices import known_table_version
@@ -28,7 +28,13 @@ class FeatureCollector:
         return [_family(family) for family in FAMILIES.values()]
 
     def collect(self) -> Iterable[Metric]:
-        return render(*self._runtime.exposed())
+        families = render(*self._runtime.exposed())
+        if (shipper := self._runtime.shipper) is not None:
+            waiting = _family(WAITING, ())
+            for where, waits in shipper.waiting().items():
+                waiting.add_metric((where,), waits)
+            families.append(waiting)
+        return families
 
 
 def render(snapshots: Iterable[Snapshot], dropped: Mapping[tuple[str, str, FeatureKey], int]) -> list[Metric]:

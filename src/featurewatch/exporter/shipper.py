@@ -17,7 +17,7 @@ from .drops import Drops
 from .frames import Frame, pack, pack_lines, unpack
 from .lines import Fields, Line, Record
 from .sender import Pace, Sender, drop
-from .spool import Spool, left_behind
+from .spool import Spool, left_behind, measure
 from .worker import Pause, Worker
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ class Shipper:
             )
         elif wakes:
             self.worker.wake()
+
+    def waiting(self) -> dict[str, int]:
+        """Tell how many bytes of lines wait: in memory, and where there is a spool, on disk."""
+        with self._lock:
+            waits = {"memory": self._bytes + self._backlog.memory_bytes}
+        return waits if self._spool_dir is None else {**waits, "spool": measure(self._spool_dir)}
 
     def resume(self) -> None:
         """Start at once where an ended process left lines in the spool, rather than with the first line."""
