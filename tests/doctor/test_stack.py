@@ -6,6 +6,7 @@ In one file, so that one process of the tests starts the stack once.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -23,9 +24,12 @@ import alertmanager as alertmanagers
 import loki as lokis
 from alertmanager import Alertmanager, Sink
 from alertmanager import sink as sink
+from bridge.running import serving
+from featurewatch.cli import main
+from featurewatch.commands.doctor import shown
 from featurewatch.doctor import local
 from featurewatch.doctor.catalog import CHECKS
-from featurewatch.doctor.findings import Finding
+from featurewatch.doctor.findings import Finding, Report
 from loki import Loki
 from running import command
 
@@ -129,6 +133,8 @@ MISSET = [
     Misset("PROMTOOL", lambda _: "no-such-tool", "local", "tools", "not installed", "Debian: prometheus"),
     Misset("LOKI_TENNANT", lambda _: "x", "local", "settings", "LOKI_TENANT", "correct its name"),
     Misset("LOKI_TLS_VERIFY", lambda _: "0", "local", "settings", "anybody on the way", "LOKI_CA_FILE"),
+    Misset("OTLP_FORWARD_URL", lambda at: f"{at.prometheus.url}/api/v1/otlp/v1/metrics", "upstreams", "otlp",
+           "no receiver of OTLP", "--web.enable-otlp-receiver"),
     Misset("DATABASE_URL", lambda _: "postgresql://ann:SECRET@127.0.0.1:9/fw", "upstreams", "database",
            "PostgreSQL|cannot be used|install", "FEATUREWATCH_DATABASE_URL"),
 ]  # fmt: skip
@@ -144,6 +150,19 @@ def test_a_setting_that_is_wrong(healthy: Healthy, case: Misset) -> None:
     assert case.todo in found[0].todo
     assert {one.check for one in report.findings if one.wrong} == {case.check}
     assert "SECRET" not in json.dumps(report.as_data())
+
+
+def test_where_things_are_passed_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as embedded:
+        environ = {
+            "FEATUREWATCH_PROMETHEUS_URL": NOWHERE,
+            "FEATUREWATCH_OTLP_FORWARD_URL": f"{embedded}/v1/metrics",
+            "FEATUREWATCH_MIMIR_URL": NOWHERE,
+            "FEATUREWATCH_WEBHOOK_URL": f"{NOWHERE}/x",
+        }
+        found = {one.check: one for one in examine(environ, NOWHERE, "upstreams").findings}
+    assert (found["otlp"].severity, found["mimir"].severity) == ("ok", "error")
+    assert "FEATUREWATCH_MIMIR_URL" in found["mimir"].todo
 
 
 def test_a_disk_that_is_nearly_full(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,22 +330,36 @@ def test_queries_of_loki(healthy: Healthy, tmp_path: Path) -> None:
     assert "no stream in Loki has the label featur" in found["mine / Label (A)"].found
 
 
-def test_the_command_tells_in_words_and_by_its_exit_code(healthy: Healthy, tmp_path: Path) -> None:
-    env = {
-        **healthy.settings,
-        "FEATUREWATCH_URL": healthy.url,
-        "FEATUREWATCH_LOKI_URL": "http://ann:SECRET@127.0.0.1:9",
-    }
-    ran = command("doctor", "--only", "upstreams", env=env)
-    assert ran.returncode == 1
-    assert "SECRET" not in ran.stdout + ran.stderr
-    head, found, *_, do = ran.stdout.split("\n\n")[0].splitlines()
+def test_the_command_tells_in_words_and_by_its_exit_code(
+    healthy: Healthy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("FEATUREWATCH_")]:
+        monkeypatch.delenv(name)
+    changes = {"FEATUREWATCH_URL": healthy.url, "FEATUREWATCH_LOKI_URL": "http://ann:SECRET@127.0.0.1:9"}
+    for name, value in {**healthy.settings, **changes}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--only", "upstreams"]) == 1
+    told = capsys.readouterr()
+    assert "SECRET" not in told.out + told.err
+    head, found, *_, do = told.out.split("\n\n")[0].splitlines()
     assert head == "ERROR    reachable: Loki at http://127.0.0.1:9"
     assert found.startswith("         found  cannot be reached")
     assert do == "         do     start it, or set FEATUREWATCH_LOKI_URL to where it is"
-    assert "1 error, 0 warnings;" in ran.stdout
-    assert command("doctor", "--only", "nothing", env=env).returncode == 2
-    assert command("doctor", "--only", "local", env={"FEATUREWATCH_PORT": "x"}).returncode == 2
-    unknown = {"FEATUREWATCH_PROT": "1", "FEATUREWATCH_DATA_DIR": str(tmp_path)}
-    assert command("doctor", "--only", "local", env=unknown).returncode == 1
-    assert command("doctor", "--only", "local", "--fail-on", "error", env=unknown).returncode == 0
+    assert "1 error, 0 warnings;" in told.out
+    assert "ok  " not in told.out
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", "--only", "nothing"])
+    assert (ended.value.code, "expected some of local, bridge" in capsys.readouterr().err) == (2, True)
+    monkeypatch.setenv("FEATUREWATCH_PROT", "1")
+    assert main(["doctor", "--only", "local"]) == 1
+    assert main(["doctor", "--only", "local", "--fail-on", "error", "--all"]) == 0
+    assert "did you mean FEATUREWATCH_PORT?" in capsys.readouterr().out
+    monkeypatch.setenv("FEATUREWATCH_PORT", "x")
+    assert main(["doctor", "--only", "local"]) == 2
+
+
+def test_faults_that_differ_by_their_subject_alone_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    told = tuple(Finding("openmetrics", "warning", f"app/{number}", "it answers text", "x" * 90) for number in range(9))
+    (head, *_), *rest = [text.splitlines() for text in "\n".join(shown(Report(told, 0, 1))).split("\n\n")]
+    assert head == "WARNING  openmetrics: app/0, app/1, app/2 and 6 more"
+    assert rest[0][0].startswith("0 errors, 9 warnings")

@@ -20,7 +20,7 @@ from .parser import Commands, add_command, add_connection, connection
 if TYPE_CHECKING:
     from ..doctor.findings import Finding, Report
 
-__all__ = ["register"]
+__all__ = ["register", "shown"]
 
 _PARTS: Final = ("local", "bridge", "upstreams", "exporters", "rules", "dashboards", "webhook")
 _WIDTH: Final = 110
@@ -81,11 +81,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(json.dumps(report.as_data(), indent=2, ensure_ascii=False))
     else:
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print("\n".join(_shown(report, everything=arguments.all, coloured=coloured)))
+        print("\n".join(shown(report, everything=arguments.all, coloured=coloured)))
     return int(bool(report.of("error")) or (arguments.fail_on == "warning" and bool(report.of("warning"))))
 
 
-def _shown(report: Report, *, everything: bool, coloured: bool) -> Iterator[str]:
+def shown(report: Report, *, everything: bool = False, coloured: bool = False) -> Iterator[str]:
     """Write a report: what is wrong first, the worst before all, each with what to do."""
     for alike in _grouped((*report.of("error"), *report.of("warning"))):
         yield from _wrong(alike, coloured)

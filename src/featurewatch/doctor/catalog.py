@@ -26,6 +26,8 @@ CHECKS: Final[dict[str, str]] = {
     "exemplars": "Whether Prometheus keeps exemplars, the way from a latency to its trace.",
     "rule-files": "Whether Prometheus loads what the bridge writes into PROMETHEUS_RULES_DIR.",
     "alerting": "Whether Prometheus sends its alerts to an Alertmanager.",
+    "otlp": "Whether OTLP_FORWARD_URL takes the metrics that are passed on.",
+    "mimir": "Whether Mimir's ruler answers.",
     "schema": "Whether Loki's schema is v13 on tsdb.",
     "structured-metadata": "Whether Loki takes structured metadata.",
     "out-of-order": "Whether Loki takes lines that come late.",

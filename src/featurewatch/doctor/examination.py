@@ -19,6 +19,7 @@ from .database import examine_database
 from .findings import Finding, Report, broken, left_out
 from .local import examine_local
 from .queries import Asked, LokiQueries, PrometheusQueries
+from .receivers import examine_mimir, examine_otlp
 from .rules import asked_of, judge_answers, judge_health, judge_recorded, records_of, rules_of
 from .webhook import examine_webhook
 
@@ -111,6 +112,7 @@ class _Run:
         if settings.alertmanager_urls and parts & {"upstreams", "webhook"}:
             steps.append(self._alertmanagers())
         if "upstreams" in parts:
+            steps.append(self._receivers())
             steps.append(examine_database(settings.database_url, clock=self._clock))
         for more in await asyncio.gather(*steps):
             found += more
@@ -206,6 +208,14 @@ class _Run:
             return []
         facts = await loki.gather(upstream, clock=self._clock)
         return loki.judge(facts, tenant=self._settings.loki_tenant, lookback_s=self._settings.log_retention)
+
+    async def _receivers(self) -> list[Finding]:
+        found: list[Finding] = []
+        for name, examine in (("otlp_forward", examine_otlp), ("mimir", examine_mimir)):
+            if getattr(self._settings, f"{name}_url"):
+                upstream = self._open(target_of(self._settings, name))
+                found += [await examine(upstream)] if upstream is not None else []
+        return found
 
     async def _alertmanagers(self) -> list[Finding]:
         settings, parts = self._settings, self._wishes.parts
