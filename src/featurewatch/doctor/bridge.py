@@ -145,7 +145,10 @@ def _readiness(shown: str, ready: Got) -> list[Finding]:
         else:
             found.append(
                 broken(
-                    "bridge", f"{shown}, {name}", said, "the finding of this upstream below or above says what to do"
+                    "bridge",
+                    f"{shown}, {name}",
+                    said,
+                    "see what this report says of that upstream, and the bridge's log",
                 )
             )
     return found or [fine("bridge", f"{shown}, /readyz", "ready")]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import FeaturewatchError
@@ -143,14 +144,19 @@ class _Run:
             if "rules" in parts and each.groups is not None:
                 found += judge_health(each.shown, each.groups)
         if queried is not None:
-            facts_of_queried = facts[list(asked).index(settings.prometheus_url)]
-            if facts_of_queried.answer:
-                found += await self._series(queried, facts_of_queried)
+            its = facts[list(asked).index(settings.prometheus_url)]
+            if its.answer:
+                # Thanos shows no rules: those of whoever evaluates them are then asked of it.
+                known = next((each.groups for each in (its, *facts) if each.groups), its.groups)
+                found += await self._series(queried, its.shown, known)
         elif "dashboards" in parts:
             found.append(left_out("dashboard", "dashboards", "no Prometheus is set, which they would ask"))
         return found
 
-    async def _series(self, upstream: Upstream, facts: prometheus.PrometheusFacts) -> list[Finding]:
+    async def _series(
+        self, upstream: Upstream, shown: str, groups: Sequence[Mapping[str, Any]] | None
+    ) -> list[Finding]:
+        """Look at what the Prometheus that is asked has: the apps' series, and the answers to all queries."""
         parts, settings = self._wishes.parts, self._settings
         found: list[Finding] = []
         if "exporters" in parts:
@@ -159,17 +165,15 @@ class _Run:
             found += exporters.judge(apps)
             if self._wishes.scrape:
                 found += await self._scrape(exporters.exporters_of(apps))
-        groups = facts.groups or ()
-        runner = PrometheusQueries(upstream, records_of(groups), await self._declared())
-        if "rules" in parts:
-            if facts.groups is None:
-                found.append(left_out("rule", facts.shown, "it does not show its rules"))
-            else:
-                found += judge_recorded(facts.shown, groups, settings.uptime_threshold)
-                healthy = [rule for rule in rules_of(groups) if rule.health != "err"]
-                for check in ("rule", "recording-rule"):
-                    asked = [one for one in asked_of(healthy) if one.source == check]
-                    found += judge_answers(check, await runner.run(asked))
+        runner = PrometheusQueries(upstream, records_of(groups or ()), await self._declared())
+        if "rules" in parts and groups is None:
+            found.append(left_out("rule", shown, "it does not show its rules"))
+        elif "rules" in parts and groups is not None:
+            found += judge_recorded(shown, groups, settings.uptime_threshold)
+            healthy = [rule for rule in rules_of(groups) if rule.health != "err"]
+            for check in ("rule", "recording-rule"):
+                asked = [one for one in asked_of(healthy) if one.source == check]
+                found += judge_answers(check, await runner.run(asked))
         if "dashboards" in parts:
             found += await self._dashboards(runner)
         return found

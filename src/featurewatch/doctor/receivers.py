@@ -13,7 +13,7 @@ __all__ = ["examine_mimir", "examine_otlp"]
 async def examine_otlp(upstream: Upstream) -> Finding:
     """Send a request that holds no metric, which a receiver of OTLP takes."""
     got = await get(upstream, "", method="POST", content=b"", headers={"Content-Type": "application/x-protobuf"})
-    subject = upstream.target.shown
+    subject = f"OTLP_FORWARD_URL {upstream.target.bare}"
     if got:
         return fine("otlp", subject, "takes metrics")
     if got.status == 404:

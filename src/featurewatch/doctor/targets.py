@@ -22,6 +22,8 @@ __all__ = ["ExporterFacts", "Place", "Scraped", "gather"]
 
 WATCHED: Final = (DURATION, FIRST_TOKEN)
 _BY: Final = "job, instance"
+_AT_ONCE: Final = 3
+"""Questions at a time: some look at every series of ours, and others want answers too."""
 _QUERY: Final = re.compile(r"\?[^\s\"]+")
 """What a URL says behind its path may be a secret."""
 RESETS_OVER: Final = "30m"
@@ -120,7 +122,13 @@ async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
         f'exported_environment=~".+"}} or {{__name__="{REQUESTS.name}", exported_feature=~".+"}})',
     }
     targets = get(upstream, "/api/v1/targets?state=active")
-    told, answers = await asyncio.gather(targets, asyncio.gather(*(query(upstream, one) for one in questions.values())))
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(expression: str) -> Vector:
+        async with gate:
+            return await query(upstream, expression)
+
+    told, answers = await asyncio.gather(targets, asyncio.gather(*map(ask, questions.values())))
     vectors: dict[str, Vector] = dict(zip(questions, answers, strict=True))
     failures = [told.failure] if told.failure else []
     failures += [vector.failure for vector in vectors.values() if vector.failure]
