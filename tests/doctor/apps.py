@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,13 +63,14 @@ class Pages:
     """A server on loopback that answers each path with a text of its own, as OpenMetrics unless `kinds` says so."""
 
     def __init__(self, pages: Mapping[str, str]) -> None:
-        self.pages = dict(pages)
+        self.pages = pages
         self.kinds: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                text = outer.pages.get(self.path.partition("?")[0])
+                path = self.path.partition("?")[0]
+                text = outer.pages[path] if path in outer.pages or isinstance(outer.pages, defaultdict) else None
                 body = (text or "").encode()
                 self.send_response(404 if text is None else 200)
                 plain = "text/plain; version=0.0.4"
@@ -76,6 +78,8 @@ class Pages:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_POST = do_GET
 
             def log_message(self, *_: Any) -> None: ...
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +14,15 @@ from featurewatch.doctor import loki, prometheus
 from featurewatch.doctor.asking import Got
 from featurewatch.doctor.catalog import CHECKS
 from featurewatch.doctor.emptiness import Seen, judge_empty
+from featurewatch.doctor.examination import PARTS
 from featurewatch.doctor.findings import Finding, Report
 from featurewatch.doctor.routing import apart, receivers_of, webhooks_of
 from featurewatch.doctor.selectors import Selector, filters, selectors_of, streams_of
 from featurewatch.doctor.upstreams import clock
 from featurewatch.stores import recording
+
+from .apps import Pages
+from .conftest import examine
 
 
 @pytest.mark.parametrize(
@@ -182,3 +189,53 @@ def test_the_worst_is_told_first() -> None:
     assert [one["check"] for one in report.as_data()["findings"]] == ["bridge", "dashboard", "disk"]
     assert report.as_data()["counts"] == {"error": 2, "warning": 0, "skipped": 0, "ok": 1}
     assert set(CHECKS) >= {one.check for one in told}
+
+
+GARBAGE = [
+    "", "[]", "null", "7", '"x"', "<html>welcome</html>", "{}", '{"status": "success"}', '{"status": "ok", "data": []}',
+    '{"status": "success", "data": {"resultType": "vector", "result": [7]}}',
+    '{"data": {"resultType": "vector", "result": [], "yaml": "- x", "groups": [7, {}], "activeTargets": [7]}}',
+    '{"data": {"resultType": "vector", "result": [], "web.enable-lifecycle": 7, "groups": {"a": 7}, "yaml": "a: ["}}',
+    '{"data": {"resultType": "vector", "result": [], "web.enable-lifecycle": "true", "activeAlertmanagers": [7]}}',
+    '{"versionInfo": {"version": "0.27"}, "config": {"original": "route: {routes: [7], matchers: 7}"}}',
+    '{"schema_config": {"configs": 7}, "limits_config": 7, "compactor": 7}',
+    '{"schema_config": {"configs": [{"from": {"Time": 7}, "schema": 7}]}, "limits_config": {"retention_period": 7}}',
+    '{"status": "ok", "checks": {"logs": 7}, "rules": [7, {"enabled": true, "deployment": 7}]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", GARBAGE)
+def test_whatever_an_upstream_answers_no_check_fails(body: str, tmp_path: Path) -> None:
+    pages = Pages(defaultdict(lambda: body))
+    panels = [
+        {"title": kind, "targets": [{"expr": "up", "datasource": {"type": kind}}]} for kind in ("prometheus", "loki")
+    ]
+    (tmp_path / "mine.json").write_text(json.dumps({"uid": "mine", "panels": panels}))
+    url = f"http://{pages.address}"
+    environ = {
+        "FEATUREWATCH_DATA_DIR": str(tmp_path),
+        "FEATUREWATCH_PROMETHEUS_URL": url,
+        "FEATUREWATCH_PROMETHEUS_RULES_DIR": str(tmp_path),
+        "FEATUREWATCH_ALERTMANAGER_URLS": url,
+        "FEATUREWATCH_LOKI_URL": url,
+        "FEATUREWATCH_WEBHOOK_URL": f"{url}/x",
+        "FEATUREWATCH_OTLP_FORWARD_URL": url,
+    }
+    try:
+        report = examine(environ, url, ",".join(PARTS), webhook_s=0.2, dashboards=tmp_path)
+    finally:
+        pages.close()
+    assert [one for one in report.findings if one.check == "doctor"] == []
+    assert [one for one in report.findings if one.severity == "error"]
+
+
+def test_a_check_that_fails_itself_is_told_and_hides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(loki, "gather", fail)
+    environ = {"FEATUREWATCH_DATA_DIR": str(tmp_path), "FEATUREWATCH_LOKI_URL": "http://127.0.0.1:9"}
+    report = examine(environ, "http://127.0.0.1:9", "local,upstreams")
+    (told,) = [one for one in report.findings if one.wrong]
+    assert (told.check, told.subject, "surprise" in told.found) == ("doctor", "Loki", True)
+    assert [one for one in report.findings if one.check == "disk"]

@@ -126,6 +126,15 @@ def listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
 
 
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects of a list, whatever else is there."""
+    return [one for one in listed(value) if isinstance(one, dict)]
+
+
+def an_object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _read(answer: httpx.Response) -> Any:
     try:
         return json.loads(answer.content)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..stores.upstream import Target, Upstream
-from .asking import Got, data_of, get, listed
+from .asking import Got, an_object, data_of, get, objects
 from .findings import Finding, broken, doubtful, fine, left_out
 from .upstreams import clock as judge_clock
 from .upstreams import said_of
@@ -158,10 +158,10 @@ def _rules(shown: str, rules: Got) -> list[Finding]:
     """Judge how far rules got, by the bridge's own word."""
     if not rules:
         return []
-    told = [rule for rule in listed(data_of(rules, "rules")) if isinstance(rule, dict) and rule.get("enabled")]
+    told = [rule for rule in objects(data_of(rules, "rules")) if rule.get("enabled")]
     found = []
     for rule in told:
-        deployment = rule.get("deployment") or {}
+        deployment = an_object(rule.get("deployment"))
         if deployment.get("state") == "failed":
             name = f"{rule.get('featureId')}/{rule.get('name')}"
             said = str(deployment.get("error") or "it failed")

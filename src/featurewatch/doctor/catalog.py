@@ -7,6 +7,7 @@ from typing import Final
 __all__ = ["CHECKS"]
 
 CHECKS: Final[dict[str, str]] = {
+    "doctor": "A check that itself failed.",
     # this machine
     "settings": "Settings that contradict each other, or that nothing reads.",
     "data-dir": "Whether DATA_DIR can be written, and by whom it can be read.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ from .rules import asked_of, judge_answers, judge_health, judge_recorded, record
 from .webhook import examine_webhook
 
 __all__ = ["PARTS", "Examination", "Wishes"]
+
+_log = logging.getLogger(__name__)
 
 PARTS = ("local", "bridge", "upstreams", "exporters", "rules", "dashboards", "webhook")
 """What can be examined by itself."""
@@ -100,24 +103,22 @@ class _Run:
 
     async def all(self) -> list[Finding]:
         parts, settings = self._wishes.parts, self._settings
-        found: list[Finding] = []
+        steps: dict[str, Awaitable[list[Finding]]] = {}
         if "local" in parts:
-            found += await asyncio.to_thread(examine_local, settings, self._environ, self._clock())
-        steps: list[Awaitable[list[Finding]]] = []
+            steps["this machine"] = asyncio.to_thread(examine_local, settings, self._environ, self._clock())
         if "bridge" in parts and self._line is not None:
-            steps.append(self._bridge(self._line))
+            steps["the bridge"] = self._bridge(self._line)
         if parts & {"upstreams", "exporters", "rules", "dashboards"}:
-            steps.append(self._metrics())
-        if settings.loki_url and parts & {"upstreams"}:
-            steps.append(self._loki())
+            steps["Prometheus"] = self._metrics()
+        if settings.loki_url and "upstreams" in parts:
+            steps["Loki"] = self._loki()
         if settings.alertmanager_urls and parts & {"upstreams", "webhook"}:
-            steps.append(self._alertmanagers())
+            steps["Alertmanager"] = self._alertmanagers()
         if "upstreams" in parts:
-            steps.append(self._receivers())
-            steps.append(examine_database(settings.database_url, clock=self._clock))
-        for more in await asyncio.gather(*steps):
-            found += more
-        return found + self._broken
+            steps["receivers"] = self._receivers()
+            steps["PostgreSQL"] = examine_database(settings.database_url, clock=self._clock)
+        told = await asyncio.gather(*(_guarded(name, step) for name, step in steps.items()))
+        return [finding for findings in told for finding in findings] + self._broken
 
     async def _bridge(self, line: bridge.BridgeLine) -> list[Finding]:
         return bridge.judge(await bridge.gather(line, clock=self._clock))
@@ -248,6 +249,16 @@ class _Run:
             return None
         self._opened.push_async_callback(upstream.close)
         return upstream
+
+
+async def _guarded(name: str, step: Awaitable[list[Finding]]) -> list[Finding]:
+    """Let one step's own mistake, over an answer that nobody thought of, not hide what the others find."""
+    try:
+        return await step
+    except Exception as error:
+        _log.debug("the checks of %s failed", name, exc_info=True)
+        said = f"its checks failed: {type(error).__name__}: {error}"
+        return [broken("doctor", name, said, "report it with these words; the other checks went on")]
 
 
 def _kinds(asked: list[Asked]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..errors import BadInput
 from ..stores.upstream import Upstream
 from ..times import parse_duration
-from .asking import Got, data_of, get, listed, load_yaml
+from .asking import Got, an_object, data_of, get, load_yaml, objects
 from .findings import Finding, broken, doubtful, fine, left_out
 from .upstreams import answers, clock, recent
 
@@ -87,7 +87,7 @@ def judge(facts: LokiFacts, *, tenant: str, lookback_s: float, now: datetime | N
     )
     if facts.config is None or "schema_config" not in facts.config:
         return [*found, left_out("schema", shown, "it does not show its configuration at /config")]
-    limits = facts.config.get("limits_config") or {}
+    limits = an_object(facts.config.get("limits_config"))
     return [
         *found,
         _schema(shown, facts.config, now or datetime.now(UTC)),
@@ -99,7 +99,7 @@ def judge(facts: LokiFacts, *, tenant: str, lookback_s: float, now: datetime | N
 
 
 def _schema(shown: str, config: Mapping[str, Any], now: datetime) -> Finding:
-    periods = [one for one in listed(config["schema_config"].get("configs")) if isinstance(one, dict)]
+    periods = objects(an_object(config["schema_config"]).get("configs"))
     began = [one for one in periods if _day(one.get("from")) <= now.date()]
     current = max(began, key=lambda one: _day(one.get("from")), default=None)
     if current is None:
@@ -152,7 +152,7 @@ def _sharding(shown: str, limits: Mapping[str, Any]) -> Finding:
 
 
 def _retention(shown: str, config: Mapping[str, Any], limits: Mapping[str, Any], lookback_s: float) -> Finding:
-    deletes = bool((config.get("compactor") or {}).get("retention_enabled"))
+    deletes = bool(an_object(config.get("compactor")).get("retention_enabled"))
     kept = _seconds(limits.get("retention_period"))
     if not deletes or kept <= 0:
         return fine("retention", shown, "it deletes no lines")

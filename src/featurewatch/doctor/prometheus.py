@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ..alerts.proof import PREFIX
 from ..stores.upstream import Upstream
-from .asking import Got, data_of, get, listed, load_yaml
+from .asking import Got, an_object, data_of, get, listed, load_yaml, objects
 from .findings import Finding, broken, doubtful, fine, left_out
 from .upstreams import answers, clock, recent
 
@@ -84,9 +84,9 @@ async def gather(upstream: Upstream, *, clock: Callable[[], int] = time.time_ns)
         str(data_of(build, "data", "version") or "") if ours else "",
         told if ours else None,
         load_yaml(data_of(config, "data", "yaml")),
-        data_of(runtime, "data"),
-        groups if isinstance(groups, list) else None,
-        [str(one.get("url", "")) for one in active] if isinstance(active, list) else None,
+        an_object(data_of(runtime, "data")) or None,
+        objects(groups) if isinstance(groups, list) else None,
+        [str(one.get("url", "")) for one in objects(active)] if isinstance(active, list) else None,
     )
 
 
@@ -169,7 +169,7 @@ def _rule_files(facts: PrometheusFacts, rules: Written) -> Finding:
         f"add {rules.folder}/*.yml to rule_files of its configuration (in containers: mount one volume into both, and "
         "name it as Prometheus sees it), and reload it"
     )
-    loaded = {str(group.get("name")) for group in facts.groups or () if isinstance(group, dict)}
+    loaded = {str(group.get("name")) for group in facts.groups or ()}
     missing = [name for names in rules.groups.values() for name in names if name not in loaded]
     total = sum(map(len, rules.groups.values()))
     if missing and facts.groups is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from .asking import listed
+from .asking import an_object, listed, objects
 
 __all__ = ["apart", "receivers_of", "webhooks_of"]
 
@@ -35,12 +35,12 @@ def apart(config: Mapping[str, Any], labels: Mapping[str, str], label: str) -> b
 
 def webhooks_of(config: Mapping[str, Any], name: str) -> list[str] | None:
     """Return the URLs that a receiver posts to; None where it tells people in another way too."""
-    for receiver in listed(config.get("receivers")):
-        if isinstance(receiver, dict) and receiver.get("name") == name:
+    for receiver in objects(config.get("receivers")):
+        if receiver.get("name") == name:
             others = [key for key, value in receiver.items() if key.endswith("_configs") and value]
             if others not in ([], ["webhook_configs"]):
                 return None
-            return [str(one.get("url", "")) for one in listed(receiver.get("webhook_configs")) if isinstance(one, dict)]
+            return [str(one.get("url", "")) for one in objects(receiver.get("webhook_configs"))]
     return None
 
 
@@ -50,8 +50,8 @@ def _walk(
     """Yield the receivers of an alert, with the labels by which it is grouped there."""
     here = str(route.get("receiver") or above[0]), [str(one) for one in listed(route.get("group_by"))] or above[1]
     taken = False
-    for child in listed(route.get("routes")):
-        if isinstance(child, dict) and _matches(child, labels):
+    for child in objects(route.get("routes")):
+        if _matches(child, labels):
             taken = True
             yield from _walk(child, labels, here)
             if not child.get("continue"):
@@ -61,7 +61,7 @@ def _walk(
 
 
 def _matches(route: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    equal, like = route.get("match") or {}, route.get("match_re") or {}
+    equal, like = an_object(route.get("match")), an_object(route.get("match_re"))
     return (
         all(labels.get(name, "") == value for name, value in equal.items())
         and all(_like(str(pattern), labels.get(name, "")) for name, pattern in like.items())

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..alerts.proof import PREFIX
 from ..stores.recording import MARKER, threshold_of
-from .asking import listed
+from .asking import an_object, objects
 from .findings import Finding, broken, doubtful, fine, left_out
 from .queries import Answered, Asked
 from .selectors import selectors_of
@@ -42,9 +42,7 @@ def rules_of(groups: Sequence[Mapping[str, Any]]) -> list[LoadedRule]:
     """Return the rules that are ours or read what is ours."""
     found = []
     for group in groups:
-        for rule in listed(group.get("rules")):
-            if not isinstance(rule, dict):
-                continue
+        for rule in objects(group.get("rules")):
             told = LoadedRule(
                 str(rule.get("name", "")),
                 str(group.get("name", "")),
@@ -64,8 +62,8 @@ def records_of(groups: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(
         str(rule.get("name"))
         for group in groups
-        for rule in listed(group.get("rules"))
-        if isinstance(rule, dict) and rule.get("type") == "recording"
+        for rule in objects(group.get("rules"))
+        if rule.get("type") == "recording"
     )
 
 
@@ -106,10 +104,10 @@ def judge_health(shown: str, groups: Sequence[Mapping[str, Any]]) -> list[Findin
 def judge_recorded(shown: str, groups: Sequence[Mapping[str, Any]], threshold: float) -> list[Finding]:
     """Judge whether the recording rules run, and with the threshold of the uptime that the bridge has."""
     markers = [
-        rule.get("labels") or {}
+        an_object(rule.get("labels"))
         for group in groups
-        for rule in listed(group.get("rules"))
-        if isinstance(rule, dict) and rule.get("name") == MARKER
+        for rule in objects(group.get("rules"))
+        if rule.get("name") == MARKER
     ]
     if not markers:
         return [left_out("recording-rule", shown, "the recording rules are not loaded (needed above 200 features)")]

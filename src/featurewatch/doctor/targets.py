@@ -16,7 +16,7 @@ from ..stores.promql import Matchers, selector
 from ..stores.recording import MARKER
 from ..stores.upstream import Upstream
 from ..times import parse_duration
-from .asking import Vector, data_of, get, listed, query
+from .asking import Vector, data_of, get, listed, objects, query
 
 __all__ = ["ExporterFacts", "Place", "Scraped", "gather"]
 
@@ -171,8 +171,8 @@ async def _kinds(upstream: Upstream) -> dict[tuple[Place, str], str]:
     return {
         (_place(one["target"]), REQUESTS.name): str(one.get("type", ""))
         for answer in answers
-        for one in listed(data_of(answer, "data"))
-        if isinstance(one, dict) and isinstance(one.get("target"), dict)
+        for one in objects(data_of(answer, "data"))
+        if isinstance(one.get("target"), dict)
     }
 
 
