@@ -8,10 +8,11 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/featurewatch
 # What it depends on, as a layer of its own: an edit of the code does not install it anew.
 COPY pyproject.toml README.md LICENSE ./
-RUN mkdir -p src/featurewatch && touch src/featurewatch/__init__.py \
-    && pip --python /opt/featurewatch install '.[bridge,client,postgres]' \
+RUN mkdir -p src/featurewatch grafana/dashboards && touch src/featurewatch/__init__.py \
+    && pip --python /opt/featurewatch install '.[bridge,client,postgres,notify]' \
     && pip --python /opt/featurewatch uninstall --yes featurewatch
 COPY src src
+COPY grafana/dashboards grafana/dashboards
 RUN pip --python /opt/featurewatch install --no-deps .
 
 FROM python:3.13.5-slim-bookworm

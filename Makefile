@@ -49,7 +49,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict grafana/generate.py
+	$(BIN)/mypy --strict grafana/generate.py grafana/check_queries.py
 	$(BIN)/python -m featurewatch.commands.generated --check
 	$(BIN)/python grafana/generate.py --check
 	@$(MAKE) --no-print-directory configurations

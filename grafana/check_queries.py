@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.minutes is None:
         return _report(list(ask(dashboards, options.prometheus, options.loki)))
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from demo_stack import SCRAPE_S, demo_stack
+    from demo_stack import SCRAPE_S, demo_stack  # type: ignore[import-not-found]  # a helper of the tests
 
     with tempfile.TemporaryDirectory() as folder:
         until = time.monotonic() + options.minutes * 60

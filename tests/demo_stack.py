@@ -75,7 +75,7 @@ def demo_stack(folder: Path) -> Iterator[DemoStack]:
         loki = None
         if shutil.which("loki"):
             (folder / "loki").mkdir()
-            loki = lokis.make(folder / "loki")
+            loki = lokis.make(folder / "loki", f"{lokis.LIMITS}, max_query_series: 20000")
             opened.callback(loki.stop)
             loki.start()
         for server in (alertmanager, prometheus):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from compose import ROOT, load, mounts
-from featurewatch import settings
+from featurewatch import settings, tokens
 from featurewatch.bridge.origin import host_allowed
 from featurewatch.cli import main
 from featurewatch.commands import stack_init
@@ -28,6 +29,7 @@ PORTS: Final = {
 """Where each server listens on its own, or as its configuration says."""
 
 CONFIGURATIONS: Final = (
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("grafana/provisioning/*/*.yml")),
     "prometheus/prometheus.yml", "loki/loki.yaml", "alertmanager/alertmanager.yml", "deploy/compose/collector.yaml",
     "deploy/compose/postgres.env",
 )  # fmt: skip
@@ -165,6 +167,21 @@ def test_every_address_is_that_of_a_service(name: str) -> None:
         assert host in SERVICES or host in ("127.0.0.1", "localhost"), f"{name}: {url}"
 
 
+def test_every_part_that_the_collector_uses_is_configured() -> None:
+    told = yaml.safe_load((ROOT / "deploy/compose/collector.yaml").read_text(encoding="utf-8"))
+    used: dict[str, set[str]] = {kind: set() for kind in ("receivers", "processors", "exporters")}
+    for pipeline in told["service"]["pipelines"].values():
+        assert pipeline["processors"][0] == "memory_limiter", "what refuses stands first"
+        for kind in used:
+            used[kind].update(pipeline[kind])
+    assert used == {kind: set(told[kind]) for kind in used}
+    assert told["service"]["extensions"] == list(told["extensions"])
+    assert told["exporters"]["otlphttp"]["auth"]["authenticator"] in told["extensions"]
+    protocols = told["receivers"]["otlp"]["protocols"].values()
+    inside = {text.rpartition(":")[2] for text in SERVICES["otel-collector"]["ports"]}
+    assert {one["endpoint"].rpartition(":")[2] for one in protocols} == inside
+
+
 def test_what_is_waited_for_can_be_healthy() -> None:
     for name, service in SERVICES.items():
         for other, wanted in service.get("depends_on", {}).items():
@@ -198,6 +215,12 @@ def test_postgres_is_reached_with_the_password_that_both_have(tmp_path: Path) ->
     password = (tmp_path / "credentials/postgres/password").read_text()
     assert passfile.read_text() == f"*:*:*:*:{password}\n"
     assert str(url.query["passfile"]).endswith("/pgpass")
+
+
+def test_grafana_looks_for_dashboards_where_they_are_mounted() -> None:
+    for path in ROOT.glob("grafana/provisioning/dashboards/*.yml"):
+        for provider in yaml.safe_load(path.read_text(encoding="utf-8"))["providers"]:
+            assert mounts(SERVICES["grafana"])[provider["options"]["path"]] == "./grafana/dashboards"
 
 
 def test_what_is_kept_fits_the_longest_that_is_asked_for() -> None:
@@ -247,6 +270,26 @@ def test_init_makes_each_credential_once_and_anew_where_it_opens_nothing(tmp_pat
     ]
     (folder / "bridge/tokens.json").unlink()
     assert len(stack_init.prepare(tmp_path, base)) == 4, "tokens whose hashes are lost open nothing"
+
+
+def test_init_makes_tokens_for_apps_and_renews_what_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base.yml"
+    base.write_text("{}")
+    place = ["--root", str(tmp_path), "--base", str(base)]
+    demo = tmp_path / "credentials/demo/bridge-token"
+    assert stack_init.main([*place, "--token", "shop"]) == 0
+    text, before = capsys.readouterr().out.strip(), demo.read_text()
+    known = tokens.load(tmp_path / "credentials" / stack_init.TOKENS)
+    found = tokens.find(known, text, time.time_ns())
+    assert found is not None
+    assert (found.name, found.role) == ("shop", "ingest")
+    assert stack_init.main([*place, "--renew", "demo/bridge-token"]) == 0
+    assert capsys.readouterr().out == "made: demo/bridge-token\n"
+    known = tokens.load(tmp_path / "credentials" / stack_init.TOKENS)
+    assert tokens.find(known, before, time.time_ns()) is None, "the old one opens nothing any more"
+    assert tokens.find(known, demo.read_text(), time.time_ns()) is not None
 
 
 def test_a_broken_token_file_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

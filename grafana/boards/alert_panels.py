@@ -35,8 +35,8 @@ def alert_table(height: int = 8) -> kit.Built:
             no_data="No alert is open",
         )
         .with_transformation(kit.merged())
-        .with_transformation(kit.above_zero("Value #A"))
         .with_transformation(kit.arranged(_COLUMNS, hidden=("Time",)))
+        .with_transformation(kit.above_zero("State"))
         .override_by_name("State", kit.mapped(kit.ALERT_STATES))
         .override_by_name("Severity", kit.column(mappings=[{"type": "value", **severities}]))
         .override_by_name("Since", kit.column("dateTimeFromNow"))

@@ -15,7 +15,7 @@ from .shape import dashboard, with_rows
 CHANGES: Final = "featurewatch_alert_changes_total"
 
 _HISTORY_COLUMNS: Final = {
-    "Value #A": "Times", "feature": "feature", "environment": "environment", "severity": "Severity", "change": "Change",
+    "Value": "Times", "feature": "feature", "environment": "environment", "severity": "Severity", "change": "Change",
 }  # fmt: skip
 _CHANGE_COLORS: Final = {"triggered": kit.RED, "acknowledged": kit.ORANGE, "resolved": kit.GREEN}
 
@@ -108,9 +108,8 @@ def _history_table() -> kit.Built:
             [kit.instant(or_zero(counted))],
             unit="short", width=12, links=to.ROW, no_data="No alert in this time",
         )
-        .with_transformation(kit.merged())
-        .with_transformation(kit.above_zero("Value #A"))
         .with_transformation(kit.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
+        .with_transformation(kit.above_zero("Times"))
         .sort_by([kit.worst_first("Times")])
     )  # fmt: skip
 

@@ -79,8 +79,8 @@ def _patterns() -> kit.Built:
     return (
         kit.rows(
             "Patterns",
-            "Lines that are alike but for numbers and quoted texts, the most frequent first: what fills the log, and "
-            "which error is one error. All lines of this time are read; choose a short one on a busy system.",
+            "Lines that begin alike but for quoted texts, numbers and names, the most frequent first: what fills the "
+            "log, and which error is one error. All lines of this time are read; choose a short one on a busy system.",
             [kit.counted_now(logql.patterns(logql.CHOSEN, 25))],
             unit="short", width=16, height=12, source=kit.LOKI, no_data="No lines in this time",
         )

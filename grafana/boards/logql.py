@@ -22,11 +22,11 @@ COLORS: Final = {
     "debug": "blue", "info": kit.GREEN, "warn": kit.YELLOW, "error": kit.RED, "fatal": "purple",
 }  # fmt: skip
 
-_NUMBERS: Final = r"[0-9]+(?:[.,:][0-9]+)*"
 _QUOTED: Final = r"'[^']*'|\"[^\"]*\""
-_PATTERN: Final = (
-    f'{{{{ trunc 160 (regexReplaceAll "{_NUMBERS}" (regexReplaceAll "{_QUOTED}" __line__ "<text>") "<n>") }}}}'
-)
+_NAMES: Final = r"\\S*[0-9_/]\\S*|\\w+(?:\\.\\w+)+"
+_ALIKE: Final = f'{{{{ regexReplaceAll "{_NAMES}" (regexReplaceAll "{_QUOTED}" __line__ "<text>") "<…>" }}}}'
+_BEGINNING: Final = r"^(?P<shape>(?:\S+\s+){0,3}\S+)"
+"""Four words tell what a line is about; with more of them there would be as many patterns as lines."""
 
 assert tuple(COLORS) == tuple(LEVELS), "every level has a colour"
 
@@ -41,8 +41,8 @@ def or_zero(expr: str) -> str:
 
 
 def patterns(lines: str, most: int) -> str:
-    """Count lines that are alike but for numbers and quoted texts."""
-    alike = f"{lines} | label_format shape=`{_PATTERN}`"
+    """Count lines that begin alike, but for quoted texts, numbers and names with a dot, a dash below or a slash."""
+    alike = f"{lines} | line_format `{_ALIKE}` | regexp `{_BEGINNING}`"
     return f"topk({most}, {count(alike, 'feature, shape', '$__range')})"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, MatcherConfig
 
 from featurewatch.families import BUDGET, COST, ERRORS
 from featurewatch.formulas import METRICS
@@ -17,6 +17,11 @@ from .shape import dashboard, with_rows
 
 HEALTH: Final = "featurewatch_feature_health"
 ALERT: Final = "featurewatch_alert_state"
+
+_FIGURES: Final = {
+    "uptime": "B", "error_rate": "C", "response_time_p95": "D", "requests_per_minute": "E", "total_cost": "F",
+}  # fmt: skip
+_COURSES: Final = {"requests_per_minute": "G", "error_rate": "H"}
 
 _COLUMNS: Final = {
     "feature": "feature", "environment": "environment", "Value #A": "Health", "Value #B": "Uptime",
@@ -87,22 +92,18 @@ def _features() -> kit.Built:
             "the course of calls and errors. What cannot be known is empty. Click a feature for its dashboard.",
             [
                 kit.instant(value(HEALTH, KEYS, how="max"), "A"),
-                kit.instant(figure("uptime"), "B"),
-                kit.instant(figure("error_rate"), "C"),
-                kit.instant(figure("response_time_p95"), "D"),
-                kit.instant(figure("requests_per_minute"), "E"),
-                kit.instant(figure("total_cost"), "F"),
-                kit.query(figure("requests_per_minute"), to.NAME, "G"),
-                kit.query(figure("error_rate"), to.NAME, "H"),
+                *(kit.instant(_unnamed(metric), ref) for metric, ref in _FIGURES.items()),
+                *(kit.query(_unnamed(metric), to.NAME, ref) for metric, ref in _COURSES.items()),
             ],
             unit="short",
             height=12,
             links=to.ROW,
             no_data="No feature sends figures",
         )
-        .with_transformation(_as_sparklines("G", "H"))
+        .with_transformation(_as_sparklines("G"))
+        .with_transformation(_as_sparklines("H"))
         .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time", "__name__", "job", "instance")))
+        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time",)))
         .override_by_name("Health", kit.mapped(kit.HEALTH))
         .override_by_name("Uptime", kit.column("percent", marks["uptime"], decimals=2))
         .override_by_name("Error rate", kit.column("percent", marks["error_rate"], decimals=2))
@@ -115,9 +116,18 @@ def _features() -> kit.Built:
     )
 
 
-def _as_sparklines(*refs: str) -> DataTransformerConfig:
-    """Fold each series of these queries into one cell of a table."""
-    return DataTransformerConfig(id_val="timeSeriesTable", options={ref: {"stat": "lastNotNull"} for ref in refs})
+def _unnamed(metric: str) -> str:
+    """Read a figure without its name: rows of two names would not become one."""
+    return f"max by ({KEYS}) ({figure(metric)})"
+
+
+def _as_sparklines(ref: str) -> DataTransformerConfig:
+    """Fold each series of a query into one cell of a table; the tables of the others would be folded, too."""
+    return DataTransformerConfig(
+        id_val="timeSeriesTable",
+        filter_val=MatcherConfig(id_val="byRefId", options=ref),
+        options={ref: {"stat": "lastNotNull"}},
+    )
 
 
 def _side_by_side() -> list[kit.Built]:

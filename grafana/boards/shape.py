@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.cog.builder import Builder
@@ -54,7 +55,19 @@ def written(made: Dashboard) -> str:
     built = made.build()
     for number, panel in enumerate(_all(built), 1):
         panel.id_val = number
-    return json.dumps(built, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+    told = visible(json.loads(json.dumps(built, cls=JSONEncoder)))
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+
+def visible(value: Any) -> Any:
+    """Leave out that links and annotations stand in a menu, where the SDK puts all of them: they are to be seen."""
+    if isinstance(value, list):
+        return [visible(inner) for inner in value]
+    if isinstance(value, dict):
+        return {
+            name: visible(inner) for name, inner in value.items() if (name, inner) != ("placement", "inControlsMenu")
+        }
+    return value
 
 
 def _all(built: models.Dashboard) -> Sequence[models.Panel | models.RowPanel]:

@@ -42,7 +42,7 @@ def listed(name: str, label: str, description: str, query: str) -> QueryVariable
         .label(label)
         .description(description)
         .datasource(PROMETHEUS)
-        .query({"query": query, "refId": f"variable-{name}"})
+        .query({"qryType": 1, "query": query, "refId": f"variable-{name}"})
         .definition(query)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.ALPHABETICAL_ASC)

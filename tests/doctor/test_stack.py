@@ -25,6 +25,7 @@ import loki as lokis
 from alertmanager import Alertmanager, Sink
 from alertmanager import sink as sink
 from bridge.running import serving
+from contract.conftest import postgresql as postgresql
 from featurewatch.cli import main
 from featurewatch.commands.doctor import shown
 from featurewatch.doctor import local
@@ -163,6 +164,14 @@ def test_where_things_are_passed_on(tmp_path: Path) -> None:
         found = {one.check: one for one in examine(environ, NOWHERE, "upstreams").findings}
     assert (found["otlp"].severity, found["mimir"].severity) == ("ok", "error")
     assert "FEATUREWATCH_MIMIR_URL" in found["mimir"].todo
+
+
+def test_a_postgresql(postgresql: str) -> None:
+    found = examine({"FEATUREWATCH_DATABASE_URL": postgresql}, NOWHERE, "upstreams").findings
+    assert {one.check: one.severity for one in found} == {"database": "ok", "version": "ok", "clock": "ok"}
+    environ = {"FEATUREWATCH_DATABASE_URL": postgresql.replace("/postgres?", "/nowhere?")}
+    (told,) = examine(environ, NOWHERE, "upstreams").findings
+    assert (told.check, 'database "nowhere" does not exist' in told.found) == ("database", True)
 
 
 def test_a_disk_that_is_nearly_full(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:

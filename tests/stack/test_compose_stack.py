@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import httpx
@@ -62,59 +63,53 @@ def known_options(path: str, options: list[str]) -> list[str]:
     return [option for option in options if option.partition("=")[0] in told.stdout + told.stderr]
 
 
+def server(stack: Stack, service: str, path: str, *options: str, port: int, ready: str = "/-/ready") -> Server:
+    """Prepare a service's server as its user: its command, at our address, with options of our own."""
+    words = [*stack.as_user(service), path, *known_options(path, stack.command(service)), *options]
+    folder = stack.volume(f"{service}-data")
+    return Server(words[0], folder, stack.port(f"{service}:{port}"), words[1:], ready)
+
+
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    stack = Stack(tmp_path_factory.mktemp("compose"), faster=FASTER)
+def up() -> Iterator[Up]:
     prometheus_program = program("prometheus")
     alertmanager_program = program("prometheus-alertmanager", "alertmanager")
-    made = stack.init()
-    assert made.returncode == 0, made.stderr
     with ExitStack() as opened:
-        prometheus = Server(
-            prometheus_program,
-            stack.folder,
-            stack.port("prometheus:9090"),
-            [
-                *known_options(prometheus_program, stack.command("prometheus")),
-                f"--web.listen-address={stack.addresses['prometheus:9090']}",
-                "--log.level=warn",
-            ],
-            "/-/ready",
+        # Not pytest's folder, into which other users than root may not look.
+        folder = Path(opened.enter_context(TemporaryDirectory(prefix="fw-stack-", ignore_cleanup_errors=True)))
+        folder.chmod(0o755)
+        stack = Stack(folder, faster=FASTER)
+        made = stack.init()
+        assert made.returncode == 0, made.stderr
+        at = stack.addresses
+        prometheus = server(
+            stack, "prometheus", prometheus_program, f"--web.listen-address={at['prometheus:9090']}", port=9090
         )
-        alertmanager = Server(
-            alertmanager_program,
-            stack.volume("alertmanager-data"),
-            stack.port("alertmanager:9093"),
-            [
-                *stack.command("alertmanager"),
-                f"--web.listen-address={stack.addresses['alertmanager:9093']}",
-                "--log.level=warn",
-            ],
-            "/-/ready",
+        alertmanager = server(
+            stack, "alertmanager", alertmanager_program, f"--web.listen-address={at['alertmanager:9093']}", port=9093
         )
         loki = None
         if shutil.which("loki"):
-            loki = Server(
-                program("loki"),
-                stack.volume("loki-data"),
-                stack.port("loki:3100"),
-                [
-                    *stack.command("loki"),
-                    "-server.http-listen-address=127.0.0.1",
-                    f"-server.http-listen-port={stack.port('loki:3100')}",
-                    f"-server.grpc-listen-port={stack.port('127.0.0.1:9095')}",
-                ],
-                "/ready",
+            options = (
+                "-server.http-listen-address=127.0.0.1",
+                f"-server.http-listen-port={stack.port('loki:3100')}",
+                f"-server.grpc-listen-port={stack.port('127.0.0.1:9095')}",
             )
-        for server in filter(None, (loki, prometheus, alertmanager)):
-            opened.callback(server.stop)
-            server.start()
+            loki = server(stack, "loki", program("loki"), *options, port=3100, ready="/ready")
+        for one in filter(None, (loki, prometheus, alertmanager)):
+            opened.callback(one.stop)
+            one.start()
         env = stack.environment("bridge")
         if loki is None:
             del env["FEATUREWATCH_LOKI_URL"]
         data = Path(env.pop("FEATUREWATCH_DATA_DIR"))
-        running = opened.enter_context(bridge(data, port=stack.port("bridge:8400"), env=env))
-        demo = subprocess.Popen([sys.executable, "-m", "featurewatch.cli", *stack.command("demo")], env=environment())
+        running = opened.enter_context(
+            bridge(data, port=stack.port("bridge:8400"), env=env, within=stack.as_user("bridge"))
+        )
+        demo = subprocess.Popen(
+            [*stack.as_user("demo"), sys.executable, "-m", "featurewatch.cli", *stack.command("demo")],
+            env=environment(),
+        )
         opened.callback(demo.wait, 30)
         opened.callback(demo.terminate)
         token = stack.init("--show").stdout.split()[2]
@@ -160,8 +155,8 @@ def test_what_the_demo_does_is_scraped_and_shown(up: Up, rule: dict[str, Any]) -
         return {one["featureId"] for one in data if (one["metrics"]["total_requests"] or 0) > 0 and not one["stale"]}
 
     wait_for(lambda: len(busy() & FEATURES) >= 5, what="calls of five features")
-    shown = up.api.get("/features/search").json()
-    assert (shown["name"], shown["environments"]) == ("Search", ["production"])
+    wait_for(lambda: up.api.get("/features/search").json()["name"] == "Search", what="what the app says of itself")
+    assert up.api.get("/features/search").json()["environments"] == ["production"]
     assert (
         "featurewatch_upstream_request_duration_seconds_count"
         in httpx.get(f"{up.bridge.url}/metrics", headers={"Authorization": f"Bearer {up.token}"}, timeout=30).text

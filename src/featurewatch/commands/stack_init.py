@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from .. import tokens
 from ..errors import FeaturewatchError
@@ -146,6 +146,13 @@ def _give(path: Path, owner: tuple[int, int], mode: int) -> None:
         path.chmod(mode | 0o600 | (0o100 if path.is_dir() else 0))
 
 
+def _token(root: Path, name: str, role: Role) -> str:
+    path = root / "credentials" / TOKENS
+    text = tokens.create(path, role=role, name=name)[1]
+    _give(path, BRIDGE, 0o400)
+    return text
+
+
 def shown(root: Path) -> str:
     """Write what people sign in with."""
     people = root / "credentials" / "people"
@@ -160,11 +167,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m featurewatch.commands.stack_init", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=Path("/stack"), help="where the volumes are, default /stack")
     parser.add_argument("--base", type=Path, required=True, help="Alertmanager's base configuration")
+    names = [f"{one.folder}/{one.name}" for one in CREDENTIALS]
     parser.add_argument("--show", action="store_true", help="print what people sign in with")
+    parser.add_argument("--token", metavar="NAME", help="make an API token for an app of yours, and print it once")
+    parser.add_argument("--role", default="ingest", choices=get_args(Role), help="of that token, default ingest")
+    parser.add_argument(
+        "--renew", choices=names, metavar="FOLDER/NAME", help="make a credential anew: restart who has it"
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.renew:
+            (options.root / "credentials" / options.renew).unlink(missing_ok=True)
         made = prepare(options.root, options.base)
-        if options.show:
+        if options.token:
+            sys.stdout.write(f"{_token(options.root, options.token, options.role)}\n")
+        elif options.show:
             sys.stdout.write(shown(options.root))
         else:
             sys.stdout.write(f"made: {', '.join(made) or 'nothing, all was there'}\n")

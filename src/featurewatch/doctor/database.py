@@ -34,7 +34,8 @@ def _examine(url: str, clock: Callable[[], int]) -> list[Finding]:
     except (SettingsError, SQLAlchemyError) as error:
         said = error.message if isinstance(error, SettingsError) else "DATABASE_URL cannot be read"
         return [broken("database", "DATABASE_URL", said, "set FEATUREWATCH_DATABASE_URL as the message says")]
-    subject = f"PostgreSQL at {parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
+    host = parsed.host or parsed.query.get("host") or "localhost"
+    subject = f"PostgreSQL at {host}:{parsed.port or 5432}/{parsed.database or ''}"
     try:
         with engine.connect() as connection:
             version = str(connection.execute(text("SHOW server_version")).scalar())
