@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
-from ..families import BUCKETS, DROPPED, FAMILIES, REQUESTS, Family
+from ..families import BUCKETS, DROPPED, REQUESTS
 from .findings import Finding, broken, doubtful, fine, left_out
+from .names import family_meant, shown
 from .reasons import BY_DESIGN, TODO_OF_DROPS
-from .targets import RESETS_OVER, ExporterFacts, Place, Scraped
+from .targets import OWN_BOUNDS, RESETS_OVER, ExporterFacts, Place, Scraped
 
 __all__ = ["exporters_of", "judge"]
 
 OUTCOMES: Final = frozenset({"success", "error", "cancelled"})
-OWN_BOUNDS: Final = frozenset({*BUCKETS, float("inf")})
 SLOWEST_SCRAPE_S: Final = 60.0
 MANY_RESETS: Final = 5
 MANY_SERIES: Final = 50_000
@@ -33,7 +33,7 @@ def judge(facts: ExporterFacts) -> list[Finding]:
     if facts.failures:
         why = facts.failures[0]
         return [left_out("target", "apps", f"Prometheus could not be asked of them: {why}")]
-    if not facts.known and not any(_ours(facts, place) for place in facts.names):
+    if not facts.known and not facts.strange:
         return [*_silent_jobs(facts), *_nobody(facts)]
     return [
         *_silent_jobs(facts),
@@ -162,9 +162,9 @@ def _zero(facts: ExporterFacts) -> Iterator[Finding]:
 
 def _names(facts: ExporterFacts) -> Iterator[Finding]:
     wrong = False
-    for place, names in sorted(facts.names.items()):
+    for place, names in sorted(facts.strange.items()):
         for name in sorted(names):
-            family = _family_meant(name)
+            family = family_meant(name)
             if family is None:
                 continue
             wrong = True
@@ -172,7 +172,7 @@ def _names(facts: ExporterFacts) -> Iterator[Finding]:
             yield broken(
                 "unit" if milliseconds else "names",
                 str(place),
-                f"exports {name}, and {_shown(family)} is what is read",
+                f"exports {name}, and {shown(family)} is what is read",
                 "record seconds, under the family's own name (unit s)"
                 if milliseconds
                 else "in the app use featurewatch's exporter; in an OpenTelemetry pipeline keep its names: no "
@@ -221,7 +221,7 @@ def _buckets(facts: ExporterFacts) -> Iterator[Finding]:
                 "over it and other apps are wrong",
                 "use featurewatch's exporter, or a view with these bounds (explicit buckets) in OpenTelemetry",
             )
-    if facts.bounds and not wrong:
+    if facts.histograms and not wrong:
         yield fine("buckets", "apps", "all histograms have the same bounds")
 
 
@@ -293,7 +293,7 @@ def _cardinality(facts: ExporterFacts) -> Iterator[Finding]:
             yield doubtful(
                 "cardinality",
                 str(place),
-                f"{series:,.0f} series of {features:,.0f} features",
+                f"{series:,.0f} samples a scrape, of {features:,.0f} features",
                 "pass fewer models and error types, and see that feature names are not made from requests",
             )
     total = Counter({place: features for place, (_, features) in facts.totals.items()})
@@ -307,67 +307,4 @@ def _cardinality(facts: ExporterFacts) -> Iterator[Finding]:
             "add prometheus/rules/featurewatch.yml to rule_files of Prometheus",
         )
     if facts.totals and not wrong:
-        yield fine("cardinality", "apps", f"{sum(series for series, _ in facts.totals.values()):,.0f} series in all")
-
-
-def _ours(facts: ExporterFacts, place: Place) -> bool:
-    names: Iterable[str] = facts.names.get(place, ())
-    return any(name in _EXPECTED or _family_meant(name) for name in names)
-
-
-def _series_names() -> Iterator[str]:
-    for family in FAMILIES.values():
-        suffixes = ("_bucket", "_sum", "_count") if family.kind == "histogram" else ("",)
-        for suffix in suffixes:
-            yield family.name + suffix
-        yield family.name.removesuffix("_total") + "_created"
-
-
-_EXPECTED: Final = frozenset(_series_names())
-_STEMS: Final[Mapping[str, Family]] = {
-    family.name.removesuffix("_total").removesuffix("_seconds").removesuffix("_usd"): family
-    for family in FAMILIES.values()
-    if family.name.startswith("feature_") and family.name != "feature_info"
-}
-
-
-def _family_meant(name: str) -> Family | None:
-    """Find the family that a name of another form stands for; None where it is one that is read, or somebody else's."""
-    if name in _EXPECTED:
-        return None
-    stems = [stem for stem in _STEMS if name == stem or name.startswith(f"{stem}_")]
-    if not stems:
-        return None
-    stem = max(stems, key=len)
-    rest = name.removeprefix(stem)
-    known = (
-        "total",
-        "ratio",
-        "milliseconds",
-        "ms",
-        "seconds",
-        "usd",
-        "USD",
-        "bucket",
-        "sum",
-        "count",
-        "requests",
-        "tokens",
-        "call",
-        "calls",
-        "request",
-        "errors",
-        "1",
-        "token",
-        "duration",
-        "created",
-        "gauge",
-        "delta",
-        "day",
-        "per",
-    )
-    return _STEMS[stem] if all(part in known for part in rest.split("_") if part) else None
-
-
-def _shown(family: Family) -> str:
-    return f"{family.name}_bucket, _sum and _count" if family.kind == "histogram" else family.name
+        yield fine("cardinality", "apps", f"{sum(total.values()):,.0f} features in all, each app's counted")

@@ -11,18 +11,23 @@ from urllib.parse import urlsplit
 
 from ..confidential import redacted
 from ..errors import BadInput
-from ..families import DROPPED, DURATION, FAMILIES, FIRST_TOKEN, REQUESTS
+from ..families import BUCKETS, DROPPED, DURATION, FAMILIES, FIRST_TOKEN, REQUESTS
 from ..stores.promql import Matchers, selector
 from ..stores.recording import MARKER
 from ..stores.upstream import Upstream
 from ..times import parse_duration
 from .asking import Vector, data_of, get, listed, objects, query
+from .names import family_meant
 
 __all__ = ["ExporterFacts", "Place", "Scraped", "gather"]
 
 WATCHED: Final = (DURATION, FIRST_TOKEN)
+OWN_BOUNDS: Final = frozenset({*BUCKETS, float("inf")})
+LOWEST: Final = ("0.01", "1e-02", "0.010")
+HIGHEST: Final = ("81.92", "81.920", "8.192e+01")
+"""How these bounds may be written."""
 _BY: Final = "job, instance"
-_AT_ONCE: Final = 3
+_AT_ONCE: Final = 2
 """Questions at a time: some look at every series of ours, and others want answers too."""
 _QUERY: Final = re.compile(r"\?[^\s\"]+")
 """What a URL says behind its path may be a secret."""
@@ -69,9 +74,11 @@ class ExporterFacts:
     Attributes:
         known: places that showed features within the last hour.
         outcomes: by place, the outcomes of each feature and environment.
-        bounds: by place and histogram, the bounds of its buckets.
+        histograms: whether there are some.
+        bounds: by place and histogram those of the buckets, where they are not ours.
         durations: by place and feature, the mean of all calls and the share of them above the highest bound.
-        totals: by place, how many series of ours it has, and how many features.
+        names: of all metrics of apps; strange: by place those that stand for one of ours.
+        totals: by place, how many samples a scrape brings, and how many features it has.
         recorded: whether the recording rules run.
     """
 
@@ -80,7 +87,9 @@ class ExporterFacts:
     outcomes: Mapping[Place, Mapping[tuple[str, str], frozenset[str]]] = field(default_factory=dict)
     bounds: Mapping[tuple[Place, str], frozenset[float]] = field(default_factory=dict)
     durations: Mapping[tuple[Place, str], tuple[float, float]] = field(default_factory=dict)
-    names: Mapping[Place, frozenset[str]] = field(default_factory=dict)
+    histograms: bool = False
+    names: frozenset[str] = frozenset()
+    strange: Mapping[Place, frozenset[str]] = field(default_factory=dict)
     kinds: Mapping[tuple[Place, str], str] = field(default_factory=dict)
     resets: Mapping[Place, float] = field(default_factory=dict)
     dropped: Mapping[Place, Mapping[tuple[str, str], float]] = field(default_factory=dict)
@@ -97,63 +106,123 @@ async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
     Args:
         matchers: labels by which ours are told from others', PROMETHEUS_MATCHERS.
     """
+    asker = _Asker(upstream)
     requests, dropped = selector(REQUESTS.name, matchers), selector(DROPPED.name, matchers)
+    # One outcome is enough to tell places: there are three of everything else.
+    some = selector(REQUESTS.name, {"outcome": "success"}, matchers)
     seconds = {suffix: selector(f"{DURATION.name}_{suffix}", matchers) for suffix in ("sum", "count")}
-    highest = selector(f"{DURATION.name}_bucket", {"le": ("81.92", "81.920")}, matchers)
-    anything = _all_of_ours(matchers)
-    buckets = selector("", {"__name__": [f"{family.name}_bucket" for family in WATCHED]}, matchers)
+    highest = selector(f"{DURATION.name}_bucket", {"le": HIGHEST}, matchers)
     counters = [name for name in FAMILIES if name.endswith("_total")]
     other = selector("", {"__name__": counters}, {"model": "other"}, matchers)
     errors = selector("feature_errors_total", {"error_type": "other"}, matchers)
     questions = {
-        "known": f"group by ({_BY}) (last_over_time({requests}[{LOOKBACK}]))",
+        "known": f"group by ({_BY}) (last_over_time({some}[{LOOKBACK}]))",
         "outcomes": f"group by ({_BY}, feature, environment, outcome) ({requests})",
-        "bounds": f"group by ({_BY}, __name__, le) ({buckets})",
         "means": f"sum by ({_BY}, feature) ({seconds['sum']}) / (sum by ({_BY}, feature) ({seconds['count']}) > 0)",
         "above": f"1 - sum by ({_BY}, feature) ({highest}) / (sum by ({_BY}, feature) ({seconds['count']}) > 0)",
-        "names": f"group by ({_BY}, __name__) ({anything})",
-        "resets": f"max by ({_BY}) (resets({requests}[{RESETS_OVER}]))",
+        "resets": f"max by ({_BY}) (resets({some}[{RESETS_OVER}]))",
         "dropped": f"sum by ({_BY}, signal, reason) ({dropped} - ({dropped} offset {LOOKBACK} or {dropped} * 0)) > 0",
         "other": f"group by ({_BY}, __name__) ({other} > 0 or {errors} > 0)",
-        "series": f"count by ({_BY}) ({anything})",
-        "features": f"count by ({_BY}) (group by ({_BY}, feature) ({requests}))",
+        "samples": "scrape_samples_scraped",
+        "features": f"count by ({_BY}) (group by ({_BY}, feature) ({some}))",
         "recorded": MARKER,
         "renamed": f'group by ({_BY}, exported_feature, exported_environment) ({{__name__="{REQUESTS.name}", '
         f'exported_environment=~".+"}} or {{__name__="{REQUESTS.name}", exported_feature=~".+"}})',
     }
-    targets = get(upstream, "/api/v1/targets?state=active")
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def ask(expression: str) -> Vector:
-        async with gate:
-            return await query(upstream, expression)
-
-    told, answers = await asyncio.gather(targets, asyncio.gather(*map(ask, questions.values())))
+    told, answers, (names, strange), (histograms, bounds), kinds = await asyncio.gather(
+        get(upstream, "/api/v1/targets?state=active"),
+        asyncio.gather(*map(asker.ask, questions.values())),
+        _names(asker, matchers),
+        _histograms(asker, matchers),
+        _kinds(upstream),
+    )
     vectors: dict[str, Vector] = dict(zip(questions, answers, strict=True))
-    failures = [told.failure] if told.failure else []
-    failures += [vector.failure for vector in vectors.values() if vector.failure]
     above = {_feature(labels): value for labels, value in vectors["above"].series}
-    series = {_place(labels): value for labels, value in vectors["series"].series}
-    features = {_place(labels): value for labels, value in vectors["features"].series}
+    samples = {_place(labels): value for labels, value in vectors["samples"].series}
+    outcomes = _outcomes(vectors["outcomes"])
     return ExporterFacts(
-        tuple(filter(None, map(_target, listed(data_of(told, "data", "activeTargets"))))),
-        frozenset(_place(labels) for labels, _ in vectors["known"].series),
-        _outcomes(vectors["outcomes"]),
-        _bounds(vectors["bounds"]),
-        {_feature(labels): (mean, above.get(_feature(labels), 0.0)) for labels, mean in vectors["means"].series},
-        _sets(vectors["names"], "__name__"),
-        await _kinds(upstream),
-        {_place(labels): value for labels, value in vectors["resets"].series},
-        _counts(vectors["dropped"]),
-        _sets(vectors["other"], "__name__"),
-        {place: (count, features.get(place, 0.0)) for place, count in series.items()},
-        {
+        targets=tuple(filter(None, map(_target, listed(data_of(told, "data", "activeTargets"))))),
+        known=frozenset(_place(labels) for labels, _ in vectors["known"].series) | outcomes.keys(),
+        outcomes=outcomes,
+        bounds=bounds,
+        durations={_feature(at): (mean, above.get(_feature(at), 0.0)) for at, mean in vectors["means"].series},
+        histograms=histograms,
+        names=names,
+        strange=strange,
+        kinds=kinds,
+        resets={_place(labels): value for labels, value in vectors["resets"].series},
+        dropped=_counts(vectors["dropped"]),
+        overflown=_sets(vectors["other"], "__name__"),
+        totals={
+            _place(labels): (samples.get(_place(labels), 0.0), count) for labels, count in vectors["features"].series
+        },
+        renamed={
             _place(labels): frozenset(name for name in ("exported_feature", "exported_environment") if labels.get(name))
             for labels, _ in vectors["renamed"].series
         },
-        bool(vectors["recorded"].series),
-        tuple(dict.fromkeys(failures)),
+        recorded=bool(vectors["recorded"].series),
+        failures=tuple(dict.fromkeys([*([told.failure] if told.failure else []), *asker.failures])),
     )
+
+
+class _Asker:
+    """Asks few questions at a time, and remembers why some were not answered."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self.failures: list[str] = []
+
+    async def ask(self, expression: str) -> Vector:
+        async with self._gate:
+            vector = await query(self._upstream, expression)
+        if vector.failure:
+            self.failures.append(vector.failure)
+        return vector
+
+    async def values(self, label: str, selection: str) -> list[str]:
+        """List the values of a label: from the index, so for little, however many series there are."""
+        async with self._gate:
+            got = await get(self._upstream, f"/api/v1/label/{label}/values", params={"match[]": selection})
+        if got.failure:
+            self.failures.append(got.failure)
+        return [str(value) for value in listed(data_of(got, "data"))]
+
+
+async def _names(asker: _Asker, matchers: Matchers) -> tuple[frozenset[str], dict[Place, frozenset[str]]]:
+    """Find the names of apps' metrics, and where there are some that stand for one of ours."""
+    names = frozenset(await asker.values("__name__", _all_of_ours(matchers)))
+    strange = [name for name in names if family_meant(name)]
+    if not strange:
+        return names, {}
+    vector = await asker.ask(f"group by ({_BY}, __name__) ({selector('', {'__name__': strange}, matchers)})")
+    return names, _sets(vector, "__name__")
+
+
+async def _histograms(asker: _Asker, matchers: Matchers) -> tuple[bool, dict[tuple[Place, str], frozenset[float]]]:
+    """Find the histograms whose bounds are not ours; all bounds of all of them would be most of the series there are.
+
+    Others are known by a bound that is none of ours, or by the absence of the lowest or highest.
+    """
+    names: Matchers = {"__name__": [f"{family.name}_bucket" for family in WATCHED]}
+    buckets = selector("", names, matchers)
+    values = await asker.values("le", buckets)
+    strange = [value for value in values if not frozenset(_numbers([value])) <= OWN_BOUNDS]
+    by = f"{_BY}, __name__"
+
+    def having(*bounds: str) -> str:
+        return f"group by ({by}) ({selector('', names, {'le': bounds}, matchers)})"
+
+    everywhere = having("+Inf")
+    asked = [f"({everywhere} unless {having(*bound)})" for bound in (LOWEST, HIGHEST)]
+    asked += [having(*strange)] if strange else []
+    odd = await asker.ask(" or ".join(asked)) if values else Vector()
+    jobs = sorted({labels.get("job", "") for labels, _ in odd.series})
+    if not jobs:
+        return bool(values), {}
+    places = {(_place(labels), labels.get("__name__", "").removesuffix("_bucket")) for labels, _ in odd.series}
+    found = _bounds(await asker.ask(f"group by ({by}, le) ({selector('', names, {'job': jobs}, matchers)})"))
+    return True, {key: bounds for key, bounds in found.items() if key in places}
 
 
 def _all_of_ours(matchers: Matchers) -> str:
