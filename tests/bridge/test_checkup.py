@@ -40,9 +40,15 @@ async def test_a_bridge_without_a_stack_is_healthy(client: httpx.AsyncClient) ->
     assert 'featurewatch_doctor_findings{check="reachable",severity="error"} 0.0' in text
 
 
-async def test_what_is_wrong_is_told_with_what_to_do_and_counted(anyio_backend: str, tmp_path: Path) -> None:
+async def test_what_is_wrong_is_told_with_what_to_do_and_counted(
+    anyio_backend: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with bridge(tmp_path, alertmanager_urls=(NOWHERE,), webhook_url=f"{NOWHERE}/x") as client:
         told = await looked_at(client)
+        await client.app.state.bridge.checkup.refresh()  # type: ignore[attr-defined]  # see client_of
+        logged = [record.getMessage() for record in caplog.records if record.name.endswith("checkup")]
+        assert len(logged) == 1, "an error is logged when it is new"
+        assert logged[0].endswith("; start it, or set FEATUREWATCH_ALERTMANAGER_URLS to where it is")
         assert told["state"] == "findings"
         first = told["findings"][0]
         assert (first["check"], first["subject"]) == ("reachable", f"Alertmanager at {NOWHERE}")

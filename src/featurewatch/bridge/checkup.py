@@ -25,6 +25,7 @@ CHEAP: Final = frozenset({"local", "upstreams", "exporters"})
 FRESH_S: Final = 30.0
 """A report this young is shown as it is."""
 _FIRST_S: Final = 60.0
+_TOLD: Final = 5
 _KEPT: Final = 100
 """Test alerts that are remembered."""
 
@@ -112,6 +113,15 @@ class Checkup:
         }
         yield f"{name}_findings", "gauge", "What it found, by check and severity.", values
 
+    def _tell(self, before: Report | None, now: Report) -> None:
+        """Log the errors that were not there the time before, a few of them."""
+        known = {(finding.check, finding.subject) for finding in (before.of("error") if before else ())}
+        new = [finding for finding in now.of("error") if (finding.check, finding.subject) not in known]
+        for finding in new[:_TOLD]:
+            _log.warning("%s: %s: %s; %s", finding.check, finding.subject, finding.found, finding.todo)
+        if len(new) > _TOLD:
+            _log.warning("the examination found %d more errors: /readyz?verbose shows them", len(new) - _TOLD)
+
     async def _repeat(self) -> None:
         await asyncio.sleep(min(_FIRST_S, self._interval_s))
         while True:
@@ -120,8 +130,9 @@ class Checkup:
 
     async def _examine(self) -> None:
         try:
-            self._report = await self._examination.run()
+            before, self._report = self._report, await self._examination.run()
             self._runs += 1
+            self._tell(before, self._report)
         except Exception as error:
             # It looks at what others run: whatever they answer must not end it for good.
             _log.warning("the examination failed: %s: %s", type(error).__name__, error)
