@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from featurewatch.doctor import loki, prometheus
+from featurewatch.doctor import bridge, loki, prometheus
 from featurewatch.doctor.asking import Got
 from featurewatch.doctor.catalog import CHECKS
 from featurewatch.doctor.emptiness import Seen, judge_empty
@@ -174,6 +174,13 @@ def test_an_old_prometheus_whose_last_reload_failed() -> None:
     }  # fmt: skip
 
 
+def test_a_bridge_that_is_asked_under_another_name_says_so_itself() -> None:
+    said = "Host 'x' is no name of this bridge: add it to FEATUREWATCH_ALLOWED_HOSTS if it should be"
+    refused = Got(None, "the bridge refused the credentials (403)", 403, 0.0, said)
+    (told,) = bridge.judge(bridge.BridgeFacts("the bridge", refused, refused, refused, refused))
+    assert told.found == said
+
+
 def test_a_finding_without_anything_to_do_is_none() -> None:
     with pytest.raises(ValueError, match="what to do"):
         Finding("clock", "error", "x", "y")
@@ -192,15 +199,15 @@ def test_the_worst_is_told_first() -> None:
 
 
 GARBAGE = [
-    "", "[]", "null", "7", '"x"', "<html>welcome</html>", "{}", '{"status": "success"}', '{"status": "ok", "data": []}',
-    '{"status": "success", "data": {"resultType": "vector", "result": [7]}}',
-    '{"data": {"resultType": "vector", "result": [], "yaml": "- x", "groups": [7, {}], "activeTargets": [7]}}',
-    '{"data": {"resultType": "vector", "result": [], "web.enable-lifecycle": 7, "groups": {"a": 7}, "yaml": "a: ["}}',
-    '{"data": {"resultType": "vector", "result": [], "web.enable-lifecycle": "true", "activeAlertmanagers": [7]}}',
-    '{"versionInfo": {"version": "0.27"}, "config": {"original": "route: {routes: [7], matchers: 7}"}}',
-    '{"schema_config": {"configs": 7}, "limits_config": 7, "compactor": 7}',
-    '{"schema_config": {"configs": [{"from": {"Time": 7}, "schema": 7}]}, "limits_config": {"retention_period": 7}}',
-    '{"status": "ok", "checks": {"logs": 7}, "rules": [7, {"enabled": true, "deployment": 7}]}',
+    "", "[]", "null", '"x"', "<html>welcome</html>", '{"status": "success"}',
+    '{"status": "success", "data": {"resultType": "vector", "result": [7]}, "versionInfo": 7, "schema_config": 7}',
+    '{"data": {"resultType": "vector", "result": [], "yaml": "- x", "groups": [7, {}], "activeTargets": [7]},'
+    ' "versionInfo": {"version": "0.27"}, "config": {"original": "route: {routes: [7], matchers: 7}"},'
+    ' "schema_config": {"configs": 7}, "limits_config": 7, "compactor": 7, "status": "ok", "checks": {"logs": 7}}',
+    '{"data": {"resultType": "vector", "result": [], "web.enable-lifecycle": "true", "activeAlertmanagers": [7]},'
+    ' "versionInfo": {"version": "x"}, "config": {"original": "receivers: 7"}, "limits_config": {"retention_period": 7},'
+    ' "schema_config": {"configs": [{"from": {"Time": 7}, "schema": 7}]}, "status": "ok", "checks": 7,'
+    ' "rules": [7, {"enabled": true, "deployment": 7}]}',
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import yaml
 from ..errors import FeaturewatchError
 from ..stores.upstream import Upstream
 from ..times import NS
+from .findings import shortened
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class Got:
         data: what the answer says as JSON or, where it is none, as text; None where `failure` is set.
         failure: one line, "" where the answer is a success.
         status: of HTTP, 0 where nothing was answered.
+        said: the upstream's own words of a refusal, "" where it has none.
         ahead_s: how far the upstream's clock is ahead of ours, to half a second; None where it is not told.
     """
 
@@ -42,6 +44,7 @@ class Got:
     failure: str = ""
     status: int = 0
     ahead_s: float | None = None
+    said: str = ""
 
     def __bool__(self) -> bool:
         return not self.failure
@@ -66,7 +69,7 @@ async def get(
         return Got(None, error.message)
     ahead = _ahead(answer, (began + clock()) / 2)
     if not answer.is_success:
-        return Got(None, upstream.refusal(answer).message, answer.status_code, ahead)
+        return Got(None, upstream.refusal(answer).message, answer.status_code, ahead, _said(answer))
     return Got(await _beside(answer, _read), "", answer.status_code, ahead)
 
 
@@ -140,6 +143,11 @@ def _read(answer: httpx.Response) -> Any:
         return json.loads(answer.content)
     except ValueError:
         return answer.text
+
+
+def _said(answer: httpx.Response) -> str:
+    told = an_object(_read(answer))
+    return shortened(str(told.get("error") or told.get("message") or ""))
 
 
 def _ahead(answer: httpx.Response, at_ns: float) -> float | None:

@@ -93,8 +93,10 @@ def judge(facts: BridgeFacts) -> list[Finding]:
             broken(
                 "bridge",
                 shown,
-                said_of(shown, facts.alive),
-                "start it ('featurewatch serve'), or say where it is: FEATUREWATCH_URL or --url",
+                facts.alive.said or said_of(shown, facts.alive),
+                "do as it says, or name it as it knows itself: FEATUREWATCH_URL or --url"
+                if facts.alive.said
+                else "start it ('featurewatch serve'), or say where it is: FEATUREWATCH_URL or --url",
             )
         ]
     found = [fine("bridge", shown, "answers"), judge_clock(shown, facts.alive.ahead_s)]
