@@ -201,11 +201,11 @@ def test_the_worst_is_told_first() -> None:
 GARBAGE = [
     "", "[]", "null", '"x"', "<html>welcome</html>", '{"status": "success"}',
     '{"status": "success", "data": {"resultType": "vector", "result": [7]}, "versionInfo": 7, "schema_config": 7}',
-    '{"data": {"resultType": "vector", "result": [], "yaml": "- x", "groups": [7, {}], "activeTargets": [7]},'
+    '{"data": {"resultType": "vector", "result": [], "yaml": "- x", "groups": [7, {}], "activeTargets": 7},'
     ' "versionInfo": {"version": "0.27"}, "config": {"original": "route: {routes: [7], matchers: 7}"},'
     ' "schema_config": {"configs": 7}, "limits_config": 7, "compactor": 7, "status": "ok", "checks": {"logs": 7}}',
     '{"data": {"resultType": "vector", "result": [], "web.enable-lifecycle": "true", "activeAlertmanagers": [7]},'
-    ' "versionInfo": {"version": "x"}, "config": {"original": "receivers: 7"}, "limits_config": {"retention_period": 7},'
+    ' "versionInfo": {"version": 7}, "config": {"original": "receivers: 7"}, "limits_config": {"retention_period": 7},'
     ' "schema_config": {"configs": [{"from": {"Time": 7}, "schema": 7}]}, "status": "ok", "checks": 7,'
     ' "rules": [7, {"enabled": true, "deployment": 7}]}',
 ]  # fmt: skip
