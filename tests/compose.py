@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +50,14 @@ def rewritten(text: str, places: Mapping[str, str]) -> str:
     """
     names = "|".join(re.escape(name) for name in sorted(places, key=len, reverse=True))
     return re.sub(rf"(?<![\w.-])({names})(?![\w-])", lambda found: places[found[1]], text) if names else text
+
+
+@cache
+def _others_may_run_python() -> bool:
+    if shutil.which("setpriv") is None:
+        return False
+    command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-c"]
+    return subprocess.run([*command, "import featurewatch, fastapi, sqlite3, ssl"], capture_output=True).returncode == 0
 
 
 @dataclass
@@ -115,11 +124,12 @@ class Stack:
         return {name: rewritten(str(value), places) for name, value in given.items()}
 
     def as_user(self, service: str) -> list[str]:
-        """Return what makes a command run as the service's user, with its groups; nothing where we are not root.
+        """Return what makes a command run as the service's user, with its groups.
 
-        Its own data belongs to it then, as a named volume takes over the owner of the folder in the image.
+        Its own data belongs to it then, as a named volume takes over the owner of the folder in the image. Nothing
+        where we are not root, or where Python stands in a folder of root's, which others may not enter.
         """
-        if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        if os.geteuid() != 0 or not _others_may_run_python():
             return []
         told = self.file["services"][service]
         user, group = told["user"].split(":")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -40,10 +42,35 @@ def given(service: str) -> dict[str, str]:
 
 
 def test_the_file_is_as_the_compose_specification_has_it() -> None:
-    compose_spec.PyCompose.from_yaml(yaml.safe_dump(FILE)).validate()
-    misspelt = yaml.safe_dump(FILE).replace("read_only:", "readonly:", 1)
+    # The bindings take addresses alone; Compose has a word for the host's.
+    text = yaml.safe_dump(FILE).replace(":host-gateway", ":192.0.2.1")
+    compose_spec.PyCompose.from_yaml(text).validate()
+    misspelt = text.replace("read_only:", "readonly:", 1)
     with pytest.raises(ValueError, match="readonly"):
         compose_spec.PyCompose.from_yaml(misspelt)
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        ([], set()),
+        (["--env-file", "deploy/compose/postgres.env"], {"postgres"}),
+        (["--profile", "*"], {"postgres", "otel-collector"}),
+    ],
+)
+def test_compose_itself_takes_the_file_with_each_profile(options: list[str], more: set[str]) -> None:
+    """Needs no Docker: Compose only reads the file. Debian has it from trixie on; bookworm's 1.29 is too old."""
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("no docker-compose (Debian 13: apt-get install docker-compose)")
+    version = subprocess.run([program, "version", "--short"], capture_output=True, text=True, check=False).stdout
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 20):
+        pytest.skip(f"docker-compose {version.strip()} is older than 2.20")
+    done = subprocess.run(
+        [program, *options, "config", "--services"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {name for name, one in SERVICES.items() if "profiles" not in one} | more
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ import yaml
 from websockets.sync.client import connect
 
 from alertmanager import Sink
-from compose import Stack
-from prometheus import Server, wait_for
+from compose import Stack, rewritten
+from prometheus import Server, free_port, wait_for
 from running import Running, bridge, command, environment
 
 pytestmark = pytest.mark.stack
@@ -60,7 +61,8 @@ def program(*names: str) -> str:
 def known_options(path: str, options: list[str]) -> list[str]:
     """Leave out options of newer releases than the one that is here."""
     told = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
-    return [option for option in options if option.partition("=")[0] in told.stdout + told.stderr]
+    known = (told.stdout + told.stderr).replace("--[no-]", "--")
+    return [option for option in options if option.partition("=")[0] in known]
 
 
 def server(stack: Stack, service: str, path: str, *options: str, port: int, ready: str = "/-/ready") -> Server:
@@ -96,9 +98,11 @@ def up() -> Iterator[Up]:
                 f"-server.grpc-listen-port={stack.port('127.0.0.1:9095')}",
             )
             loki = server(stack, "loki", program("loki"), *options, port=3100, ready="/ready")
-        for one in filter(None, (loki, prometheus, alertmanager)):
+        servers = [one for one in (loki, prometheus, alertmanager) if one is not None]
+        for one in servers:
             opened.callback(one.stop)
-            one.start()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Server.start, servers))
         env = stack.environment("bridge")
         if loki is None:
             del env["FEATUREWATCH_LOKI_URL"]
@@ -215,6 +219,23 @@ def test_what_the_bridge_wrote_is_what_alertmanager_runs_and_its_group_may_read_
         assert path.stat().st_gid == folder.stat().st_gid, path
     answer = httpx.get(f"{up.alertmanager.url}/api/v2/status", timeout=30).json()
     assert "featurewatch" in answer["config"]["original"]
+
+
+def test_the_checks_of_health_tell_the_living_from_the_dead(up: Up) -> None:
+    checks = [("bridge", 8400), ("demo", 8000), ("alertmanager", 9093)]
+    if up.loki is not None:
+        checks.append(("loki", 3100))
+    for service, port in checks:
+        _, name, *arguments = up.stack.file["services"][service]["healthcheck"]["test"]
+        path = sys.executable if name == "python" else program(Path(name).name)
+        codes = []
+        for address in (up.stack.addresses[f"{service}:{port}"], f"127.0.0.1:{free_port()}"):
+            words = [rewritten(text, {f"127.0.0.1:{port}": address}) for text in arguments]
+            if service == "loki":  # which asks port 3100 unless it is told
+                words.append(f"-health.url=http://{address}/ready")
+            codes.append(subprocess.run([path, *words], capture_output=True, timeout=30, check=False).returncode)
+        assert codes[0] == 0, service
+        assert codes[1] != 0, service
 
 
 def test_nobody_gets_in_without_what_init_made(up: Up) -> None:
