@@ -18,7 +18,7 @@ MODULES: Final = sorted(ROOT.rglob("*.py"))
 
 ORDER: Final = {
     "exporter": 1, "stores": 1, "directory": 1, "tokens": 1, "fields": 1, "alerts": 2, "snapshots": 2, "streams": 3,
-    "dashboard_queries": 1, "bridge": 4, "commands": 5, "cli": 5,
+    "dashboard_queries": 1, "doctor": 3, "bridge": 4, "commands": 5, "cli": 5,
 }  # fmt: skip
 """Stations by how far down the data's way they are; a module imports from stations above or its own alone."""
 

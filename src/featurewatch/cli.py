@@ -27,6 +27,7 @@ examples:
   featurewatch tail summarize --level error           errors of a feature as they happen
   featurewatch logs export summarize --since 24h -o day.csv --format csv
   featurewatch token create --role viewer --features 'sum*'
+  featurewatch doctor                                 what is wrong with the installation, and what to do
 
 Settings are FEATUREWATCH_* variables. FEATUREWATCH_URL and FEATUREWATCH_TOKEN say which bridge to ask and as whom.
 """

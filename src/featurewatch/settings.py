@@ -44,7 +44,7 @@ SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
-    "otlp_forward_timeout",
+    "otlp_forward_timeout", "doctor_interval",
     *ALERTING_DURATIONS,
 )  # fmt: skip
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
@@ -232,6 +232,13 @@ class Settings(Alerting):
     )
     max_features: int = Field(
         5000, ge=1, description="Features (each environment counts) that data may bring; above it new ones: 422."
+    )
+    doctor_interval: float = Field(
+        300.0,
+        ge=0,
+        le=86_400,
+        description="How often the bridge examines its upstreams and the apps, as `featurewatch doctor` does; "
+        "0: when it is asked to (/readyz?verbose).",
     )
     max_streams: int = Field(10_000, ge=1, description="Open WebSocket and SSE connections; above it: 429.")
 

@@ -154,8 +154,10 @@ def test_the_base_that_is_shipped_can_be_added_to() -> None:
 
 
 def test_the_bridge_hears_of_everything_first_and_goes_on() -> None:
-    first = yaml.safe_load(rendered({}).text)["route"]["routes"][0]
+    tests, first = yaml.safe_load(rendered({}).text)["route"]["routes"]
     assert (first["receiver"], first["continue"]) == (BRIDGE, True)
+    assert tests["matchers"] == ['featurewatch_route="doctor"']
+    assert "continue" not in tests, "people are not told of a test"
 
 
 def test_nothing_shows_a_secret_by_mistake() -> None:

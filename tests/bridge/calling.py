@@ -19,6 +19,7 @@ NAMED: Final[Mapping[str, str]] = {
     "log_id": "line-of-{feature}",
     "rule_id": "rule-of-{feature}",
     "alert_id": "alert-of-{feature}",
+    "test_id": "9f86d081884c7d65",
     "window_id": "window-of-{feature}",
     "channel_name": "ops",  # no feature's
 }

@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from alertmanager import Sink
 from compose import Stack, rewritten
 from prometheus import Server, free_port, wait_for
-from running import Running, bridge, environment
+from running import Running, bridge, command, environment
 
 pytestmark = pytest.mark.stack
 
@@ -210,7 +210,7 @@ def test_what_the_bridge_wrote_is_what_alertmanager_runs_and_its_group_may_read_
     written = yaml.safe_load((folder / "alertmanager.yml").read_text(encoding="utf-8"))
     ours = yaml.safe_load((Path(__file__).parents[2] / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
     assert written["route"]["receiver"] == ours["route"]["receiver"] == "nobody"
-    assert written["route"]["routes"][0]["continue"] is True
+    assert written["route"]["routes"][1]["continue"] is True
     assert stat.S_IMODE((folder / "alertmanager.yml").stat().st_mode) == 0o640
     readable = [path for path in folder.rglob("*") if path.is_file() and ".featurewatch" not in path.parts[-2]]
     assert len(readable) >= 2, "the configuration, and the secrets of the webhook and the channel"
@@ -248,3 +248,18 @@ def test_nobody_gets_in_without_what_init_made(up: Up) -> None:
     again = up.stack.init()
     assert (again.stdout, again.returncode) == ("made: nothing, all was there\n", 0)
     assert up.stack.init("--show").stdout == before
+
+
+def test_the_doctor_finds_nothing_but_what_this_prometheus_is_too_old_for(up: Up, rule: dict[str, Any]) -> None:
+    env = {**up.stack.environment("bridge"), "FEATUREWATCH_URL": up.bridge.url, "FEATUREWATCH_TOKEN": up.token}
+    if up.loki is None:
+        del env["FEATUREWATCH_LOKI_URL"]
+    ran = command("doctor", "--json", env=env)
+    told = json.loads(ran.stdout)["findings"]
+    wrong = {finding["check"]: finding for finding in told if "todo" in finding}
+    answer = httpx.post(env["FEATUREWATCH_OTLP_FORWARD_URL"], headers={"Content-Type": "application/x-protobuf"})
+    assert wrong.keys() == ({"otlp"} if answer.status_code == 404 else set()), wrong
+    assert up.token not in ran.stdout
+    assert {"webhook", "rule-files", "receiver", "dashboard", "workers"} <= {
+        finding["check"] for finding in told if finding["severity"] == "ok"
+    }

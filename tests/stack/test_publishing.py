@@ -92,7 +92,7 @@ def test_a_rule_and_a_channel_become_a_notification(stack: Stack, sink: Sink) ->
     rule = made.json()["rule"]["id"]
     stack.until(lambda: stack.deployment("chat", rule)["state"] == "evaluated", "the rule to be evaluated")
     written = yaml.safe_load(stack.alertmanager.config.read_text())
-    first, second = written["route"]["routes"]
+    _, first, second = written["route"]["routes"]
     assert (first["continue"], second["matchers"]) == (True, ['featurewatch_route="ops@1m"'])
     assert api.get("/channels/ops").json()["delivery"] == {"by": "alertmanager", "published": True}
     # The counter was born above zero: once it was scraped, more calls are an increase that Prometheus sees.

@@ -1,6 +1,7 @@
 """Channels and cooldowns as routes and receivers of Alertmanager, added to the operator's own configuration. Pure.
 
 route (theirs)
+  ├─ featurewatch_route="doctor" ──► the bridge alone: test alerts of `featurewatch doctor`
   ├─ everything of ours ──────────► the bridge, `continue`: history, at once
   ├─ featurewatch_route="ops@60m" ─► the channels of this combination, repeated after its cooldown
   │     └─ by severity, where a channel wants only some
@@ -18,7 +19,7 @@ from ..alert_model import SEVERITIES, Channel
 from ..model import Severity
 from .alertmanager_base import Base
 from .alertmanager_channels import Abilities, Integration, Secrets, Unfit, integration_of
-from .routes import ROUTE_LABEL, Route, route_label
+from .routes import ROUTE_LABEL, TEST_LABEL, TESTS, Route, route_label
 
 __all__ = ["BRIDGE", "HEADER", "Bridge", "Rendered", "render"]
 
@@ -107,7 +108,7 @@ def render(
             unfit[name] = str(error)
     receivers: dict[str, list[Integration]] = {}
     branches = [_branch(route, told, integrations, receivers) for route in sorted(set(routes)) if route.channels]
-    ours = [_to_bridge()] if bridge is not None else []
+    ours = [_tests_to_bridge(), _to_bridge()] if bridge is not None else []
     listed = [{"name": BRIDGE, "webhook_configs": [bridge.webhook()]}] if bridge is not None else []
     listed += [_receiver(name, entries) for name, entries in sorted(receivers.items())]
     text = base.add(routes=[*ours, *branches], receivers=listed, inhibit_rules=_inhibitions(), header=HEADER)
@@ -126,6 +127,17 @@ def intervals(cooldown_minutes: int) -> dict[str, str]:
     """
     cooldown = min(cooldown_minutes, _LONGEST_MINUTES)
     return {"group_interval": f"{min(3, cooldown) * 10}s", "repeat_interval": _duration(cooldown)}
+
+
+def _tests_to_bridge() -> dict[str, Any]:
+    return {
+        "receiver": BRIDGE,
+        "matchers": [f'{ROUTE_LABEL}="{TESTS}"'],
+        "group_by": [TEST_LABEL],
+        "group_wait": "0s",
+        "group_interval": "10s",
+        "repeat_interval": REPEAT_TO_BRIDGE,
+    }
 
 
 def _to_bridge() -> dict[str, Any]:

@@ -11,12 +11,18 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-__all__ = ["NOBODY", "ROUTE_LABEL", "Route", "read_route", "route_label", "route_of"]
+__all__ = ["NOBODY", "ROUTE_LABEL", "TESTS", "TEST_LABEL", "Route", "read_route", "route_label", "route_of"]
 
 ROUTE_LABEL: Final = "featurewatch_route"
 
 NOBODY: Final = "none"
 """The label of rules without a channel: the bridge hears of their alerts, and nobody else."""
+
+TESTS: Final = "doctor"
+"""The label of test alerts, which the bridge alone is told of."""
+
+TEST_LABEL: Final = "featurewatch_doctor"
+"""By its value the bridge knows a test alert again."""
 
 _LONGEST: Final = 100
 """Characters of a label that names its channels; more of them become a digest."""

@@ -14,6 +14,7 @@ from ..alert_model import RULE_ID, SEVERITIES
 from ..errors import BadInput, OutOfRange
 from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey, Severity
 from ..times import parse_instant
+from .routes import TEST_LABEL
 
 __all__ = ["MOST_ALERTS", "Delivery", "Signal", "Source", "read_listed", "read_webhook"]
 
@@ -55,11 +56,15 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook: whom it was for, and the alerts in it that are a feature's; `ignored` counts the others."""
+    """One webhook: whom it was for, and the alerts in it that are a feature's; `ignored` counts the others.
+
+    `tests` names the test alerts in it, which are neither.
+    """
 
     receiver: str
     signals: tuple[Signal, ...]
     ignored: int = 0
+    tests: tuple[str, ...] = ()
 
 
 def read_webhook(body: Any) -> Delivery:
@@ -87,7 +92,10 @@ def read_webhook(body: Any) -> Delivery:
             raise BadInput(f"{where}.status: expected firing or resolved, got {str(status)[:40]!r}")
         signals.append(_signal(alert, where, ended=status == "resolved", source="webhook"))
     ours = tuple(signal for signal in signals if signal is not None)
-    return Delivery(str(receiver)[:200] if isinstance(receiver, str) else "", ours, len(told) - len(ours))
+    named = (alert["labels"].get(TEST_LABEL) for alert in told)
+    tests = tuple(name for name in named if name)
+    ignored = len(told) - len(ours) - len(tests)
+    return Delivery(str(receiver)[:200] if isinstance(receiver, str) else "", ours, ignored, tests)
 
 
 def read_listed(alerts: Any) -> list[tuple[Signal, Mapping[str, Any]]]:
@@ -113,7 +121,7 @@ def _signal(alert: Mapping[str, Any], where: str, *, ended: bool, source: Source
     feature, environment = labels.get("feature", ""), labels.get("environment", "")
     rule_id = labels.get("rule_id", "")
     ours = FEATURE_ID.fullmatch(feature) and ENVIRONMENT.fullmatch(environment) and RULE_ID.fullmatch(rule_id)
-    if not ours:
+    if not ours or TEST_LABEL in labels:
         return None
     fingerprint = alert.get("fingerprint")
     if not isinstance(fingerprint, str) or not 0 < len(fingerprint) <= 64:

@@ -33,6 +33,7 @@ from .alert_readings import alert_readings
 from .alerting import start as start_alerting
 from .auth import Authenticator
 from .catalog import Catalog
+from .checkup import Checkup
 from .context import Bridge
 from .feature_readings import feature_readings
 from .flight import SingleFlight
@@ -46,6 +47,7 @@ from .routes import (
     alerts,
     channels,
     console,
+    doctor,
     export,
     features,
     figures,
@@ -66,7 +68,8 @@ __all__ = ["create_app"]
 
 # Order matters where one path could be read as another: /logs/export before /logs/{log_id}.
 PREFIXED: Final = (
-    features, figures, export, logs, recorded, rules, alerts, channels, maintenance, webhooks, sessions, streams,
+    features, figures, export, logs, recorded, rules, alerts, channels, maintenance, webhooks, doctor, sessions,
+    streams,
 )  # fmt: skip
 PLAIN: Final = (operations, receivers)
 
@@ -185,7 +188,11 @@ async def _start(
     channels.listen(publishing.channels_changed)
     await publishing.start()
     running.push_async_callback(publishing.stop)
+    checkup = Checkup(settings, clock=clock)
+    await checkup.start()
+    running.push_async_callback(checkup.stop)
     meters.show_from_loop(lambda: families(hub.stats.families()))
+    meters.show_from_loop(lambda: families(checkup.readings()))
     meters.show_from_loop(lambda: families(readings(stores, poll)))
     meters.show_from_loop(lambda: families(authenticator.families()))
     meters.show_from_loop(lambda: upstreams(stores, forwarder))
@@ -217,6 +224,7 @@ async def _start(
         channels=channels,
         publishing=publishing,
         webhook_token=webhook_token(settings),
+        checkup=checkup,
     )
 
 

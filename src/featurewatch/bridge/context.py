@@ -21,6 +21,7 @@ from ..streams.hub import Hub
 from .alerting import Alerting
 from .auth import Authenticator
 from .catalog import Catalog
+from .checkup import Checkup
 from .flight import SingleFlight
 from .intake import Intake
 from .meters import Meters
@@ -54,6 +55,7 @@ class Bridge:
     channels: ChannelBook
     publishing: Publishing
     webhook_token: WebhookToken
+    checkup: Checkup
 
     async def admit(self, request: Request, action: Need, *, ticket: bool = False) -> Principal:
         """Find out who asks and whether they may.

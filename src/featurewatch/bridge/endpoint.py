@@ -35,6 +35,7 @@ _PATH_HELP: Final = {
     "window_id": ("The maintenance window.", {"type": "string"}, "18bc3f1a2b4c5d6e0a1b2c3d00000002"),
     "rule_id": ("The rule.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
     "channel_name": ("The channel.", {"type": "string", "pattern": f"^{CHANNEL_NAME.pattern}$"}, "ops"),
+    "test_id": ("The test's own label.", {"type": "string"}, "9f86d081884c7d65"),
     "log_id": ("The id of a line.", {"type": "string"}, "0018e0c1f7a2b3c4d5e6f70800000001"),
 }
 

@@ -8,6 +8,7 @@ from typing import Final
 from .alerts import register as alerts
 from .apply import register as apply
 from .demo import register as demo
+from .doctor import register as doctor
 from .logs import register as logs
 from .parser import Commands
 from .rules import register as rules
@@ -15,5 +16,7 @@ from .serve import register as serve
 from .tail import register as tail
 from .token import register as token
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (serve, demo, apply, rules, alerts, tail, logs, token)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
+    serve, demo, apply, rules, alerts, tail, logs, token, doctor,
+)  # fmt: skip
 """In the order of the help."""

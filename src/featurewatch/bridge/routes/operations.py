@@ -37,7 +37,8 @@ async def ready(call: Call) -> Response:
 
     With authentication on anyone sees which of them is not `ok`; the reasons are for those who see all features. Where
     JWTs are verified by an issuer's keys, `jwt_keys` tells whether there are some; 503 where nobody could be let in
-    without them.
+    without them. `?verbose` adds `doctor`: what the last look at the installation found, and what to do; that
+    happens in the background, so the first answer may only say that it runs.
     """
     stores = call.bridge.stores
     asked = {"logs": stores.logs.ping, "metrics": stores.metrics.ping, "state": stores.state.ping}
@@ -61,10 +62,13 @@ async def ready(call: Call) -> Response:
     for kind, said in call.bridge.publishing.problems.items():
         checks[f"publishing_{kind}"] = {"ok": False, "required": False, "error": said}
     good = not any(states) and not authenticator.shut
+    more: dict[str, Any] = {}
     if not await _sees_all(call):
         checks = {name: {key: check[key] for key in check if key in SHOWN} for name, check in checks.items()}
+    elif call.request.query_params.get("verbose", "0") not in ("0", "false"):
+        more = {"doctor": call.bridge.checkup.shown()}
     return plain(
-        {"status": "ready" if good else "unready", "checks": checks},
+        {"status": "ready" if good else "unready", "checks": checks, **more},
         200 if good else 503,
         headers={} if good else {"Retry-After": "5"},
     )

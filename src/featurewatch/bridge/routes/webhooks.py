@@ -49,6 +49,7 @@ async def receive_alertmanager(call: Call) -> Response:
     body = await read_body(call.request, call.bridge.settings.max_body_bytes)
     with call.bridge.meters.refusals("alerts", "webhook"):
         delivery = await off_loop(len(body), lambda: read_webhook(parse_json(body)))
+    call.bridge.checkup.arrived(delivery.tests)
     await call.bridge.alerting.history.receive(delivery)
     keys = {signal.key for signal in delivery.signals}
     with call.bridge.catalog.room(keys) as excess:

@@ -49,3 +49,6 @@ class ReadyShape(Schema):
     checks: dict[str, Any] = Field(
         description="The state of each store, and of the keys of JWTs.", examples=[{"logs": {"ok": True}}]
     )
+    doctor: dict[str, Any] | None = Field(
+        None, description="With `?verbose`: what the last look at the installation found, and what to do."
+    )
