@@ -20,6 +20,7 @@ export class VirtualList {
     this.row = 26;
     /** Pixels in sight, as they were measured last: asked for at each frame, they would have to be laid out first. */
     this.height = 0;
+    this.stretched = -1;
     this.following = true;
     this.lastTop = 0;
     /** @type {Map<string, {index: number, extra: number}>} rows that are open; the place is kept, not searched */
