@@ -60,11 +60,15 @@ def test_filters_live_in_the_address(page: Page, bridge: FakeBridge) -> None:
     page.get_by_label("Environment").select_option("staging")
     assert "env=staging" in page.url
     assert "health=error" in page.url
+    live = page.locator(".top .badge-text")
+    expect(live).to_have_text("Live")
     page.get_by_role("searchbox", name="Filter features").fill("nothing of that name")
     page.get_by_role("button", name="Show all features").click()
     expect(page.locator(".rows .row")).to_have_count(5)
+    expect(live).to_have_text("Live")
     page.go_back()
     expect(page.get_by_text("No feature matches the filter.")).to_be_visible()
+    expect(live).to_have_text("Live")
 
 
 @pytest.mark.faults

@@ -63,7 +63,7 @@ export function bars(points, tone, { x, y, from, step }) {
   const slot = x(from + step) - x(from);
   const between = Math.min(2, slot * 0.3);
   const d = points
-    .filter(([, value]) => value !== null && value > 0)
+    .filter(([time, value]) => time > from && value !== null && value > 0)
     .map(([time, value]) => {
       // A bar stands on the step it covers; the one that still runs grows from where the last whole one ended.
       const begin = Math.max(from, Math.ceil(time / step - 1) * step);
