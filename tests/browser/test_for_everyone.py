@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import httpx
 import pytest
 
-from browser.npm_packages import AXE, package
+from browser.axe import violations
+from browser.fake_bridge import FakeBridge
 from running import Running
 
 if TYPE_CHECKING:
@@ -26,41 +27,36 @@ PAGES = {
 }
 """Each page and what is seen when it is there."""
 
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-FOUND = """(rules) => axe.run(document, rules).then(({ violations }) => violations.flatMap(({ id, nodes }) =>
-  nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")}: ${failureSummary}`)))"""
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    return (package(*AXE) / "axe.min.js").read_text()
-
-
-def violations(page: Page, axe: str) -> list[str]:
-    if page.evaluate("typeof axe") == "undefined":
-        page.evaluate(f"() => {{ {axe} }}")
-    found: list[str] = page.evaluate(FOUND, RULES)
-    return found
-
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(
-    page: Page, console: Running, axe: str, scheme: Literal["light", "dark"]
-) -> None:
+def test_axe_finds_nothing_on_any_page(page: Page, console: Running, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     for path, seen in PAGES.items():
         page.goto(f"{console.url}/{path}")
         expect(page.locator(seen).first).to_be_visible()
-        assert (path, violations(page, axe)) == (path, [])
+        assert (path, violations(page)) == (path, [])
 
 
-def test_a_phone_shows_every_page_without_scrolling_sideways(page: Page, console: Running, axe: str) -> None:
+def test_a_phone_shows_every_page_without_scrolling_sideways(page: Page, console: Running) -> None:
     page.set_viewport_size({"width": 375, "height": 700})
     for path, seen in PAGES.items():
         page.goto(f"{console.url}/{path}")
         expect(page.locator(seen).first).to_be_visible()
         assert (path, page.evaluate("document.documentElement.scrollWidth")) == (path, 375)
-        assert (path, violations(page, axe)) == (path, [])
+        assert (path, violations(page)) == (path, [])
+
+
+@pytest.mark.faults
+def test_axe_finds_nothing_where_there_is_nothing_or_where_it_fails(page: Page) -> None:
+    with FakeBridge().running() as empty:
+        page.goto(empty.url)
+        expect(page.get_by_role("heading", name="No feature has been seen yet")).to_be_visible()
+        assert violations(page) == []
+        empty.failing = {"/features"}
+        page.reload()
+        expect(page.locator(".outage")).to_be_visible()
+        assert violations(page) == []
+        page.goto("about:blank")
 
 
 def test_nothing_moves_for_who_wants_it_still(page: Page, console: Running) -> None:
