@@ -251,6 +251,42 @@ test("features are watched while a part of the page wants them", async () => {
   assert.equal(socket.readyState, 3);
 });
 
+test("a page that is hidden for long lets its connection go and resumes when it is seen", async () => {
+  const page = Object.assign(new EventTarget(), { hidden: false });
+  globalThis.document = page;
+  try {
+    const { client: live, states } = client(() => ({}), { hiddenAfter: 60_000 });
+    live.start();
+    FakeSocket.all[0].open({ type: "status_change", featureId: "a", data: { id: "e1" }, id: "p3" });
+    const look = (hidden) => {
+      page.hidden = hidden;
+      page.dispatchEvent(new Event("visibilitychange"));
+    };
+    look(true);
+    mock.timers.tick(30_000);
+    FakeSocket.all[0].hear({ type: "pong", data: {} });
+    look(false);
+    mock.timers.tick(10_000);
+    assert.deepEqual([FakeSocket.all.length, live.state], [1, "live"], "a short look elsewhere changes nothing");
+    FakeSocket.all[0].hear({ type: "pong", data: {} });
+    look(true);
+    mock.timers.tick(40_000);
+    FakeSocket.all[0].hear({ type: "pong", data: {} });
+    mock.timers.tick(20_000);
+    assert.deepEqual([live.state, FakeSocket.all[0].readyState], ["paused", 3]);
+    mock.timers.tick(600_000);
+    assert.equal(FakeSocket.all.length, 1);
+    look(false);
+    assert.match(FakeSocket.all[1].url, /after=p3$/);
+    FakeSocket.all[1].open();
+    assert.deepEqual(states, ["connecting", "live", "paused", "connecting", "live"]);
+    live.stop();
+    assert.equal(live.state, "idle");
+  } finally {
+    delete globalThis.document;
+  }
+});
+
 const jwt = (ends, name) => `x.${btoa(JSON.stringify({ exp: ends / 1000, name }))}.y`;
 
 test("a token is said first, renewed before it ends, and again when the bridge says that it ended", async () => {

@@ -196,9 +196,11 @@ export class VirtualList {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
-    // Following ends with the first pixel that the reader goes up: waiting for more would fight a slow wheel.
-    if (scrollTop < this.lastTop - 1) this.#setFollowing(false);
-    else if (scrollHeight - scrollTop - clientHeight < 4) this.#setFollowing(true);
+    const rest = scrollHeight - scrollTop - clientHeight;
+    // Following ends with the first pixel that the reader goes up: waiting for more would fight a slow wheel. A list
+    // that grew taller moves up as well, but stays at its end.
+    if (scrollTop < this.lastTop - 1 && rest >= 1) this.#setFollowing(false);
+    else if (rest < 4) this.#setFollowing(true);
     this.lastTop = scrollTop;
     this.draw();
   }
