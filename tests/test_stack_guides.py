@@ -145,6 +145,8 @@ def test_every_compose_command_names_what_the_file_has(name: str, words: list[st
     if read.scale:
         assert read.scale.split("=")[0] in SERVICES
     if read.verb in ("run", "restart", "exec", "logs"):
+        while read.rest[0] == "-e":
+            del read.rest[:2]
         assert read.rest[0] in SERVICES, f"{name}: {words}"
     if read.verb == "run":
         known = {option for option in read.rest[1:] if option.startswith("--")}
