@@ -171,6 +171,10 @@ def test_from_a_channel_and_a_rule_to_an_alert_that_is_taken_on_and_closed(
     dialog.get_by_role("button", name="Make the rule").click()
     expect(dialog.locator("[data-field=name] .entry-problem")).to_contain_text("xpected what people call the rule")
     expect(dialog.get_by_label("Name")).to_be_focused()
+    for threshold in ("31", "30"):
+        with page.expect_response(lambda answer: "/preview" in answer.url):
+            dialog.get_by_label("Threshold").fill(threshold)
+    expect(dialog.locator("[data-field=name] .entry-problem"), "a preview clears no refusal").to_be_visible()
     dialog.get_by_label("Name").fill("Too many errors")
     dialog.get_by_role("button", name="Make the rule").click()
     rule = page.locator(".rule", has_text="Too many errors")

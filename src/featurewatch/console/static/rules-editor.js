@@ -38,8 +38,10 @@ export async function editRule(context, feature, { rule, saved, back }) {
   const tryOut = async () => {
     const { name, ...body } = fields.body();
     // What it is called makes no difference to when it fires.
-    const details = await preview.show({ ...based, ...body, ...(String(name).trim() === "" ? {} : { name }) });
-    showProblems(fields.fields, details, (name) => seen.has(name));
+    const named = String(name).trim() !== "";
+    const details = await preview.show({ ...based, ...body, ...(named ? { name } : {}) });
+    // A preview without a name says nothing of it: what a refused save said of it stays.
+    showProblems(named ? fields.fields : fields.fields.filter((field) => field.name !== "name"), details, (name) => seen.has(name));
   };
   const soon = debounce(() => void tryOut(), 400);
   const changed = (/** @type {Event} */ event) => {
