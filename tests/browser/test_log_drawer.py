@@ -107,6 +107,7 @@ def test_a_line_opens_to_everything_it_carries(page: Page, bridge: FakeBridge) -
 def test_scrolling_up_stops_following_and_counts_what_comes(page: Page, bridge: FakeBridge) -> None:
     page.goto(bridge.url + OPEN)
     expect(status(page)).to_have_text("120 lines")
+    expect(page.locator(".log-row").last).to_be_in_viewport()  # the list has come to its end
     page.locator(".vlist").hover()
     page.mouse.wheel(0, -400)
     expect(page.locator(".log-jump")).to_be_visible()
