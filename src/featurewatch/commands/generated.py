@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,19 @@ def openapi_document() -> str:
     return json.dumps(create_app(load({})).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
+def controls_module() -> str:
+    """Write the console's style sheet of controls as the module that the kit's widgets adopt in their shadow roots."""
+    css = (resources.files("featurewatch") / "console/static/css/controls.css").read_text(encoding="utf-8")
+    text = css.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+    return f"// Written from css/controls.css by {COMMAND}.\n\nexport const CONTROLS = `\n{text}`;\n"
+
+
 FILES: Final[dict[str, Callable[[], str]]] = {
     "deploy/kubernetes/base/prometheusrule.yaml": recording_command.manifest,
     "docs/openapi.json": openapi_document,
     "docs/settings.md": settings_page.page,
     "prometheus/rules/featurewatch.yml": recording.document,
+    "src/featurewatch/console/static/kit/styles/controls.js": controls_module,
 }
 
 

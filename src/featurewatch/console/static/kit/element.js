@@ -2,6 +2,7 @@
 
 import { connect } from "./connect.js";
 import { CONTROLS } from "./styles/controls.js";
+import { RESET } from "./styles/reset.js";
 import { sheet } from "./styles/sheet.js";
 import { TOKENS } from "./styles/tokens.js";
 
@@ -55,7 +56,7 @@ export class FeatureElement extends Base {
     if (this.shadowRoot === null) {
       const root = this.attachShadow({ mode: "open" });
       const { styles } = /** @type {typeof FeatureElement} */ (this.constructor);
-      root.adoptedStyleSheets = [TOKENS, CONTROLS, styles].map(sheet);
+      root.adoptedStyleSheets = [TOKENS, RESET, CONTROLS, styles].map(sheet);
     }
     this.#rejoin();
   }

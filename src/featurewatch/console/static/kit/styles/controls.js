@@ -1,47 +1,7 @@
-// What the widgets share: the connection's badge, controls, health and figures, as the console has them.
+// Written from css/controls.css by python -m featurewatch.commands.generated.
 
 export const CONTROLS = `
-*,
-*::before,
-*::after {
-  box-sizing: border-box;
-}
-
-[hidden] {
-  display: none !important;
-}
-
-h2,
-h3,
-p,
-ul,
-ol,
-dl,
-dd {
-  margin: 0;
-  padding: 0;
-}
-
-h2,
-h3 {
-  font-weight: 600;
-}
-
-ul,
-ol {
-  list-style: none;
-}
-
-pre {
-  font-family: var(--mono);
-  font-size: 0.93em;
-}
-
-:focus-visible {
-  outline: 2px solid var(--accent);
-  outline-offset: 2px;
-  border-radius: var(--radius-small);
-}
+/* What the console's own pages and the kit's widgets share: icons, badge, controls, health, figures. */
 
 .icon {
   flex: none;
