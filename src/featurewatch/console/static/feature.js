@@ -1,6 +1,6 @@
 // One feature: its figures, its time, what it cost and what happened.
 
-import { Later } from "./alerts-later.js";
+import { Later } from "./later.js";
 import { Costs } from "./costs.js";
 import { Events } from "./events.js";
 import { Charts } from "./feature-charts.js";

@@ -1,6 +1,6 @@
 // The console's pages, by the name that an address gives them. One entry adds one, with its place in the navigation.
 
-import { Later } from "./alerts-later.js";
+import { Later } from "./later.js";
 import { Overview } from "./overview.js";
 
 /**

@@ -2,7 +2,7 @@
 
 import { h, setText } from "./kit/dom.js";
 import { icon } from "./kit/icons.js";
-import { Later } from "./alerts-later.js";
+import { Later } from "./later.js";
 import { AboutForm, ObjectiveForm, ThresholdsForm } from "./settings-forms.js";
 import { Budget } from "./budget.js";
 import { Declaration } from "./declaration.js";

@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { LEVELS, NO_FILTERS, SPANS } from "./log-query.js";
 import { LogView } from "./log-view.js";
 import { DRAWER } from "./styles/drawer.js";
+import { LOG_HEAD } from "./styles/log-head.js";
 import { LOGS } from "./styles/logs.js";
 
 /**
@@ -20,7 +21,7 @@ let open = null;
 
 export class FeatureLogs extends FeatureElement {
   static observedAttributes = [...FeatureElement.own, ...PRESETS, "drawer", "open"];
-  static styles = LOGS + DRAWER;
+  static styles = LOG_HEAD + LOGS + DRAWER;
 
   /** @type {LogView|null} */
   #log = null;
