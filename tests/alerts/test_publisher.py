@@ -158,7 +158,7 @@ async def test_refused_rules_are_failed_with_the_reason_until_they_are_edited() 
 
 
 async def test_what_waits_is_tried_again_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurewatch.alerts.publisher.RETRY_S", (0.05,))
+    monkeypatch.setattr("featurewatch.alerts.upkeep.RETRY_S", (0.05,))
     source, target = Source(group("a")), Target()
     target.report = lambda: Report(waiting="Prometheus cannot be reached")
     async with running(source, target, interval_s=0) as (publisher, store):
@@ -173,7 +173,7 @@ async def test_what_waits_is_tried_again_and_says_why(monkeypatch: pytest.Monkey
 
 
 async def test_a_full_disk_is_told_of_each_rule_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurewatch.alerts.publisher.RETRY_S", (0.05,))
+    monkeypatch.setattr("featurewatch.alerts.upkeep.RETRY_S", (0.05,))
     source, target = Source(group("a")), Target()
 
     def full() -> Report:
@@ -243,7 +243,7 @@ async def test_a_target_that_another_bridge_has_is_told_of_at_the_start() -> Non
 
 
 async def test_a_target_that_cannot_be_used_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurewatch.alerts.publisher.RETRY_S", (0.05,))
+    monkeypatch.setattr("featurewatch.alerts.upkeep.RETRY_S", (0.05,))
     writable = asyncio.Event()
 
     class ReadOnly(Target):

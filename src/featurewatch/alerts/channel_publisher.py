@@ -11,20 +11,19 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ..alert_model import Channel
-from ..errors import FeaturewatchError, SettingsError, StoreLocked, Unavailable
+from ..errors import FeaturewatchError, SettingsError, Unavailable
 from ..stores.secret_files import SecretFiles
 from .alertmanager import Bridge, Rendered, render
 from .alertmanager_base import Base, default_base, read_base
 from .alertmanager_channels import Abilities, Secrets
 from .halves import bisect
-from .rounds import RETRY_S, Rounds
 from .routes import Route
+from .upkeep import INTERVAL_S, Owned, Upkeep
 
 __all__ = ["AlertmanagerTarget", "ChannelPublisher", "ChannelSource", "ChannelState"]
 
 _log = logging.getLogger(__name__)
 
-INTERVAL_S: Final = 15.0
 SYNC_S: Final = 120.0
 _KEPT_S: Final = 86_400.0
 """How long a route stays that no rule uses any more: alerts that still carry its label would page somebody else."""
@@ -38,7 +37,7 @@ class ChannelSource(Protocol):
     async def channels(self) -> Mapping[str, Channel]: ...
 
 
-class AlertmanagerTarget(Protocol):
+class AlertmanagerTarget(Owned, Protocol):
     """Where the configuration goes: a file, or Mimir's Alertmanager. See `AlertmanagerFiles` for what each does."""
 
     files: bool
@@ -50,8 +49,6 @@ class AlertmanagerTarget(Protocol):
     @property
     def home(self) -> PurePath: ...
 
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
     async def abilities(self) -> Abilities: ...
     async def theirs(self) -> bytes | None: ...
     async def refusal(self, text: str, abilities: Abilities) -> str: ...
@@ -69,7 +66,7 @@ class ChannelState:
     error: str = ""
 
 
-class ChannelPublisher:
+class ChannelPublisher(Upkeep):
     """Publishes channels and routes.
 
     Args:
@@ -91,8 +88,7 @@ class ChannelPublisher:
         sync_s: float = SYNC_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.problem = ""
-        """Why the configuration is not as it should be, "" where it is."""
+        super().__init__(target, what="channels", interval_s=interval_s, sync_s=sync_s, monotonic=monotonic)
         self.publications = 0
         self.failures = 0
         self.repairs = 0
@@ -102,10 +98,6 @@ class ChannelPublisher:
         self._base = base
         self._bridge = bridge
         self._folder = secrets_folder
-        self._interval_s = interval_s
-        self._sync_s = sync_s
-        self._now = monotonic
-        self._rounds = Rounds({"publish": self.publish, "sync": self.sync}, self._failed, monotonic=monotonic)
         self._one = asyncio.Lock()
         self._needed: dict[str, frozenset[Route]] = {}
         self._used: dict[Route, float] = {}
@@ -114,40 +106,7 @@ class ChannelPublisher:
         """Routes of the configuration as it was written last."""
         self._states: dict[str, ChannelState] = {}
         self._abilities: Abilities | None = None
-        self._last = -1e9
-        self._tries = 0
-        self._opened = False
         self._waiting = False
-
-    async def start(self) -> None:
-        """Take possession of the configuration, and publish in the background; what cannot be used is tried again.
-
-        Raises:
-            StoreLocked: another bridge has it.
-        """
-        try:
-            await self._open()
-        except StoreLocked:
-            raise
-        except FeaturewatchError as error:
-            self._failed(error.message)
-        self._rounds.due("publish")
-        self._rounds.due("sync", self._sync_s)
-        self._rounds.start()
-
-    async def stop(self) -> None:
-        """Stop and let go of the configuration. Harmless when repeated."""
-        await self._rounds.stop()
-        await self._target.close()
-
-    async def _open(self) -> None:
-        if not self._opened:
-            await self._target.open()
-            self._opened = True
-
-    def nudge(self) -> None:
-        """Say that a channel changed."""
-        self._rounds.due("publish", max(0.0, self._last + self._interval_s - self._now()))
 
     def state(self, name: str) -> ChannelState:
         """Tell how a channel does."""
@@ -225,7 +184,7 @@ class ChannelPublisher:
         if waiting:
             self._failed(waiting)
         else:
-            self.problem, self._tries = "", 0
+            self._succeeded()
 
     async def _refused(
         self,
@@ -308,9 +267,5 @@ class ChannelPublisher:
         return {Route(tuple(names), minutes) for names, minutes in self._target.notes.get("routes", [])}
 
     def _failed(self, message: str) -> None:
-        if message != self.problem:
-            _log.warning("channels are not published as they should be: %s", message)
-        self.problem = message
+        super()._failed(message)
         self.failures += 1
-        self._rounds.due("publish", RETRY_S[min(self._tries, len(RETRY_S) - 1)])
-        self._tries += 1

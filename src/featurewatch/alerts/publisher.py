@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..alert_model import DeploymentState
-from ..errors import FeaturewatchError, StoreLocked
+from ..errors import FeaturewatchError
 from .deployments import Deployments
-from .rounds import RETRY_S, Rounds
 from .routes import Route
 from .rulers import Report, RuleGroup, RuleSource, RuleTarget, SeenGroup
+from .upkeep import INTERVAL_S, Upkeep
 
 __all__ = ["Publisher", "PublisherStats"]
 
 _log = logging.getLogger(__name__)
 
-INTERVAL_S: Final = 15.0
 SYNC_S: Final = 300.0
 _WATCH_S: Final = (1.0, 1.0, *[2.0] * 8)
 """Pauses between looks: close within the interval of most rules, then wide."""
@@ -44,7 +43,7 @@ class PublisherStats:
     last_seconds: float = 0.0
 
 
-class Publisher:
+class Publisher(Upkeep):
     """Publishes the groups of a source to a target.
 
     Args:
@@ -65,19 +64,13 @@ class Publisher:
         sync_s: float = SYNC_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(target, what="rules", interval_s=interval_s, sync_s=sync_s, monotonic=monotonic)
+        self._rounds.add("watch", self.watch)
         self.stats = PublisherStats()
-        self.problem = ""
-        """Why the last publication did not succeed, "" where it did."""
         self._source = source
         self._target = target
         self._deployments = deployments
         self._routes = routes
-        self._interval_s = interval_s
-        self._sync_s = sync_s
-        self._now = monotonic
-        self._rounds = Rounds(
-            {"publish": self.publish, "watch": self.watch, "sync": self.sync}, self._failed, monotonic=monotonic
-        )
         self._versions: dict[str, str] = {}
         self._wanted: dict[str, RuleGroup] = {}
         self._worked: dict[str, RuleGroup] = {}
@@ -88,46 +81,18 @@ class Publisher:
         self._refused: dict[str, str] = {}
         self._watched: dict[str, tuple[int, str]] = {}
         """Rules that are loaded and not evaluated yet, each with the evaluation that failed, if one did."""
-        self._opened = False
         self._looks = 0
-        self._tries = 0
-        self._last = -1e9
-
-    @property
-    def deployments(self) -> Mapping[DeploymentState, int]:
-        """Count its rules by how far they have come."""
-        return self._deployments.states
-
-    async def start(self) -> None:
-        """Take possession of the target, and publish in the background; what cannot be used yet is tried again.
-
-        Raises:
-            StoreLocked: another bridge has it.
-        """
-        try:
-            await self._open()
-        except StoreLocked:
-            raise
-        except FeaturewatchError as error:
-            self._failed(error.message)
-        self._rounds.due("publish")
-        self._rounds.due("sync", self._sync_s)
-        self._rounds.start()
 
     async def stop(self) -> None:
         """Stop and let go of the target. Harmless when repeated."""
         await self._rounds.stop()
         await self._deployments.close()
-        await self._target.close()
+        await super().stop()
 
-    async def _open(self) -> None:
-        if not self._opened:
-            await self._target.open()
-            self._opened = True
-
-    def nudge(self) -> None:
-        """Say that rules changed."""
-        self._rounds.due("publish", max(0.0, self._last + self._interval_s - self._now()))
+    @property
+    def deployments(self) -> Mapping[DeploymentState, int]:
+        """Count its rules by how far they have come."""
+        return self._deployments.states
 
     async def publish(self, also: Collection[str] = ()) -> None:
         """Publish what changed, and `also` these rules."""
@@ -208,7 +173,7 @@ class Publisher:
             self._failed(report.waiting)
             return
         self.stats.waiting = 0
-        self.problem, self._tries = "", 0
+        self._succeeded()
         if self._watched:
             self._looks = 0
             self._rounds.due("watch", _WATCH_S[0])
@@ -297,13 +262,8 @@ class Publisher:
         return {rule: self._wanted[rule].revision for rule in rules if rule in self._wanted}
 
     def _failed(self, message: str) -> None:
-        """Note that a publication failed, and try again later."""
-        if message != self.problem:
-            _log.warning("rules are not published as they should be: %s", message)
-        self.problem = message
+        super()._failed(message)
         self.stats.failures += 1
-        self._rounds.due("publish", RETRY_S[min(self._tries, len(RETRY_S) - 1)])
-        self._tries += 1
         if self._watched:
             self._rounds.due("watch", _WATCH_LATER_S)
 

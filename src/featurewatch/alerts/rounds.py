@@ -35,12 +35,16 @@ class Rounds:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks = tasks
+        self._tasks = dict(tasks)
         self._failed = failed
         self._now = monotonic
         self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+
+    def add(self, task: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Have one task more."""
+        self._tasks[task] = run
 
     def start(self) -> None:
         self._running = asyncio.create_task(self._run())
