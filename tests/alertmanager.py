@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from local_http import LocalServer, QuietHandler
 from prometheus import Server, free_port, wait_for
 
 MINIMAL = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
@@ -62,7 +61,7 @@ class Alertmanager(Server):
         return next(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-class Sink:
+class Sink(LocalServer):
     """A server that keeps what is posted to it: method, path, headers and JSON. `answer` is what it says to all."""
 
     def __init__(self) -> None:
@@ -71,27 +70,15 @@ class Sink:
         self.said = "ok"
         sink = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self.received()
                 sink.posts.append(
                     {"path": self.path, "headers": dict(self.headers), "body": json.loads(body) if body else None}
                 )
-                said = sink.said.encode()
-                self.send_response(sink.status)
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
+                self.answer(sink.status, sink.said.encode())
 
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
     def at(self, path: str) -> list[dict[str, Any]]:
         """Return what was posted to a path."""
@@ -113,11 +100,6 @@ class Sink:
             lambda: len(self.told(path)) >= count, within_s=within_s, what=f"{count} alerts, got {self.told(path)}"
         )
         return self.told(path)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
 
 
 def make(folder: Path, *, config: str = MINIMAL, options: Sequence[str] = ()) -> Alertmanager:

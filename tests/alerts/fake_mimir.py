@@ -6,16 +6,16 @@ group as evaluated once it was looked for.
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
 import yaml
 
+from local_http import LocalServer, QuietHandler
 
-class FakeMimir:
+
+class FakeMimir(LocalServer):
     """`namespaces` is what the ruler keeps, `config` the Alertmanager's; `tenants` who has asked."""
 
     def __init__(self) -> None:
@@ -25,41 +25,21 @@ class FakeMimir:
         self.writes: list[str] = []
         mimir = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
-                self._answer(*mimir.get(self._path()))
+                self.answer(*mimir.get(self._path()))
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self._answer(*mimir.post(self._path(), body))
+                self.answer(*mimir.post(self._path(), self.received()))
 
             def do_DELETE(self) -> None:
-                self._answer(*mimir.delete(self._path()))
+                self.answer(*mimir.delete(self._path()))
 
             def _path(self) -> list[str]:
                 mimir.tenants.add(self.headers.get("X-Scope-OrgID", ""))
                 return [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
 
-            def _answer(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        super().__init__(Handler)
 
     def get(self, path: list[str]) -> tuple[int, bytes]:
         match path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,6 @@ from featurewatch.errors import (
 from running import Running, bridge
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with bridge(tmp_path_factory.mktemp("bridge")) as running:
-        yield running
 
 
 @pytest.fixture

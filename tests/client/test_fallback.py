@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,6 @@ from featurewatch.errors import Unauthenticated
 from running import Running, bridge
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with bridge(tmp_path_factory.mktemp("bridge")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,13 +14,7 @@ import pytest
 
 from featurewatch.client import AsyncClient, Client, Connected, LogLine, MetricsUpdate, Stream, SyncStream, TestResult
 from featurewatch.errors import BadInput, FeaturewatchError, NotFound, StaleEdit, Unavailable
-from running import Running, bridge
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with bridge(tmp_path_factory.mktemp("bridge")) as running:
-        yield running
+from running import Running
 
 
 @pytest.fixture

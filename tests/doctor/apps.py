@@ -5,16 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import httpx
 
 from featurewatch.families import BUCKETS
+from local_http import LocalServer, QuietHandler
 from prometheus import free_port, wait_for
 from running import environment
 
@@ -59,7 +57,7 @@ def answers(url: str) -> bool:
         return False
 
 
-class Pages:
+class Pages(LocalServer):
     """A server on loopback that answers each path with a text of its own, as OpenMetrics unless `kinds` says so."""
 
     def __init__(self, pages: Mapping[str, str]) -> None:
@@ -67,34 +65,16 @@ class Pages:
         self.kinds: dict[str, str] = {}
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 text = outer.pages[path] if path in outer.pages or isinstance(outer.pages, defaultdict) else None
-                body = (text or "").encode()
-                self.send_response(404 if text is None else 200)
-                plain = "text/plain; version=0.0.4"
-                self.send_header("Content-Type", outer.kinds.get(self.path, plain))
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                kind = outer.kinds.get(self.path, "text/plain; version=0.0.4")
+                self.answer(404 if text is None else 200, (text or "").encode(), kind)
 
             do_POST = do_GET
 
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        super().__init__(Handler)
 
 
 def exposition(
