@@ -17,8 +17,9 @@ import alertmanager as alertmanagers
 import loki as lokis
 import prometheus as prometheuses
 from alertmanager import Alertmanager
+from featurewatch.doctor import examination
 from featurewatch.doctor.bridge import BridgeLine
-from featurewatch.doctor.examination import Examination, Wishes
+from featurewatch.doctor.examination import Wishes
 from featurewatch.doctor.findings import Finding, Report
 from featurewatch.settings import load
 from loki import Loki
@@ -65,7 +66,7 @@ def examine(environ: Mapping[str, str], url: str, parts: str, **wishes: Any) -> 
         line = BridgeLine(url, None, "/api/v1")
         async with line.upstream:
             wanted = Wishes(frozenset(parts.split(",")), **wishes)
-            return await Examination(load(environ), line, wanted, environ=environ).run()
+            return await examination.examine(load(environ), line, wanted, environ=environ)
 
     return asyncio.run(run())
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ..doctor.catalog import CHECKS
-from ..doctor.examination import Examination, Wishes
+from ..doctor.examination import Wishes, examine
 from ..doctor.findings import Report, as_data, sorted_by_need
 from ..settings import Settings
 from ..times import NS, format_instant
@@ -39,7 +39,7 @@ class Checkup:
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self._examination = Examination(settings, None, Wishes(CHEAP, scrape=False), clock=clock)
+        self._settings = settings
         self._interval_s = settings.doctor_interval
         self._clock = clock
         self._report: Report | None = None
@@ -130,7 +130,10 @@ class Checkup:
 
     async def _examine(self) -> None:
         try:
-            before, self._report = self._report, await self._examination.run()
+            before, self._report = (
+                self._report,
+                await examine(self._settings, None, Wishes(CHEAP, scrape=False), clock=self._clock),
+            )
             self._runs += 1
             self._tell(before, self._report)
         except Exception as error:

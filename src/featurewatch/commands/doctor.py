@@ -59,7 +59,7 @@ def register(commands: Commands) -> None:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from ..doctor.bridge import BridgeLine
-    from ..doctor.examination import Examination, Wishes
+    from ..doctor.examination import Wishes, examine
     from ..settings import load
 
     settings = load()
@@ -71,12 +71,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
         frozenset(arguments.only or _PARTS), not arguments.no_scrape, arguments.dashboards, arguments.webhook_timeout
     )
 
-    async def examine() -> Report:
+    async def run() -> Report:
         line = BridgeLine(asked.url, asked.token, asked.prefix)
         async with line.upstream:
-            return await Examination(settings, line, wishes).run()
+            return await examine(settings, line, wishes)
 
-    report = asyncio.run(examine())
+    report = asyncio.run(run())
     if arguments.json:
         print(json.dumps(report.as_data(), indent=2, ensure_ascii=False))
     else:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from .receivers import examine_mimir, examine_otlp
 from .rules import asked_of, judge_answers, judge_health, judge_recorded, records_of, rules_of
 from .webhook import examine_webhook
 
-__all__ = ["PARTS", "Examination", "Wishes"]
+__all__ = ["PARTS", "Wishes", "examine"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,64 +53,45 @@ class Wishes:
     webhook_s: float = 20.0
 
 
-class Examination:
-    """Examines one installation by its settings. `run` it as often as wanted.
+async def examine(
+    settings: Settings,
+    line: bridge.BridgeLine | None,
+    wishes: Wishes,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    clock: Callable[[], int] = time.time_ns,
+) -> Report:
+    """Examine one installation by its settings; never raises for what is found.
 
     Args:
         line: the way to the bridge; None where it need not be asked.
         environ: variables, of which those that nothing reads are told.
     """
-
-    def __init__(
-        self,
-        settings: Settings,
-        line: bridge.BridgeLine | None,
-        wishes: Wishes,
-        *,
-        environ: Mapping[str, str] = os.environ,
-        clock: Callable[[], int] = time.time_ns,
-    ) -> None:
-        self._settings = settings
-        self._line = line
-        self._wishes = wishes
-        self._environ = environ
-        self._clock = clock
-
-    async def run(self) -> Report:
-        """Examine everything; never raises for what is found."""
-        began_ns, began = self._clock(), time.perf_counter()
-        async with AsyncExitStack() as opened:
-            found = await _Run(self._settings, self._line, self._wishes, self._environ, self._clock, opened).all()
-        return Report(tuple(found), began_ns, time.perf_counter() - began)
+    began_ns, began = clock(), time.perf_counter()
+    async with AsyncExitStack() as opened:
+        found = await _Run(settings, line, wishes, environ, clock, opened).all()
+    return Report(tuple(found), began_ns, time.perf_counter() - began)
 
 
+@dataclass(slots=True)
 class _Run:
-    """What one run has open and found out."""
+    """What one run is asked, has open and found out."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        line: bridge.BridgeLine | None,
-        wishes: Wishes,
-        environ: Mapping[str, str],
-        clock: Callable[[], int],
-        opened: AsyncExitStack,
-    ) -> None:
-        self._settings = settings
-        self._line = line
-        self._wishes = wishes
-        self._environ = environ
-        self._clock = clock
-        self._opened = opened
-        self._broken: list[Finding] = []
+    settings: Settings
+    line: bridge.BridgeLine | None
+    wishes: Wishes
+    environ: Mapping[str, str]
+    clock: Callable[[], int]
+    opened: AsyncExitStack
+    broken: list[Finding] = field(default_factory=list)
 
     async def all(self) -> list[Finding]:
-        parts, settings = self._wishes.parts, self._settings
+        parts, settings = self.wishes.parts, self.settings
         steps: dict[str, Awaitable[list[Finding]]] = {}
         if "local" in parts:
-            steps["this machine"] = asyncio.to_thread(examine_local, settings, self._environ, self._clock())
-        if "bridge" in parts and self._line is not None:
-            steps["the bridge"] = self._bridge(self._line)
+            steps["this machine"] = asyncio.to_thread(examine_local, settings, self.environ, self.clock())
+        if "bridge" in parts and self.line is not None:
+            steps["the bridge"] = self._bridge(self.line)
         if parts & {"upstreams", "exporters", "rules", "dashboards"}:
             steps["Prometheus"] = self._metrics()
         if settings.loki_url and "upstreams" in parts:
@@ -119,16 +100,16 @@ class _Run:
             steps["Alertmanager"] = self._alertmanagers()
         if "upstreams" in parts:
             steps["receivers"] = self._receivers()
-            steps["PostgreSQL"] = examine_database(settings.database_url, clock=self._clock)
+            steps["PostgreSQL"] = examine_database(settings.database_url, clock=self.clock)
         told = await asyncio.gather(*(_guarded(name, step) for name, step in steps.items()))
-        return [finding for findings in told for finding in findings] + self._broken
+        return [finding for findings in told for finding in findings] + self.broken
 
     async def _bridge(self, line: bridge.BridgeLine) -> list[Finding]:
-        return bridge.judge(await bridge.gather(line, clock=self._clock))
+        return bridge.judge(await bridge.gather(line, clock=self.clock))
 
     async def _metrics(self) -> list[Finding]:
         """Look at the Prometheus that is asked, and at those that evaluate rules."""
-        settings, parts = self._settings, self._wishes.parts
+        settings, parts = self.settings, self.wishes.parts
         queried = self._open(target_of(settings, "prometheus")) if settings.prometheus_url else None
         asked = {} if queried is None else {settings.prometheus_url: queried}
         for target in targets_of(settings, "prometheus_ruler_urls"):
@@ -137,7 +118,7 @@ class _Run:
         rulers = set(settings.prometheus_ruler_urls or (settings.prometheus_url,))
         folder = settings.prometheus_rules_dir
         written = None if folder is None else await asyncio.to_thread(prometheus.written, folder)
-        facts = await asyncio.gather(*(prometheus.gather(each, clock=self._clock) for each in asked.values()))
+        facts = await asyncio.gather(*(prometheus.gather(each, clock=self.clock) for each in asked.values()))
         found: list[Finding] = []
         for url, each in zip(asked, facts, strict=True):
             need = prometheus.Need(
@@ -161,13 +142,13 @@ class _Run:
         self, upstream: Upstream, shown: str, groups: Sequence[Mapping[str, Any]] | None
     ) -> list[Finding]:
         """Look at what the Prometheus that is asked has: the apps' series, and the answers to all queries."""
-        parts, settings = self._wishes.parts, self._settings
+        parts, settings = self.wishes.parts, self.settings
         found: list[Finding] = []
         if "exporters" in parts:
             matchers = dict(pair.split("=", 1) for pair in settings.prometheus_matchers)
             apps = await targets.gather(upstream, matchers)
             found += exporters.judge(apps)
-            if self._wishes.scrape:
+            if self.wishes.scrape:
                 found += await self._scrape(exporters.exporters_of(apps))
         runner = PrometheusQueries(upstream, records_of(groups or ()), await self._declared())
         if "rules" in parts and groups is None:
@@ -185,10 +166,10 @@ class _Run:
         return found
 
     async def _dashboards(self, runner: PrometheusQueries) -> list[Finding]:
-        asked, found = await asyncio.to_thread(dashboards.read, self._wishes.dashboards)
+        asked, found = await asyncio.to_thread(dashboards.read, self.wishes.dashboards)
         answered = await runner.run([one for one in asked if one.source == "prometheus"])
         logs = [one for one in asked if one.source == "loki"]
-        if logs and self._settings.loki_url and (upstream := self._open(target_of(self._settings, "loki"))) is not None:
+        if logs and self.settings.loki_url and (upstream := self._open(target_of(self.settings, "loki"))) is not None:
             answered += await LokiQueries(upstream).run(logs)
         elif logs:
             found.append(left_out("dashboard", "dashboards", f"{len(logs)} queries ask Loki, and no LOKI_URL is set"))
@@ -198,50 +179,50 @@ class _Run:
 
     async def _scrape(self, apps: list[targets.Scraped]) -> list[Finding]:
         headers = {}
-        if self._line is not None:
-            headers = {urlsplit(self._line.upstream.target.bare).netloc: self._line.headers}
+        if self.line is not None:
+            headers = {urlsplit(self.line.upstream.target.bare).netloc: self.line.headers}
         live = [target for target in apps if target.up]
         return scrapes.judge(await scrapes.gather(live, headers), max(0, len(live) - scrapes.MOST_TARGETS))
 
     async def _declared(self) -> frozenset[str] | None:
         """Name what the bridge exports, None where it does not show it."""
-        if self._line is None:
+        if self.line is None:
             return None
-        got = await self._line.get("/metrics")
+        got = await self.line.get("/metrics")
         if not isinstance(got.data, str):
             return None
         return frozenset(line.split(" ")[2] for line in got.data.splitlines() if line.startswith("# TYPE "))
 
     async def _loki(self) -> list[Finding]:
-        upstream = self._open(target_of(self._settings, "loki"))
+        upstream = self._open(target_of(self.settings, "loki"))
         if upstream is None:
             return []
-        facts = await loki.gather(upstream, clock=self._clock)
-        return loki.judge(facts, tenant=self._settings.loki_tenant, lookback_s=self._settings.log_retention)
+        facts = await loki.gather(upstream, clock=self.clock)
+        return loki.judge(facts, tenant=self.settings.loki_tenant, lookback_s=self.settings.log_retention)
 
     async def _receivers(self) -> list[Finding]:
         found: list[Finding] = []
         for name, examine in (("otlp_forward", examine_otlp), ("mimir", examine_mimir)):
-            if getattr(self._settings, f"{name}_url"):
-                upstream = self._open(target_of(self._settings, name))
+            if getattr(self.settings, f"{name}_url"):
+                upstream = self._open(target_of(self.settings, name))
                 found += [await examine(upstream)] if upstream is not None else []
         return found
 
     async def _alertmanagers(self) -> list[Finding]:
-        settings, parts = self._settings, self._wishes.parts
+        settings, parts = self.settings, self.wishes.parts
         opened = [self._open(target) for target in targets_of(settings, "alertmanager_urls")]
         upstreams = [upstream for upstream in opened if upstream is not None]
-        facts = await asyncio.gather(*(alertmanager.gather(each, clock=self._clock) for each in upstreams))
+        facts = await asyncio.gather(*(alertmanager.gather(each, clock=self.clock) for each in upstreams))
         found: list[Finding] = []
         if "upstreams" in parts:
             for each in facts:
                 found += alertmanager.judge(each, file=settings.alertmanager_config, address=settings.webhook_address)
-        if "webhook" in parts and self._line is not None:
+        if "webhook" in parts and self.line is not None:
             found += await examine_webhook(
                 list(zip(upstreams, facts, strict=True)),
-                self._line,
+                self.line,
                 address=settings.webhook_address,
-                within_s=self._wishes.webhook_s,
+                within_s=self.wishes.webhook_s,
             )
         return found
 
@@ -250,9 +231,9 @@ class _Run:
         try:
             upstream = Upstream(target)
         except FeaturewatchError as error:
-            self._broken.append(broken("reachable", target.shown, error.message, "correct the setting that is named"))
+            self.broken.append(broken("reachable", target.shown, error.message, "correct the setting that is named"))
             return None
-        self._opened.push_async_callback(upstream.close)
+        self.opened.push_async_callback(upstream.close)
         return upstream
 
 
