@@ -54,9 +54,15 @@ def token(role: str, env: dict[str, str]) -> str:
     return next(word for word in made.stdout.split() if word.startswith("fw_"))
 
 
-def sign_in(page: Page, given: str) -> None:
+def offer(page: Page, given: str) -> None:
     page.get_by_label("Token").fill(given)
     page.keyboard.press("Enter")
+
+
+def sign_in(page: Page, given: str) -> None:
+    """Sign in, and wait until what lies behind the box was made anew."""
+    offer(page, given)
+    expect(page.get_by_role("heading", name="Sign in to featurewatch")).to_be_hidden()
 
 
 def test_a_wrong_token_is_explained_and_one_that_only_sends_too(page: Page, guarded: Guarded) -> None:
@@ -64,9 +70,9 @@ def test_a_wrong_token_is_explained_and_one_that_only_sends_too(page: Page, guar
     expect(page.get_by_role("heading", name="Sign in to featurewatch")).to_be_visible()
     expect(page).to_have_title("Sign in · featurewatch")
     assert violations(page) == []
-    sign_in(page, "fw_wrong")
+    offer(page, "fw_wrong")
     expect(page.locator(".sign-in .problem")).to_contain_text("token")
-    sign_in(page, guarded.tokens["ingest"])
+    offer(page, guarded.tokens["ingest"])
     expect(page.locator(".sign-in .problem")).to_contain_text("it may send, not look")
     sign_in(page, guarded.tokens["viewer"])
     expect(page.locator(".rows .row")).to_have_count(3)
