@@ -4,10 +4,11 @@ import { act, askAcknowledge, askResolve, askUnacknowledge } from "./alerts-act.
 import { severityMark, timeMark } from "./alerts-marks.js";
 import { explained, failureOf, isOurs } from "./alerts-explain.js";
 import { Field } from "./alerts-form.js";
-import { STATUSES, durationOf, endOf, factsOf, sentence } from "./alerts-words.js";
+import { STATUSES, durationOf, endOf, factsOf, legible, sentence } from "./alerts-words.js";
 import { debounce, h, setText } from "./kit/dom.js";
 import { FIGURES, asText, figure } from "./kit/format.js";
 import { icon } from "./kit/icons.js";
+import { plain } from "./kit/plain-text.js";
 import { nameOf } from "./store.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */
@@ -64,7 +65,7 @@ export class AlertDetails {
     try {
       const alert = await this.context.api.get(this.path, {}, aborter.signal);
       if (aborter.signal.aborted) return;
-      this.#draw(alert);
+      this.#draw(legible(alert));
       const told = await this.context.api.get(`${this.path}/explain`, {}, aborter.signal);
       if (!aborter.signal.aborted) this.told.replaceChildren(h("h3", {}, "Was anyone notified?"), explained(told));
     } catch (error) {
@@ -117,7 +118,7 @@ export class AlertDetails {
       const whom = kind === "delivery" && isOurs(author) ? "The bridge" : author;
       const what = kind === "comment" ? "said" : kind === "delivery" ? (failureOf(text) !== "" ? `could not be told: ${failureOf(text)}` : text === "firing" ? "was told" : "was told of the end") : (DEEDS[text] ?? text);
       const told = h("span", {}, h("b", {}, whom), ` ${what}`);
-      return h("li", { dataset: { kind } }, told, timeMark(timestamp), kind === "comment" && h("p", { class: "story-text" }, text));
+      return h("li", { dataset: { kind } }, told, timeMark(timestamp), kind === "comment" && h("p", { class: "story-text", dir: "auto" }, plain(text)));
     });
     this.story.replaceChildren(h("li", { dataset: { kind: "fired" } }, h("span", {}, "It fired"), timeMark(alert.triggered_at)), ...items);
     if (alert.resolved_at !== undefined && alert.resolve_reason !== "manual") this.story.append(h("li", { dataset: { kind: "ended" } }, h("span", {}, `It ended: ${endOf(alert)}`), timeMark(alert.resolved_at)));

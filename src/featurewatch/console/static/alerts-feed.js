@@ -1,6 +1,6 @@
 // The open alerts that the caller may see, kept live: read once, then changed by what the stream tells.
 
-import { byUrgency } from "./alerts-words.js";
+import { byUrgency, legible } from "./alerts-words.js";
 
 /** @typedef {import("./alerts-words.js").Alert} Alert */
 
@@ -49,7 +49,7 @@ export class AlertsFeed {
       let cursor = "";
       do {
         const { alerts, next_cursor: next } = await this.api.get("/alerts", { status: "open", limit: 1000, cursor });
-        for (const alert of alerts) found.set(alert.id, alert);
+        for (const alert of alerts) found.set(alert.id, legible(alert));
         cursor = next ?? "";
       } while (cursor !== "");
       if (this.loaded) news = [...found.values()].filter(({ id, status }) => status === "active" && !this.open.has(id));
@@ -69,6 +69,7 @@ export class AlertsFeed {
 
   /** Take an alert as it is now: from the stream, or as the answer to an action. @param {Alert} alert @param {string} [type] */
   take(alert, type = "alert_updated") {
+    alert = legible(alert);
     if (this.loading) this.meanwhile.push(alert);
     this.#put(alert);
     this.#tell(alert, type);

@@ -2,7 +2,7 @@
 
 import { AlertCard } from "./alerts-card.js";
 import { feedOf } from "./alerts-shared.js";
-import { SEVERITIES, SEVERITY } from "./alerts-words.js";
+import { SEVERITIES, SEVERITY, legible } from "./alerts-words.js";
 import { select, textInput } from "./alerts-form.js";
 import { debounce, h, setText } from "./kit/dom.js";
 
@@ -124,7 +124,7 @@ export class AlertsHistory {
   /** @param {{alerts: Alert[], next_cursor: string|null}} answer */
   #add({ alerts, next_cursor: next }) {
     this.failed = false;
-    for (const alert of alerts) {
+    for (const alert of alerts.map(legible)) {
       const card = new AlertCard(this.context, alert, { link: this.link, feature: this.feature === "", may: () => this.context.caller.may("act"), back: () => this.cards.get(alert.id)?.element ?? null });
       this.cards.set(alert.id, card);
       this.list.append(card.element);

@@ -1,6 +1,7 @@
 // How alerts and rules read: severities, conditions, values beside thresholds, how long. Pure.
 
 import { FIGURES, UNKNOWN, asText, count, figure } from "./kit/format.js";
+import { plain } from "./kit/plain-text.js";
 
 /**
  * @typedef {"low"|"medium"|"high"|"critical"} Severity
@@ -63,12 +64,12 @@ export function valueText(metric, value) {
 
 /** Show a threshold in all the digits that people typed. @param {string} metric @param {number} threshold */
 export function limitText(metric, threshold) {
-  const plain = (/** @type {number} */ value) => new Intl.NumberFormat(undefined, { maximumFractionDigits: 12 }).format(value);
+  const exact = (/** @type {number} */ value) => new Intl.NumberFormat(undefined, { maximumFractionDigits: 12 }).format(value);
   const unit = FIGURES[metric]?.unit;
-  if (unit === "percent") return `${plain(threshold)} %`;
-  if (unit === "ms") return threshold < 1000 ? `${plain(threshold)} ms` : `${plain(threshold / 1000)} s`;
-  if (unit === "usd") return `$${plain(threshold)}`;
-  return unit === "rate" ? `${plain(threshold)}/min` : plain(threshold);
+  if (unit === "percent") return `${exact(threshold)} %`;
+  if (unit === "ms") return threshold < 1000 ? `${exact(threshold)} ms` : `${exact(threshold / 1000)} s`;
+  if (unit === "usd") return `$${exact(threshold)}`;
+  return unit === "rate" ? `${exact(threshold)}/min` : exact(threshold);
 }
 
 /** Say what a rule asks, such as "Error rate above 20 %". @param {{metric: string, condition: string, threshold: number}} rule */
@@ -122,6 +123,11 @@ export function withInstants(text) {
     .split(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/)
     .filter((part) => part !== "")
     .map((part) => (/^\d{4}-\d\d-\d\dT/.test(part) ? new Date(part) : part));
+}
+
+/** An alert as it can be looked at: what its rule is called, and what it says, is other people's text. @template {Alert} One @param {One} alert @returns {One} */
+export function legible(alert) {
+  return { ...alert, title: plain(alert.title), message: plain(alert.message) };
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 // What is drawn into a feature's charts besides its figures: what its health and its rules allow, and when alerts were open.
 
 import { FIGURES } from "./kit/format.js";
+import { plain } from "./kit/plain-text.js";
 
 /** What health looks at by itself, where no rule does. */
 const HEALTH = { error_rate: "Healthy below", response_time_p95: "Healthy below", uptime: "Healthy from" };
@@ -15,7 +16,7 @@ export function thresholdsOf(thresholds, rules, environment) {
   const own = Object.entries(HEALTH).filter(([metric]) => metric in thresholds).map(([metric, label]) => ({ metric, value: thresholds[metric], label }));
   const ruled = rules
     .filter(({ kind, enabled, metric, environment: only }) => kind === "metric" && enabled && metric in FIGURES && (only ?? environment) === environment)
-    .map(({ metric, threshold, name, severity }) => ({ metric, value: threshold, label: name, severity }));
+    .map(({ metric, threshold, name, severity }) => ({ metric, value: threshold, label: plain(name), severity }));
   return [...own, ...ruled];
 }
 
@@ -25,7 +26,7 @@ export function episodesOf(alerts) {
     metric: String(alert.metadata?.metric ?? ""),
     from: Date.parse(alert.triggered_at),
     to: alert.resolved_at ? Date.parse(alert.resolved_at) : null,
-    title: alert.title,
+    title: plain(alert.title),
     severity: alert.severity,
     status: alert.status,
   }));

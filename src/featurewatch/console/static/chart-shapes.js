@@ -94,7 +94,7 @@ export function thresholdLines(thresholds, { left, width, top, y }) {
   return thresholds.flatMap(({ value, label, severity = "none", metric }) => {
     const above = value > top;
     const at = above ? TOP : Math.round(y(value)) + 0.5;
-    const text = `${above ? "↑ " : ""}${label} ${asText(figure(metric, value))}`;
+    const text = `${above ? "↑ " : ""}\u2068${label}\u2069 ${asText(figure(metric, value))}`;
     return [
       !above && svg("path", { class: "threshold", "data-severity": severity, d: `M${left} ${at}H${width}` }),
       svg("text", { class: "threshold-text", "data-severity": severity, x: left + 4, y: at < TOP + 14 ? at + 12 : at - 5 }, text),

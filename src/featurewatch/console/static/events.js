@@ -4,6 +4,7 @@ import { h } from "./kit/dom.js";
 import { moment, readable } from "./kit/format.js";
 import { HEALTH } from "./kit/health.js";
 import { icon } from "./kit/icons.js";
+import { plain } from "./kit/plain-text.js";
 import { Section } from "./section.js";
 
 /** @extends {Section<any>} */
@@ -28,9 +29,9 @@ function item(event) {
     "li",
     { class: "event", dataset: { tone } },
     icon(mark),
-    h("span", { class: "event-title" }, title),
+    h("span", { class: "event-title" }, plain(title)),
     h("time", { class: "event-time", datetime: event.timestamp, title: event.timestamp }, moment(at, new Date())),
-    text !== "" && h("span", { class: "event-text" }, text),
+    text !== "" && h("span", { class: "event-text", dir: "auto" }, plain(text)),
   );
 }
 

@@ -9,6 +9,7 @@ import { h, oncePerFrame, setAttribute, setText } from "./kit/dom.js";
 import { readable } from "./kit/format.js";
 import { healthMark } from "./kit/health.js";
 import { icon } from "./kit/icons.js";
+import { plain } from "./kit/plain-text.js";
 import { RecentErrors } from "./recent-errors.js";
 import { healthOf, nameOf } from "./store.js";
 import { TestResults } from "./test-results.js";
@@ -130,7 +131,7 @@ export class FeaturePage {
     if (health !== this.shownHealth) this.health.replaceChildren(healthMark(health));
     this.shownHealth = health;
     const facts = [this.id, snapshot?.environment, about.owner && `owned by ${about.owner}`, about.version && `version ${about.version}`, about.description];
-    setText(this.about, facts.filter(Boolean).join(" · "));
+    setText(this.about, plain(facts.filter(Boolean).join(" · ")));
     this.#drawReasons(health, snapshot);
     this.tiles.draw();
     this.#follow(snapshot?.environment ?? about.environment ?? "");

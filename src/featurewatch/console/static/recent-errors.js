@@ -2,6 +2,7 @@
 
 import { h } from "./kit/dom.js";
 import { count, moment } from "./kit/format.js";
+import { plain } from "./kit/plain-text.js";
 import { Section } from "./section.js";
 import { figuresRange } from "./times.js";
 
@@ -32,7 +33,7 @@ function shown(kinds, lines) {
   return h(
     "div",
     {},
-    counted.length > 0 && h("ul", { class: "error-kinds", "aria-label": "Types of errors" }, ...counted.map(([kind, number]) => h("li", {}, kind, " ", h("b", {}, count(Math.round(number)).value)))),
+    counted.length > 0 && h("ul", { class: "error-kinds", "aria-label": "Types of errors" }, ...counted.map(([kind, number]) => h("li", {}, h("bdi", {}, plain(kind)), " ", h("b", {}, count(Math.round(number)).value)))),
     lines.length > 0 && h("ul", { class: "last-errors", "aria-label": "Last lines" }, ...[...lines].reverse().map(line)),
   );
 }
@@ -43,6 +44,6 @@ function line({ timestamp, message }) {
     "li",
     {},
     h("time", { datetime: timestamp, title: timestamp }, moment(new Date(timestamp), new Date())),
-    h("span", { class: "last-error", title: message }, message),
+    h("span", { class: "last-error", dir: "auto", title: message }, plain(message)),
   );
 }

@@ -37,6 +37,10 @@ export async function editRule(context, feature, { rule, saved, back }) {
   const seen = new Set();
   const tryOut = async () => {
     const { name, ...body } = fields.body();
+    if (body.threshold === null) {
+      preview.wait();
+      return;
+    }
     // What it is called makes no difference to when it fires.
     const named = String(name).trim() !== "";
     const details = await preview.show({ ...based, ...body, ...(named ? { name } : {}) });

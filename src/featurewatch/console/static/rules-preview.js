@@ -19,6 +19,7 @@ const SPANS = [
   { name: "7 d", chart: "7d", span: 168 * HOUR, step: 1_680_000 },
 ];
 const LISTED = 5;
+const INCOMPLETE = "Complete the rule to see what it would have done";
 
 /** @param {number} count */
 const times = (count) => (count === 1 ? "once" : count === 2 ? "twice" : `${count} times`);
@@ -37,14 +38,16 @@ export class RulePreview {
     /** @type {Previewed|undefined} */
     this.seen = undefined;
     this.chart = new RuleChart();
+    this.chart.element.hidden = true;
     this.buttons = SPANS.map((span) => h("button", { class: "segment", type: "button", "aria-pressed": "false", onclick: () => this.#choose(span) }, span.name));
+    this.segments = h("div", { class: "segments", role: "group", "aria-label": "How much is drawn", hidden: true }, ...this.buttons);
     this.title = h("p", { class: "preview-title", role: "status" }, "…");
     this.note = h("p", { class: "preview-note" });
     this.list = h("ul", { class: "preview-list", role: "list", "aria-label": "When it would have fired" });
     this.element = h(
       "section",
       { class: "preview", "aria-label": "Preview over the last 7 days" },
-      h("div", { class: "preview-head" }, this.title, h("div", { class: "segments", role: "group", "aria-label": "How much is drawn" }, ...this.buttons)),
+      h("div", { class: "preview-head" }, this.title, this.segments),
       this.chart.element,
       this.note,
       this.list,
@@ -54,6 +57,14 @@ export class RulePreview {
   close() {
     this.aborter.abort();
     this.chart.close();
+  }
+
+  /** There is nothing to try out yet. */
+  wait() {
+    this.aborter.abort();
+    this.element.removeAttribute("aria-busy");
+    this.element.classList.add("is-old");
+    setText(this.title, INCOMPLETE);
   }
 
   /**
@@ -76,7 +87,7 @@ export class RulePreview {
       if (aborter.signal.aborted) return [];
       const { status, message, details = [] } = /** @type {import("./kit/api.js").ApiError} */ (error);
       this.element.classList.add("is-old");
-      setText(this.title, status === 400 || status === 422 ? "Complete the rule to see what it would have done" : message);
+      setText(this.title, status === 400 || status === 422 ? INCOMPLETE : message);
       return details;
     } finally {
       if (this.aborter === aborter) this.element.removeAttribute("aria-busy");
@@ -109,6 +120,7 @@ export class RulePreview {
     const { rule, firings, count, notifications, step_seconds: step } = this.seen;
     const environment = this.#environment(rule);
     this.element.classList.remove("is-old");
+    this.chart.element.hidden = this.segments.hidden = false;
     setText(this.title, count === 0 ? "It would not have fired in the last 7 days" : `It would have fired ${times(count)} in the last 7 days`);
     const told = rule.notification_channels.length === 0 || count === 0 ? "" : `Each channel would have been told ${times(notifications)}, reminders included. `;
     const elsewhere = firings.filter((one) => one.environment !== environment).length;

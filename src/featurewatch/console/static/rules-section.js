@@ -7,6 +7,7 @@ import { conditionText, minutesText, sentence } from "./alerts-words.js";
 import { h, setText } from "./kit/dom.js";
 import { icon } from "./kit/icons.js";
 import { moment } from "./kit/format.js";
+import { plain } from "./kit/plain-text.js";
 import { editRule } from "./rules-editor.js";
 
 /** @typedef {import("./rules-fields.js").Rule} Rule */
@@ -116,7 +117,7 @@ export class RulesSection {
       h(
         "div",
         { class: "rule-main" },
-        h("div", { class: "rule-line" }, severityMark(rule.severity), h("button", { class: "rule-name", type: "button", "aria-haspopup": "dialog", onclick: () => this.#edit(rule) }, rule.name), fires && h("span", { class: "status-chip", dataset: { status: "active" } }, "Firing")),
+        h("div", { class: "rule-line" }, severityMark(rule.severity), h("button", { class: "rule-name", type: "button", "aria-haspopup": "dialog", onclick: () => this.#edit(rule) }, plain(rule.name)), fires && h("span", { class: "status-chip", dataset: { status: "active" } }, "Firing")),
         h("p", { class: "rule-text" }, facts.filter(Boolean).join(" · ")),
         rule.enabled && rule.deployment.error ? h("p", { class: "rule-error" }, rule.deployment.error) : null,
       ),

@@ -2,6 +2,7 @@
 
 import { h, setText } from "./kit/dom.js";
 import { icon } from "./kit/icons.js";
+import { plain } from "./kit/plain-text.js";
 import { Later } from "./later.js";
 import { AboutForm, ObjectiveForm, ThresholdsForm } from "./settings-forms.js";
 import { Budget } from "./budget.js";
@@ -102,8 +103,9 @@ export class SettingsPage {
       setText(this.note, problem === "" ? "Loading…" : problem);
       return;
     }
-    setText(this.title, feature.name || id);
-    document.title = `Settings of ${feature.name || id} · featurewatch`;
+    const name = plain(feature.name || id);
+    setText(this.title, name);
+    document.title = `Settings of ${name} · featurewatch`;
     if (this.note.parentNode === this.body) this.body.replaceChildren(...this.parts.map((entry) => this.#section(entry)));
   }
 

@@ -1,5 +1,7 @@
 // What the console knows of every feature, and who wants to know when it changes.
 
+import { plain } from "./kit/plain-text.js";
+
 /**
  * @typedef {object} Snapshot
  * @property {string} featureId @property {string} environment @property {string} timestamp
@@ -38,7 +40,7 @@ export function healthOf(feature) {
 
 /** @param {Feature} feature @returns {string} */
 export function nameOf(feature) {
-  return feature.about.name || feature.id;
+  return plain(feature.about.name || feature.id);
 }
 
 export class Store {

@@ -3,6 +3,7 @@
 import { h } from "./kit/dom.js";
 import { asText, duration, moment } from "./kit/format.js";
 import { icon } from "./kit/icons.js";
+import { plain } from "./kit/plain-text.js";
 import { Section } from "./section.js";
 
 /** @extends {Section<any>} */
@@ -27,7 +28,7 @@ export function latest(results) {
 }
 
 /** @param {any} result */
-const nameOf = ({ data }) => String(data.name ?? data.test ?? data.test_name ?? "test");
+const nameOf = ({ data }) => plain(String(data.name ?? data.test ?? data.test_name ?? "test"));
 /** @param {any} result */
 const passed = ({ data }) => Boolean(data.passed ?? /^(pass|ok|success|true|good)/i.test(String(data.status ?? "")));
 
@@ -51,9 +52,9 @@ function item(result) {
     "li",
     { class: "test", dataset: { tone: good ? "healthy" : "error" } },
     icon(good ? "healthy" : "error"),
-    h("span", { class: "test-name" }, nameOf(result)),
+    h("bdi", { class: "test-name" }, nameOf(result)),
     h("span", { class: "test-word" }, [good ? "passed" : "failed", took].filter(Boolean).join(" in ")),
     h("time", { class: "event-time", datetime: timestamp, title: timestamp }, moment(new Date(timestamp), new Date())),
-    data.message && h("span", { class: "event-text" }, String(data.message)),
+    data.message && h("span", { class: "event-text", dir: "auto" }, plain(String(data.message))),
   );
 }

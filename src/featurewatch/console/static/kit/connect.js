@@ -20,11 +20,25 @@ export function configure(options) {
   defaults = { ...defaults, ...options };
 }
 
+/**
+ * Say what differs from what was said before. Who asks (`getToken`) was said of the bridge that was named with it: another one does not get its tokens.
+ * @param {import("./client.js").ClientOptions} before @param {import("./client.js").ClientOptions} [options] @returns {import("./client.js").ClientOptions}
+ */
+export function differing(before, options = {}) {
+  const own = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+  const elsewhere = before.base !== undefined && own.base !== undefined && bare(own.base) !== bare(before.base);
+  return { ...before, ...(elsewhere ? { getToken: null } : {}), ...own };
+}
+
 /** @param {import("./client.js").ClientOptions} [options] @returns {import("./client.js").ClientOptions & {base: string, prefix: string, environment: string}} with the page's defaults */
 export function settled(options = {}) {
-  const own = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
-  const { base = "", prefix = "/api/v1", environment = "", ...others } = { ...defaults, ...own };
-  return { base: base.replace(/\/+$/, ""), prefix: prefix.replace(/\/+$/, ""), environment, ...others };
+  const { base = "", prefix = "/api/v1", environment = "", ...others } = differing(defaults, options);
+  return { base: bare(base), prefix: bare(prefix), environment, ...others };
+}
+
+/** @param {string} address @returns {string} without slashes at its end */
+function bare(address) {
+  return address.replace(/\/+$/, "");
 }
 
 /**

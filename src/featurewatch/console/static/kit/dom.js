@@ -50,14 +50,27 @@ export function debounce(run, wait) {
 export async function copyFrom(button, text) {
   const said = button.dataset.said ?? button.textContent ?? "";
   button.dataset.said = said;
+  setText(button, (await copied(button, text)) ? "Copied" : "Select and copy");
+  setTimeout(() => setText(button, said), 1600);
+}
+
+/** @param {HTMLElement} near @param {string} text @returns {Promise<boolean>} whether it is in the clipboard */
+async function copied(near, text) {
   try {
     await navigator.clipboard.writeText(text);
-    setText(button, "Copied");
+    return true;
   } catch {
-    // Without a secure context the clipboard is closed: the reader can still select the text.
-    setText(button, "Select and copy");
+    // Without a secure context or a permission scripts may not write there; what is selected may be copied all the same.
   }
-  setTimeout(() => setText(button, said), 1600);
+  const held = /** @type {ShadowRoot|Document} */ (near.getRootNode()).activeElement;
+  const area = h("textarea", { readonly: true, tabindex: "-1", "aria-hidden": "true" }, text);
+  Object.assign(area.style, { position: "fixed", opacity: "0" });
+  near.after(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  /** @type {HTMLElement|null} */ (held)?.focus({ preventScroll: true });
+  return done;
 }
 
 /** @param {Element} element @param {Record<string, any>} props */

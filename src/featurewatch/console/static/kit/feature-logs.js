@@ -35,6 +35,10 @@ export class FeatureLogs extends FeatureElement {
   #permalink = null;
   /** @type {{id: string, name: string}[]} other features to choose from */
   #features = [];
+  /** What had the focus may go, as buttons do that have done their work: Escape leads out all the same. */
+  #escape = (/** @type {KeyboardEvent} */ event) => {
+    if (focused() === document.body) this.#leaveBy(event);
+  };
 
   /** What is shown. @returns {View} */
   get view() {
@@ -87,6 +91,7 @@ export class FeatureLogs extends FeatureElement {
 
   disconnectedCallback() {
     if (open === this) open = null;
+    document.removeEventListener("keydown", this.#escape);
     super.disconnectedCallback();
   }
 
@@ -115,13 +120,16 @@ export class FeatureLogs extends FeatureElement {
     const button = h("button", { class: "button", part: "button", type: "button", "aria-haspopup": "dialog", onclick: () => this.open() }, icon("logs"), h("slot", {}, "View logs"));
     button.hidden = this.getAttribute("button") === "none";
     this.#drawer = h("div", { class: "drawer", part: "drawer", role: "dialog", "aria-label": "Log", popover: "manual" });
-    this.#drawer.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented) return;
-      event.preventDefault();
-      this.close();
-    });
+    this.#drawer.addEventListener("keydown", (event) => this.#leaveBy(event));
     this.fill(button, this.#drawer);
     if (this.isOpen) this.#toggle();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #leaveBy(event) {
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    event.preventDefault();
+    this.close();
   }
 
   #toggle() {
@@ -131,6 +139,7 @@ export class FeatureLogs extends FeatureElement {
       if (open !== null && open !== this) open.close();
       open = this;
       this.#opener = focused();
+      document.addEventListener("keydown", this.#escape);
       this.#drawer.classList.add("is-open");
       // The top layer is above all that a page stacks.
       this.#drawer.showPopover?.();
@@ -139,6 +148,7 @@ export class FeatureLogs extends FeatureElement {
       this.tell("logsopen", null);
     } else if (!this.isOpen && shown) {
       if (open === this) open = null;
+      document.removeEventListener("keydown", this.#escape);
       this.#drawer.classList.remove("is-open");
       this.#drawer.hidePopover?.();
       this.#log?.pause();

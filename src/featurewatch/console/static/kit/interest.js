@@ -10,15 +10,15 @@ export class Interest {
     this.changed = changed;
     /** @type {Map<string, number>} */
     this.counts = new Map();
-    /** @type {string[]} features whose lines are followed */
-    this.lines = [];
+    /** @type {Map<string, () => void>} features whose lines are followed, with what ends it */
+    this.lines = new Map();
     /** @type {Set<string>} what the open connection carries */
     this.carried = new Set();
   }
 
-  /** @returns {string[]} what a connection is opened for, "*" alone where somebody wants all */
+  /** @returns {string[]} what a connection is opened for, "*" alone where somebody wants all; what was let go lingers */
   get names() {
-    return this.counts.has("*") ? ["*"] : [...new Set([...this.counts.keys(), ...this.lines])].sort();
+    return this.counts.has("*") ? ["*"] : [...this.counts.keys()].sort();
   }
 
   /** @param {string} featureId @returns {() => void} its end */
@@ -29,19 +29,20 @@ export class Interest {
     return () => {
       if (over) return;
       over = true;
-      const left = (this.counts.get(featureId) ?? 1) - 1;
-      if (left > 0) this.counts.set(featureId, left);
-      else this.counts.delete(featureId);
-      this.#settleLater();
+      this.counts.set(featureId, (this.counts.get(featureId) ?? 1) - 1);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.#forget(), LINGER);
     };
   }
 
   /** @param {string[]} features whose lines are followed: a connection is opened for them too */
   alsoFor(features) {
-    const more = features.length > this.lines.length;
-    this.lines = features;
-    if (more) this.#settle();
-    else this.#settleLater();
+    for (const name of features) if (!this.lines.has(name)) this.lines.set(name, this.add(name));
+    for (const [name, end] of this.lines) {
+      if (features.includes(name)) continue;
+      this.lines.delete(name);
+      end();
+    }
   }
 
   /** @param {string[]} features what the connection was opened for */
@@ -50,13 +51,12 @@ export class Interest {
     this.#settle();
   }
 
-  #settleLater() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#settle(), LINGER);
+  #forget() {
+    for (const [name, count] of this.counts) if (count === 0) this.counts.delete(name);
+    this.#settle();
   }
 
   #settle() {
-    clearTimeout(this.timer);
     const wanted = new Set(this.names);
     const same = wanted.size === this.carried.size && [...wanted].every((name) => this.carried.has(name));
     if (same) return;

@@ -107,6 +107,7 @@ function block(title, text, search) {
 function longText(name, text, search) {
   const shown = h("pre", { class: name, dir: "auto" }, ...marked(plain(text.slice(0, LONG)), search));
   if (text.length <= LONG) return shown;
+  shown.tabIndex = 0; // it scrolls
   const more = h("button", { class: "button button-small", type: "button" }, `Show all ${new Intl.NumberFormat().format(text.length)} characters`);
   more.addEventListener("click", () => {
     shown.replaceChildren(...marked(plain(text), search));

@@ -3,7 +3,7 @@
 
 import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useState } from "react";
 import { AlertList } from "./alert-list.js";
-import { connect, settled } from "./connect.js";
+import { connect, differing, settled } from "./connect.js";
 import { shareEvents } from "./shared-events.js";
 import { LogFeed } from "./log-feed.js";
 import { NO_FILTERS } from "./log-query.js";
@@ -24,7 +24,7 @@ export function FeaturewatchProvider({ children, ...options }) {
  */
 export function useFeaturewatch(options) {
   const inherited = useContext(Options);
-  const all = { ...inherited, ...options };
+  const all = differing(inherited, options);
   const held = useRef(all);
   useEffect(() => {
     held.current = all;
@@ -117,6 +117,7 @@ export function useServerSentEvents(id, enabled = true, options = undefined) {
       setIsConnected(false);
     };
   }, [client, id, enabled]);
+  useEffect(() => () => setData(null), [client, id]);
   return { isConnected, data };
 }
 
@@ -165,6 +166,7 @@ export function useAlerts(id = "", options = undefined) {
     return () => {
       list.current = null;
       made.end();
+      setState({ alerts: [], isLoading: true, error: null });
     };
   }, [client, id]);
   const acknowledge = useCallback((/** @type {string} */ alert, /** @type {any} */ body) => acting(list.current).acknowledge(alert, body), []);

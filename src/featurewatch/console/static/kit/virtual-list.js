@@ -124,8 +124,15 @@ export class VirtualList {
   }
 
   #forget() {
-    for (const element of this.drawn.values()) element.remove();
-    this.drawn.clear();
+    for (const [id, element] of this.drawn) this.#remove(id, element);
+  }
+
+  /** Whoever was in a row goes on with the list. @param {string} id @param {HTMLElement} element */
+  #remove(id, element) {
+    const held = element.matches(":focus-within");
+    element.remove();
+    this.drawn.delete(id);
+    if (held) this.element.focus({ preventScroll: true });
   }
 
   /** @returns {import("./virtual-window.js").Extras} */
@@ -160,9 +167,7 @@ export class VirtualList {
     const wanted = new Map();
     for (let index = first; index < end; index += 1) wanted.set(this.rows[index].id, index);
     for (const [id, element] of this.drawn) {
-      if (wanted.has(id)) continue;
-      element.remove();
-      this.drawn.delete(id);
+      if (!wanted.has(id)) this.#remove(id, element);
     }
     let next = this.space.firstElementChild;
     let resized = false;

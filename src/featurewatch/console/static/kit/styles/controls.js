@@ -98,6 +98,11 @@ select.input {
   opacity: 1;
 }
 
+/* An empty one has nothing to clear: the room is the placeholder's. */
+.input:placeholder-shown::-webkit-search-cancel-button {
+  display: none;
+}
+
 .search {
   position: relative;
   display: block;

@@ -304,7 +304,8 @@ export const LOGS = `
   }
 
   .log-top h2 {
-    display: none;
+    position: absolute;
+    clip-path: inset(50%);
   }
 
   .log-feature {
