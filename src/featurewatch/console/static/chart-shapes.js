@@ -7,6 +7,8 @@ import { nearest, runs, ticks, timeTicks } from "./scale.js";
 export const HEIGHT = 168;
 const TOP = 8;
 const BOTTOM = 20;
+/** How high a line of text is. */
+const TEXT = 13;
 const DAY = 86_400_000;
 
 /**
@@ -22,6 +24,7 @@ const DAY = 86_400_000;
  * @property {number} step  ms between two points
  * @property {(time: number) => number} x
  * @property {(value: number) => number} y
+ * @property {(text: string) => number} widthOf pixels
  */
 
 /**
@@ -54,7 +57,7 @@ export function axes({ lines, series, thresholds, from, to, step, width, widthOf
     const date = new Date(time);
     parts.push(svg("text", { class: "tick", x: at, y: HEIGHT - 4, "text-anchor": "middle" }, days ? dayMonth(date) : hourMinute(date)));
   }
-  return { frame: { width, left, from, to, top, step, x, y }, parts };
+  return { frame: { width, left, from, to, top, step, x, y, widthOf }, parts };
 }
 
 /** @param {Points} points @param {string} tone @param {Frame} frame */
@@ -89,17 +92,27 @@ export function line(points, tone, { x, y, step }, filled) {
   return [svg("path", { class: `area tone-${tone}`, d: area.join("") }), stroke];
 }
 
-/** @param {Threshold[]} thresholds @param {Frame} frame */
-export function thresholdLines(thresholds, { left, width, top, y }) {
-  return thresholds.flatMap(({ value, label, severity = "none", metric }) => {
+/** Thresholds that lie together have their names side by side; those without room are counted. @param {Threshold[]} thresholds @param {Frame} frame */
+export function thresholdLines(thresholds, { left, width, top, y, widthOf }) {
+  /** @type {{at: number, end: number, more: number}[]} lines of text */
+  const rows = [];
+  const parts = [];
+  for (const { value, label, severity = "none", metric } of thresholds) {
     const above = value > top;
     const at = above ? TOP : Math.round(y(value)) + 0.5;
+    if (!above) parts.push(svg("path", { class: "threshold", "data-severity": severity, d: `M${left} ${at}H${width}` }));
     const text = `${above ? "↑ " : ""}\u2068${label}\u2069 ${asText(figure(metric, value))}`;
-    return [
-      !above && svg("path", { class: "threshold", "data-severity": severity, d: `M${left} ${at}H${width}` }),
-      svg("text", { class: "threshold-text", "data-severity": severity, x: left + 4, y: at < TOP + 14 ? at + 12 : at - 5 }, text),
-    ].filter((part) => part !== false);
-  });
+    const base = at < TOP + 14 ? at + 12 : at - 5;
+    let row = rows.find((one) => Math.abs(one.at - base) < TEXT);
+    if (row === undefined) rows.push((row = { at: base, end: left + 4, more: 0 }));
+    else if (row.more > 0 || row.end + widthOf(text) > width - 30) {
+      row.more += 1;
+      continue;
+    }
+    parts.push(svg("text", { class: "threshold-text", "data-severity": severity, x: row.end, y: row.at }, text));
+    row.end += widthOf(text) + 14;
+  }
+  return [...parts, ...rows.filter(({ more }) => more > 0).map(({ at, end, more }) => svg("text", { class: "threshold-text", x: end, y: at }, `+${more}`))];
 }
 
 /** @param {Episode[]} episodes @param {Frame} frame */

@@ -32,8 +32,8 @@ export class SignIn {
       void this.#submit();
     });
     // A dialog over the whole page: what was open beneath it is there again afterwards.
-    this.page = h("dialog", { class: "sign-in-page", "aria-labelledby": "sign-in-title" }, this.form);
-    // Nothing can be seen without signing in: Escape would leave an empty page.
+    // Nothing can be seen without signing in: Escape would leave an empty page. A browser that does not know `closedby` asks before it closes.
+    this.page = h("dialog", { class: "sign-in-page", "aria-labelledby": "sign-in-title", closedby: "none" }, this.form);
     this.page.addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());
     this.who = h("span", { class: "who" });
     this.out = h("button", { class: "button button-quiet", type: "button", onclick: () => void this.#signOut() }, "Sign out");
