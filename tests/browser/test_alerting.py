@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -515,7 +516,8 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     alerting.put(
         "/channels/seen", {"kind": "webhook", "settings": {"url": f"{alerting.sink.url}/seen", "bearer_token": "S"}}
     )
-    alerting.put("/features/seen", {"slo": {"objective": 99.5, "notification_channels": ["seen"]}})
+    long = {"name": "Seen" * 40, "slo": {"objective": 99.5, "notification_channels": ["seen"]}}
+    alerting.put("/features/seen", long)
     alerting.fail("seen")
     if not alerting.api.get("/features/seen/alerts/rules?").json()["rules"][:-4]:
         for severity in ("low", "medium", "high", "critical"):
@@ -537,6 +539,14 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
 
     page.get_by_role("button", name="History").click()
     look("the feature")
+    # Four rules with one threshold: their names stand side by side.
+    names = page.locator(".threshold-text")
+    boxes = sorted(
+        names.evaluate_all("(all) => all.map((it) => it.getBBox()).map(({x, y, width}) => [y, x, x + width])")
+    )
+    apart = [one[2] <= other[1] for one, other in itertools.pairwise(boxes) if other[0] - one[0] < 12]
+    assert len(boxes) > 2
+    assert all(apart)
     page.goto(alerting.url + "#/alerts")
     expect(alert).to_be_visible()
     alert.get_by_role("checkbox").check()
@@ -544,6 +554,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     alert.get_by_role("link", name="Seen critical Alert").click()
     expect(page.locator(".answer")).to_be_visible()
     look("an alert whole")
+    assert page.locator(".detail").evaluate("(it) => it.scrollWidth <= it.clientWidth")
     page.keyboard.press("Escape")
     alert.get_by_role("button", name="Resolve").click()
     look("the box that asks")
@@ -558,6 +569,10 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     expect(page.locator(".entry-problem:visible")).to_have_count(1)
     look("the editor of a rule")
     page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="New rule").click()
+    expect(page.locator(".preview-title")).to_contain_text("Complete the rule")
+    look("the editor of a new rule")
     page.keyboard.press("Escape")
     page.goto(alerting.url + "#/channels")
     page.locator("[data-channel=seen]").get_by_role("button", name="Test").click()

@@ -84,6 +84,14 @@ def test_all_widgets_share_one_connection_under_a_strict_policy(page: Page, cons
     expect(page.locator("feature-alerts .alert-about")).to_contain_text("acknowledged")
     assert page.evaluate("window.done") == "acknowledge"
     assert proxied.upgrades == 1
+    # Parts that are taken out and put back, one of one feature first, go on over the same connection.
+    page.evaluate(
+        "const all = [...document.body.children]; all.map((one) => one.remove()); document.body.append(...all)"
+    )
+    expect(page.locator("feature-metrics [data-metric=total_requests] .figure-value")).to_have_text("40")
+    send(console, 1, 2)
+    expect(page.locator("feature-logs .log-message").last).to_have_text("line #1")
+    assert proxied.upgrades == 1
     # The last part that goes takes the connection with it, a moment later.
     page.evaluate("document.body.replaceChildren()")
     until(page, "globalThis[Symbol.for('featurewatch.connections.1')].size === 0")
@@ -100,6 +108,9 @@ def test_axe_finds_nothing_in_the_widgets_and_nothing_moves_for_who_wants_it_sti
     expect(page.locator("feature-metrics time")).to_contain_text("Updated")
     expect(page.locator("[part=drawer] .log-message").first).to_be_visible()
     page.locator("[part=drawer] .log-toggle").first.click()
+    send(console, 0, 1, message="M" * 50_000)
+    page.locator("[part=drawer] .log-message", has_text="MMM").last.click()
+    expect(page.locator("[part=drawer] .log-long")).to_be_visible()
     page.evaluate((package(*AXE) / "axe.min.js").read_text())
     for opened in (True, False):
         if not opened:

@@ -115,9 +115,11 @@ def served(app: Path) -> Iterator[tuple[Path, str]]:
     site.mkdir(exist_ok=True)
     shutil.copy(EXAMPLE / "app.jsx", app)
     shutil.copy(EXAMPLE / "index.html", site)
+    (app / "swap.jsx").write_text(SWAP)
+    (site / "swap.html").write_text((EXAMPLE / "index.html").read_text().replace("app.js", "swap.js"))
     run(
-        app, str(app / "node_modules/.bin/esbuild"), "app.jsx", "--bundle", "--format=esm", "--jsx=automatic",
-        "--jsx-dev", "--define:process.env.NODE_ENV='development'", "--outfile=site/app.js",
+        app, str(app / "node_modules/.bin/esbuild"), "app.jsx", "swap.jsx", "--bundle", "--format=esm",
+        "--jsx=automatic", "--jsx-dev", "--define:process.env.NODE_ENV='development'", "--outdir=site",
     )  # fmt: skip
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
     thread = threading.Thread(target=server.serve_forever)
@@ -126,6 +128,23 @@ def served(app: Path) -> Iterator[tuple[Path, str]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+SWAP = """
+  import { useState } from "react";
+  import { createRoot } from "react-dom/client";
+  import { FeaturewatchProvider, useAlerts, useServerSentEvents } from "featurewatch-kit/react";
+  function Part() {
+    const [id, setId] = useState("summarize");
+    const { alerts } = useAlerts(id);
+    const { data } = useServerSentEvents(id);
+    const shown = [data?.featureId ?? "no event", alerts[0]?.featureId ?? "no alert"];
+    return <button onClick={() => setId("other")}>{shown.join(", ")}</button>;
+  }
+  const about = { base: window.settings.base, getToken: window.getToken };
+  createRoot(document.body).render(<FeaturewatchProvider {...about}><Part /></FeaturewatchProvider>);
+"""
+"""A page that turns to another feature."""
 
 
 @pytest.mark.browser
@@ -182,4 +201,10 @@ def test_hooks_show_figures_alerts_lines_and_events_over_one_connection(
         assert (proxied.upgrades, proxied.streams) == (1, 1)
         # The bridge's own copy may be loaded by a page of an allowed origin.
         assert page.evaluate(f"import('{proxied.url}/kit/widgets.js').then(({{ FeatureLogs }}) => FeatureLogs.name)")
+        page.goto(f"{origin}/swap.html")
+        expect(page.get_by_role("button")).to_have_text("summarize, summarize", timeout=15_000)
+        # What the other feature has is not known yet: nothing is shown of the first one meanwhile.
+        page.route(re.compile("/features/other/alerts|/stream.*featureId=other"), lambda _: None)
+        page.get_by_role("button").click()
+        expect(page.get_by_role("button")).to_have_text("no event, no alert")
         page.goto("about:blank")

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { backoff } from "../../src/featurewatch/console/static/kit/backoff.js";
 import { LiveClient } from "../../src/featurewatch/console/static/kit/client.js";
+import { configure, settled } from "../../src/featurewatch/console/static/kit/connect.js";
 import { Token, endOf } from "../../src/featurewatch/console/static/kit/token.js";
 import { readConfig } from "../../src/featurewatch/console/static/config.js";
 import { START, formatRoute, parseRoute } from "../../src/featurewatch/console/static/route.js";
@@ -394,4 +395,16 @@ test("features in trouble come first, and equals keep their place", () => {
 test("a page that no bridge filled in asks the default address", () => {
   assert.equal(readConfig("__FEATUREWATCH_CONFIG__").prefix, "/api/v1");
   assert.deepEqual(readConfig('{"prefix": "/api/x/", "grafana": "javascript:alert(1)", "window": 600}'), { prefix: "/api/x", grafana: "", window: 600 });
+});
+
+test("who asks is said of the bridge that was named with it, and of no other", () => {
+  const getToken = () => "of one";
+  configure({ getToken });
+  assert.equal(settled({ base: "https://one.example" }).getToken, getToken);
+  configure({ base: "https://one.example/", getToken });
+  assert.equal(settled({}).getToken, getToken);
+  assert.equal(settled({ base: "https://one.example" }).getToken, getToken);
+  assert.equal(settled({ base: "https://other.example" }).getToken, null);
+  const own = () => "of the other";
+  assert.equal(settled({ base: "https://other.example", getToken: own }).getToken, own);
 });

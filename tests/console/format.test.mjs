@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FIGURES, ago, asText, clockMs, figure, moment, readable, span, usd } from "../../src/featurewatch/console/static/kit/format.js";
+import { plain } from "../../src/featurewatch/console/static/kit/plain-text.js";
 
 const shown = (name, value) => asText(figure(name, value));
 
@@ -55,4 +56,11 @@ test("times are local, with the day where it is another one", () => {
 test("what is past is told in the unit that people use", () => {
   assert.deepEqual([0, 4_000, 240_000, 7_200_000, 3 * 86_400_000].map(ago), ["just now", "4 s ago", "4 min ago", "2 h ago", "3 d ago"]);
   assert.deepEqual([300, 90, 86_400, 7200].map(span), ["5 min", "90 s", "1 d", "2 h"]);
+});
+
+test("marks that reorder or hide become visible, joiners that a script or an emoji needs stay", () => {
+  assert.equal(plain("invoice\u202egnp.exe"), "invoice⟨U+202E⟩gnp.exe");
+  assert.equal(plain("ad\u200dmin \u200c\u200b"), "ad⟨U+200D⟩min ⟨U+200C⟩⟨U+200B⟩");
+  for (const joined of ["👩\u200d💻", "👨\u200d👩\u200d👧", "می\u200cخواهم"]) assert.equal(plain(joined), joined);
+  assert.equal(plain("é\u200d\u200dé"), "é⟨U+200D⟩⟨U+200D⟩é");
 });

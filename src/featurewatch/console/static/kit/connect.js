@@ -25,7 +25,7 @@ export function configure(options) {
  * @param {import("./client.js").ClientOptions} before @param {import("./client.js").ClientOptions} [options] @returns {import("./client.js").ClientOptions}
  */
 export function differing(before, options = {}) {
-  const own = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+  const own = /** @type {import("./client.js").ClientOptions} */ (Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null)));
   const elsewhere = before.base !== undefined && own.base !== undefined && bare(own.base) !== bare(before.base);
   return { ...before, ...(elsewhere ? { getToken: null } : {}), ...own };
 }
