@@ -25,6 +25,9 @@ def test_the_time_chosen_is_shared_by_the_address_and_undone_by_back(page: Page,
     expect(mark).to_have_text("Cached")
     expect(page.locator(".totals")).to_have_text(re.compile(r"requests/min · \$.+ in 24 h"))
     expect(page.locator(".row-head")).to_contain_text("Last 24 h")
+    # What happened in the step that still runs is shown, not waited for.
+    row = page.locator(".rows .row", has_text="Extraction")
+    expect(row.locator(".spark-failed")).to_have_attribute("d", re.compile("^M"))
     page.locator(".rows .row", has_text="Extraction").click()
     assert page.url.endswith("#/feature/extract?time=24h")
     expect(page.locator(".tile-note")).to_have_text(["24 h"] * 5)

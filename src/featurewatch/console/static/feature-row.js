@@ -12,6 +12,8 @@ import { rangeOf } from "./times.js";
 
 /** A row has room for so many bars. */
 const BARS = 60;
+/** From here on (ms) a step is shown while it still runs. */
+const LONG = 300_000;
 const SHOWN = ["requests_per_minute", "error_rate", "response_time_p95", "uptime", "total_cost"];
 
 export class FeatureRow {
@@ -123,6 +125,8 @@ export class FeatureRow {
       metrics: ["requests_per_minute", "error_rate"],
       range: this.range,
       changed: this.drawSpark,
+      // A minute soon is a whole one. Hours are not waited for: a feature of today would have no bar in a week.
+      provisional: this.range.step >= LONG,
     });
     this.follow(Date.now());
   }

@@ -106,7 +106,8 @@ export class History {
   /** Read the step that ends now: all figures in one answer, over as long a time as the other points. @param {number} now @param {number} keep */
   async #fetchLast(now, keep) {
     const { step } = this.range;
-    const { data } = await this.api.get(`${this.path}/current`, { time_range: `${step / 1000}s`, environment: this.environment }, this.aborter.signal);
+    const ask = () => this.api.get(`${this.path}/current`, { time_range: `${step / 1000}s`, environment: this.environment }, this.aborter.signal);
+    const { data } = await this.lane.run(ask);
     for (const metric of this.metrics) {
       this.points[metric] = joinPoints(this.points[metric], [[now, data.metrics[metric] ?? null]], keep, step);
     }

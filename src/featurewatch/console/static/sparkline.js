@@ -15,10 +15,12 @@ export function trafficBars(requests, errorRates, now, { length, step, to }) {
   const most = requests.reduce((max, [, value]) => Math.max(max, value ?? 0), 0);
   const places = Math.ceil(length / step);
   const end = Math.floor((to ?? now) / step) * step;
+  // The step that still runs, where it is told, stands after the whole ones.
+  const running = requests.some(([time]) => time > end) ? 1 : 0;
   const calls = [];
   const failed = [];
   for (const [time, value] of requests) {
-    const place = places - 1 - Math.round((end - time) / step);
+    const place = time > end ? places - 1 : places - 1 - running - Math.round((end - time) / step);
     if (value === null || place < 0 || place >= places) continue;
     if (value === 0) continue;
     const height = Math.max(1.5, (value / most) * (HEIGHT - 2));
