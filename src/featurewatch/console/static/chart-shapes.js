@@ -101,16 +101,18 @@ export function thresholdLines(thresholds, { left, width, top, y, widthOf }) {
     const above = value > top;
     const at = above ? TOP : Math.round(y(value)) + 0.5;
     if (!above) parts.push(svg("path", { class: "threshold", "data-severity": severity, d: `M${left} ${at}H${width}` }));
-    const text = `${above ? "↑ " : ""}\u2068${label}\u2069 ${asText(figure(metric, value))}`;
+    const mark = above ? "↑ " : "";
+    const limit = ` ${asText(figure(metric, value))}`;
+    const wide = widthOf(mark + label + limit);
     const base = at < TOP + 14 ? at + 12 : at - 5;
     let row = rows.find((one) => Math.abs(one.at - base) < TEXT);
     if (row === undefined) rows.push((row = { at: base, end: left + 4, more: 0 }));
-    else if (row.more > 0 || row.end + widthOf(text) > width - 30) {
+    else if (row.more > 0 || row.end + wide > width - 30) {
       row.more += 1;
       continue;
     }
-    parts.push(svg("text", { class: "threshold-text", "data-severity": severity, x: row.end, y: row.at }, text));
-    row.end += widthOf(text) + 14;
+    parts.push(svg("text", { class: "threshold-text", "data-severity": severity, x: row.end, y: row.at }, mark, svg("tspan", { class: "threshold-name" }, label), limit));
+    row.end += wide + 14;
   }
   return [...parts, ...rows.filter(({ more }) => more > 0).map(({ at, end, more }) => svg("text", { class: "threshold-text", x: end, y: at }, `+${more}`))];
 }
