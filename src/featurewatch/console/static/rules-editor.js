@@ -37,13 +37,9 @@ export async function editRule(context, feature, { rule, saved, back }) {
   const seen = new Set();
   const tryOut = async () => {
     const { name, ...body } = fields.body();
-    if (body.threshold === null) {
-      preview.wait();
-      return;
-    }
     // What it is called makes no difference to when it fires.
     const named = String(name).trim() !== "";
-    const details = await preview.show({ ...based, ...body, ...(named ? { name } : {}) });
+    const details = body.threshold === null ? preview.wait() : await preview.show({ ...based, ...body, ...(named ? { name } : {}) });
     // A preview without a name says nothing of it: what a refused save said of it stays.
     showProblems(named ? fields.fields : fields.fields.filter((field) => field.name !== "name"), details, (name) => seen.has(name));
   };

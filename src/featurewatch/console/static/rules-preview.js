@@ -59,12 +59,13 @@ export class RulePreview {
     this.chart.close();
   }
 
-  /** There is nothing to try out yet. */
+  /** There is nothing to try out without a threshold. @returns {import("./kit/api.js").Detail[]} what is wrong with it */
   wait() {
     this.aborter.abort();
     this.element.removeAttribute("aria-busy");
     this.element.classList.add("is-old");
     setText(this.title, INCOMPLETE);
+    return [{ field: "threshold", message: "is missing; expected a number" }];
   }
 
   /**
