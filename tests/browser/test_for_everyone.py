@@ -66,6 +66,17 @@ def test_nothing_moves_for_who_wants_it_still(page: Page, console: Running) -> N
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+def test_what_is_on_can_be_told_where_the_system_chooses_the_colours(page: Page, console: Running) -> None:
+    page.emulate_media(forced_colors="active")
+    page.goto(f"{console.url}/#/?logs=search&levels=info")
+    expect(page.get_by_role("switch", name="Live")).to_have_attribute("aria-checked", "true")
+    ground = "(it) => getComputedStyle(it).backgroundColor"
+    canvas = page.locator("body").evaluate(ground)
+    assert page.locator(".switch-knob").evaluate(ground) != canvas
+    chosen, other = (page.locator(".level", has_text=level).evaluate(ground) for level in ("info", "debug"))
+    assert chosen != other
+
+
 def test_the_policy_allows_no_code_or_style_within_the_page(page: Page, console: Running) -> None:
     answer = httpx.get(console.url)
     policy = answer.headers["content-security-policy"]

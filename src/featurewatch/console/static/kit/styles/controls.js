@@ -241,4 +241,15 @@ select.input {
     top: 10px;
   }
 }
+
+@media (forced-colors: active) {
+  /* Only a ground tells what is chosen or on: it stays where the system chooses the colours. */
+  [aria-pressed="true"],
+  .radio :checked + span,
+  .nav [aria-current],
+  .switch-knob,
+  .toggle-knob {
+    forced-color-adjust: none;
+  }
+}
 `;
