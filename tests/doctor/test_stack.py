@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -217,6 +218,19 @@ def routed(manager: Alertmanager, url: str, *, token: str = "open sesame", peopl
     manager.reload()
 
 
+def held_back(manager: Alertmanager) -> str:
+    """Silence everything, as people do who type too little; returns the silence's id."""
+    now = datetime.now(UTC)
+    told = {
+        "matchers": [{"name": "alertname", "value": ".+", "isRegex": True}],
+        "startsAt": now.isoformat(),
+        "endsAt": (now + timedelta(minutes=5)).isoformat(),
+        "createdBy": "ann",
+        "comment": "deploy",
+    }
+    return str(httpx.post(f"{manager.url}/api/v2/silences", json=told).raise_for_status().json()["silenceID"])
+
+
 def webhook(healthy: Healthy, manager: Alertmanager, address: str, within_s: float = 1.5) -> dict[str, Finding]:
     changes = {
         "FEATUREWATCH_ALERTMANAGER_URLS": manager.url,
@@ -246,6 +260,11 @@ def test_the_way_of_a_webhook(healthy: Healthy, sick_manager: Alertmanager, sink
     found = webhook(healthy, sick_manager, right)
     assert (found["webhook"].severity, "would also tell people" in found["webhook"].found) == ("skipped", True)
     routed(sick_manager, right)
+    silence = held_back(sick_manager)
+    found = webhook(healthy, sick_manager, right, 20)
+    assert "a silence of ann (deploy) on alertname .+ holds the test alert back" in found["webhook"].found
+    assert f"amtool silence expire {silence}" in found["webhook"].todo
+    httpx.delete(f"{sick_manager.url}/api/v2/silence/{silence}").raise_for_status()
     assert webhook(healthy, sick_manager, right, 20)["webhook"].severity == "ok"
     assert sink.at("/people") == [], "nobody was told of a test"
 
