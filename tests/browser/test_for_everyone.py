@@ -98,6 +98,19 @@ def test_all_is_done_by_keyboard_from_the_overview_to_a_saved_setting(page: Page
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Extraction")
     expect(page.locator("#page")).to_be_focused()
+    # Going back up, what gets the focus is not left under the header.
+    plots = page.locator(".chart-plot")
+    expect(plots).to_have_count(4)
+    page.set_viewport_size({"width": 1280, "height": 400})
+    plots.nth(2).focus()
+    page.keyboard.press("Shift+Tab")
+    expect(plots.nth(1)).to_be_focused()
+    top, header = (one.bounding_box() for one in (plots.nth(1), page.locator(".top")))
+    assert top is not None
+    assert header is not None
+    assert top["y"] >= header["y"] + header["height"]
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.locator("#page").focus()
     tab_to(page, "Settings")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
