@@ -92,6 +92,12 @@ def test_all_widgets_share_one_connection_under_a_strict_policy(page: Page, cons
     send(console, 1, 2)
     expect(page.locator("feature-logs .log-message").last).to_have_text("line #1")
     assert proxied.upgrades == 1
+    # Without a feature nothing is shown, least of all what was: a page that turns to another one has none for a while.
+    page.evaluate("for (const one of document.querySelectorAll('[feature]')) one.removeAttribute('feature')")
+    for name in ("feature-health", "feature-metrics", "feature-logs"):
+        until(page, f"document.querySelector('{name}').shadowRoot.childElementCount === 0")
+    page.evaluate("document.querySelector('feature-logs').setAttribute('feature', 'search')")
+    expect(page.locator("feature-logs .log-message").last).to_have_text("line #1")
     # The last part that goes takes the connection with it, a moment later.
     page.evaluate("document.body.replaceChildren()")
     until(page, "globalThis[Symbol.for('featurewatch.connections.1')].size === 0")

@@ -133,12 +133,13 @@ def served(app: Path) -> Iterator[tuple[Path, str]]:
 SWAP = """
   import { useState } from "react";
   import { createRoot } from "react-dom/client";
-  import { FeaturewatchProvider, useAlerts, useServerSentEvents } from "featurewatch-kit/react";
+  import { FeaturewatchProvider, useAlerts, useLogs, useServerSentEvents } from "featurewatch-kit/react";
   function Part() {
     const [id, setId] = useState("summarize");
     const { alerts } = useAlerts(id);
     const { data } = useServerSentEvents(id);
-    const shown = [data?.featureId ?? "no event", alerts[0]?.featureId ?? "no alert"];
+    const { lines } = useLogs(id === "other" ? "" : id);
+    const shown = [data?.featureId ?? "no event", alerts[0]?.featureId ?? "no alert", lines[0]?.featureId ?? "no line"];
     return <button onClick={() => setId("other")}>{shown.join(", ")}</button>;
   }
   const about = { base: window.settings.base, getToken: window.getToken };
@@ -202,9 +203,9 @@ def test_hooks_show_figures_alerts_lines_and_events_over_one_connection(
         # The bridge's own copy may be loaded by a page of an allowed origin.
         assert page.evaluate(f"import('{proxied.url}/kit/widgets.js').then(({{ FeatureLogs }}) => FeatureLogs.name)")
         page.goto(f"{origin}/swap.html")
-        expect(page.get_by_role("button")).to_have_text("summarize, summarize", timeout=15_000)
+        expect(page.get_by_role("button")).to_have_text("summarize, summarize, summarize", timeout=15_000)
         # What the other feature has is not known yet: nothing is shown of the first one meanwhile.
         page.route(re.compile("/features/other/alerts|/stream.*featureId=other"), lambda _: None)
         page.get_by_role("button").click()
-        expect(page.get_by_role("button")).to_have_text("no event, no alert")
+        expect(page.get_by_role("button")).to_have_text("no event, no alert, no line")
         page.goto("about:blank")

@@ -17,6 +17,9 @@ export class FeatureHealth extends FeatureElement {
   /** @param {import("./client.js").LiveClient} client */
   joined(client) {
     const { feature } = this;
+    this.fill();
+    this.title = "";
+    delete this.dataset.health;
     if (feature === "") return;
     const mark = h("span", { part: "health", role: "status" });
     const stale = h("span", { class: "stale", part: "stale", hidden: true }, " last known");

@@ -159,7 +159,13 @@ export class FeatureLogs extends FeatureElement {
 
   #draw() {
     const { client } = this;
-    if (client === null || this.shadowRoot === null || (this.isDrawer && !this.isOpen) || this.view.featureId === "") return;
+    if (client === null || this.shadowRoot === null || (this.isDrawer && !this.isOpen)) return;
+    if (this.view.featureId === "") {
+      this.#log?.destroy();
+      this.#log = null;
+      (this.#drawer ?? this.shadowRoot).replaceChildren();
+      return;
+    }
     if (this.#log === null) {
       this.#log = new LogView({
         client,

@@ -29,7 +29,8 @@ export class FeatureMetrics extends FeatureElement {
   /** @param {import("./client.js").LiveClient} client */
   joined(client) {
     const { feature } = this;
-    if (feature === "") return;
+    this.refresh = async () => {};
+    if (feature === "") return this.fill();
     const asked = (this.getAttribute("metrics") ?? "").split(/[\s,]+/).filter((name) => name in FIGURES);
     const tiles = (asked.length > 0 ? asked : USUAL).map((name) => ({ name, ...tile(name, {}) }));
     for (const { element } of tiles) element.setAttribute("part", "tile");

@@ -121,6 +121,8 @@ export function useServerSentEvents(id, enabled = true, options = undefined) {
   return { isConnected, data };
 }
 
+const NO_LINES = { rows: /** @type {import("./log-buffer.js").Row[]} */ ([]), isLoading: true, error: "", hasOlder: false };
+
 /**
  * A feature's lines: the newest, then each as it comes, joined by frame.
  * @param {string} id
@@ -133,7 +135,7 @@ export function useLogs(id, options = {}) {
   const environment = others.environment ?? "";
   const key = JSON.stringify({ ...NO_FILTERS, levels, source, search, range, from, to, live });
   const feed = useRef(/** @type {LogFeed|null} */ (null));
-  const [state, setState] = useState({ rows: /** @type {import("./log-buffer.js").Row[]} */ ([]), isLoading: true, error: "", hasOlder: false });
+  const [state, setState] = useState(NO_LINES);
   useEffect(() => {
     if (client === null || !enabled || !id) return undefined;
     const show = () => setState({ rows: made.rows.slice(), isLoading: made.loading, error: made.failure || made.trouble, hasOlder: made.older !== null });
@@ -145,6 +147,7 @@ export function useLogs(id, options = {}) {
       made.close();
     };
   }, [client, id, environment, key, limit, enabled]);
+  useEffect(() => () => setState(NO_LINES), [client, id]);
   const loadOlder = useCallback(async () => feed.current?.loadOlder(), []);
   const lines = useMemo(() => state.rows.filter((row) => !("gap" in row)), [state.rows]);
   return { lines, ...state, isConnected, loadOlder };
