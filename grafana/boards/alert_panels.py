@@ -13,18 +13,18 @@ SINCE: Final = "featurewatch_alert_triggered_timestamp_seconds"
 
 _LABELS: Final = f"{KEYS}, alert, severity, rule_id"
 _COLUMNS: Final = {
-    "Value #A": "State", "feature": "feature", "environment": "environment", "alert": "Alert", "severity": "Severity",
-    "Value #B": "Since", "rule_id": "Rule",
+    "Value #A": "State", "severity": "Severity", "feature": "Feature", "environment": "Environment", "alert": "Alert",
+    "Value #B": "Since",
 }  # fmt: skip
 
 
 def alert_table(height: int = 8) -> kit.Built:
     """List the alerts that are not over."""
-    severities = {"options": {name: {"text": name, "color": color} for name, color in kit.SEVERITIES.items()}}
     return (
         kit.rows(
             "Alerts that are not over",
-            "Active and acknowledged alerts, and those that people closed while their condition holds.",
+            "Active, then acknowledged alerts, then those that people closed while their condition holds; the newest "
+            "of each first.",
             [
                 kit.instant(or_zero(value(STATE, _LABELS, how="max")), "A"),
                 kit.instant(or_zero(f"1000 * {value(SINCE, _LABELS, how='max')}"), "B"),
@@ -35,12 +35,12 @@ def alert_table(height: int = 8) -> kit.Built:
             no_data="No alert is open",
         )
         .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time",)))
+        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time", "rule_id")))
         .with_transformation(kit.above_zero("State"))
         .override_by_name("State", kit.mapped(kit.ALERT_STATES))
-        .override_by_name("Severity", kit.column(mappings=[{"type": "value", **severities}]))
-        .override_by_name("Since", kit.column("dateTimeFromNow"))
-        .sort_by([kit.worst_first("Since")])
+        .override_by_name("Severity", kit.worded(kit.SEVERITIES))
+        .override_by_name("Since", kit.column("dateTimeFromNow", custom_width=180))
+        .sort_by([kit.worst_first("State", least=True), kit.worst_first("Since")])
     )
 
 

@@ -15,7 +15,7 @@ from .shape import dashboard, with_rows
 CHANGES: Final = "featurewatch_alert_changes_total"
 
 _HISTORY_COLUMNS: Final = {
-    "Value": "Times", "feature": "feature", "environment": "environment", "severity": "Severity", "change": "Change",
+    "change": "Change", "Value": "Times", "severity": "Severity", "feature": "Feature", "environment": "Environment",
 }  # fmt: skip
 _CHANGE_COLORS: Final = {"triggered": kit.RED, "acknowledged": kit.ORANGE, "resolved": kit.GREEN}
 
@@ -84,7 +84,7 @@ def _firing() -> kit.Built:
 
 def _history() -> list[kit.Built]:
     told = {
-        "triggered": ("Triggered", "Alerts that began in this time.", kit.ZERO_IS_GOOD),
+        "triggered": ("Triggered", "Alerts that began in this time.", kit.NEUTRAL),
         "acknowledged": ("Acknowledged in this time", "Alerts that somebody took.", kit.NEUTRAL),
         "resolved": ("Resolved", "Alerts that ended in this time.", kit.NEUTRAL),
     }
@@ -110,6 +110,9 @@ def _history_table() -> kit.Built:
         )
         .with_transformation(kit.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
         .with_transformation(kit.above_zero("Times"))
+        .override_by_name("Change", kit.worded(_CHANGE_COLORS))
+        .override_by_name("Severity", kit.worded(kit.SEVERITIES))
+        .override_by_name("Times", kit.column("short", custom_width=100))
         .sort_by([kit.worst_first("Times")])
     )  # fmt: skip
 
@@ -119,18 +122,20 @@ def _changes() -> kit.Built:
         kit.graph(
             "Alerts that began, were taken, and ended", "How many alerts changed, over time.",
             [kit.query(or_zero(gained(CHANGES, "change"), "change"), "{{change}}")],
-            unit="short", bars=True, stacked=True, links=to.CHOSEN, no_data="No alert in this time",
+            unit="short", bars=True, every="1m", stacked=True, links=to.CHOSEN, no_data="No alert in this time",
         ),
         _CHANGE_COLORS,
     )  # fmt: skip
 
 
 def _alertmanager() -> list[kit.Built]:
-    def per_minute(name: str, by: str) -> str:
-        return f"sum by ({by}) (rate({name}[{RATE}])) * 60"
+    def per_minute(name: str) -> str:
+        """Read how many there were, for the kinds of which there was one in this time: of most there never is any."""
+        used = f"sum by (integration) (increase({name}[{RANGE}])) > 0"
+        return or_zero(f"sum by (integration) (rate({name}[{RATE}])) * 60 and {used}", "integration")
 
-    sent = per_minute("alertmanager_notifications_total", "integration")
-    failed = per_minute("alertmanager_notifications_failed_total", "integration")
+    sent = per_minute("alertmanager_notifications_total")
+    failed = per_minute("alertmanager_notifications_failed_total")
     seconds = f"sum by (le) (rate(alertmanager_notification_latency_seconds_bucket[{RATE}]))"
     lost = " + ".join(
         f"sum(rate(prometheus_notifications_{name}_total[{RATE}])) * 60" for name in ("dropped", "errors")
@@ -139,12 +144,12 @@ def _alertmanager() -> list[kit.Built]:
     return [
         kit.graph(
             "Sent", "Notifications a minute that Alertmanager sent, by kind of receiver.",
-            [kit.query(or_zero(f"{sent} > 0", "integration"), "{{integration}}")],
+            [kit.query(sent, "{{integration}}")],
             unit="short", width=6, no_data=missing,
         ),
         kit.graph(
             "Failed", "Notifications a minute that a receiver did not take: look at its address and its credentials.",
-            [kit.query(or_zero(f"{failed} > 0", "integration"), "{{integration}}")],
+            [kit.query(failed, "{{integration}}")],
             unit="short", width=6, steps=((None, kit.GREEN), (0.01, kit.RED)), no_data=missing,
         ),
         kit.graph(

@@ -28,14 +28,14 @@ from .shape import dashboard, with_rows
 OBJECTIVE: Final = "featurewatch_slo_objective_ratio"
 OBJECTIVE_WINDOWS: Final = ("30d", "28d", "7d", "1d", "90d")
 
-_FIRST: Final = {
-    "uptime": "Uptime", "success_rate": "Success rate", "error_rate": "Error rate", "response_time": "Response time",
-    "response_time_p95": "p95", "requests_per_minute": "Calls a minute", "total_requests": "Calls",
+_LARGE: Final = {"error_rate": "Error rate", "response_time_p95": "p95", "requests_per_minute": "Calls a minute"}
+_COLUMNS: Final = {
+    "uptime": "Uptime", "success_rate": "Success", "error_rate": "Errors", "response_time": "Mean",
+    "response_time_p50": "p50", "response_time_p95": "p95", "response_time_p99": "p99",
+    "time_to_first_token_p95": "First token", "requests_per_minute": "Calls/min", "total_requests": "Calls",
+    "tokens_per_request": "Tokens/call", "cost_per_request": "Cost/call", "total_cost": "Cost",
 }  # fmt: skip
-_SECOND: Final = {
-    "response_time_p50": "p50", "response_time_p99": "p99", "time_to_first_token_p95": "First token, p95",
-    "cost_per_request": "Cost of a call", "total_cost": "Cost", "tokens_per_request": "Tokens of a call",
-}  # fmt: skip
+"""All figures, and how short their columns are called: 15 columns fit a screen of 1,600 pixels."""
 
 _OUTCOMES: Final = {"success": kit.GREEN, "error": kit.RED, "cancelled": kit.YELLOW}
 
@@ -58,13 +58,13 @@ def feature() -> Dashboard:
     return with_rows(
         made,
         {
-            "Now": _now(),
+            "Now": [*_now(), _figures(), alert_table(6)],
             "Calls": _calls(),
             "Latency": _latency(),
-            "Tokens and cost": _cost(),
             "Objective": _objective(),
-            "Alerts": [alert_table(), alert_timeline()],
-            "Lines": [logql.volume_by_level(logql.PLACE), logql.lines_panel(logql.PLACE, height=12)],
+            "Tokens and cost": _cost(),
+            "Alerts over time": [alert_timeline()],
+            "Lines": [logql.volume_by_level(logql.PLACE), logql.lines_panel(logql.PLACE, height=14)],
         },
     )
 
@@ -73,10 +73,28 @@ def _now() -> list[kit.Built]:
     health = kit.big(
         "Health", "As the bridge judges it: by the feature's thresholds, and by its open alerts.",
         [kit.query(value("featurewatch_feature_health", KEYS, how="max"), to.NAME)],
-        unit="none", width=3, mappings=kit.HEALTH, links=to.SERIES, no_data="The bridge is not scraped",
+        unit="none", width=6, height=5, mappings=kit.HEALTH, links=to.SERIES, no_data="The bridge is not scraped",
     )  # fmt: skip
-    first = [kit.figure_stat(name, figure(name), title, 3) for name, title in _FIRST.items()]
-    return [health, *first, *(kit.figure_stat(name, figure(name), title, 4) for name, title in _SECOND.items())]
+    return [health, *(kit.figure_stat(name, figure(name), title, 6, height=5) for name, title in _LARGE.items())]
+
+
+def _figures() -> kit.Built:
+    """Show every figure in a table: as large numbers those of seven features were smaller than could be read."""
+    letters = {name: chr(ord("A") + index) for index, name in enumerate(_COLUMNS)}
+    names = {"feature": "Feature", "environment": "Environment"}
+    names |= {f"Value #{letters[name]}": title for name, title in _COLUMNS.items()}
+    panel = kit.rows(
+        "All figures",
+        "Uptime over 24 hours, all else over 5 minutes. Mean, p50, p95 and p99 are the response time, first token "
+        "is the 95th percentile of the time to it. What cannot be known is empty.",
+        [kit.instant(f"max by ({KEYS}) ({figure(name)})", letter) for name, letter in letters.items()],
+        unit="short", height=5, links=to.ROW, no_data="No calls",
+    ).filterable(False).min_width(70)  # fmt: skip
+    panel = panel.with_transformation(kit.merged()).with_transformation(kit.arranged(names, hidden=("Time",)))
+    for name, title in _COLUMNS.items():
+        row = METRICS[name]
+        panel = panel.override_by_name(title, kit.column(kit.UNITS[row.unit], kit.marked(row.mark)))
+    return panel.sort_by([kit.worst_first("Errors")])
 
 
 def _calls() -> list[kit.Built]:
@@ -142,7 +160,7 @@ def _latency() -> list[kit.Built]:
 
 def _cost() -> list[kit.Built]:
     spent, budget = increase(COST, KEYS, over="24h"), value(BUDGET, KEYS, how="max")
-    unpriced = f"{rate(UNPRICED, 'feature, model')} * 60"
+    unpriced = f"{rate(UNPRICED, 'feature, model')} * 60 > 0"
     return [
         kit.graph(
             "Tokens", "Tokens a minute by kind. Cached ones are part of the input, reasoning of the output.",
@@ -157,20 +175,22 @@ def _cost() -> list[kit.Built]:
             "Cost against budget, 24 hours", "What the last 24 hours cost, and the budget of a day where there is one.",
             [
                 kit.query(spent, f"{to.NAME} · cost", "A"),
-                kit.query(or_zero(budget, "feature"), f"{to.NAME} · budget", "B"),
+                kit.query(budget, f"{to.NAME} · budget", "B"),
             ],
             unit="currencyUSD", width=8, links=to.SERIES,
         ),
         kit.big(
-            "Budget used, 24 hours", "Cost of the last 24 hours in percent of the budget of a day; 0 without a budget.",
+            "Budget used, 24 hours", "Cost of the last 24 hours in percent of the budget of a day, where there is one.",
             [kit.query(or_zero(f"100 * {spent} / ({budget} > 0)", "feature"), to.NAME)],
             unit="percent", width=12, steps=((None, kit.GREEN), (80, kit.YELLOW), (100, kit.RED)), links=to.SERIES,
-        ),
+            no_data="No budget",
+        ).with_transformation(kit.without_none()),
         kit.big(
             "Calls without a price", "Calls a minute whose model has no known price: their cost is missing above.",
             [kit.query(or_zero(unpriced, "model"), "{{feature}} · {{model}}")],
             unit="reqpm", width=12, steps=((None, kit.GREEN), (0.001, kit.YELLOW)), links=to.CHOSEN,
-        ),
+            no_data="Every call has a price",
+        ).with_transformation(kit.without_none()),
     ]  # fmt: skip
 
 
@@ -182,12 +202,12 @@ def _objective() -> list[kit.Built]:
         kit.big(
             "Objective", "The share of calls that are to succeed over the time chosen above.",
             [kit.query(f"100 * max by (feature, window) ({_objectives()})", "{{feature}} · {{window}}")],
-            unit="percent", width=6, no_data=none,
+            unit="percent", width=6, height=8, no_data=none,
         ).decimals(2),
         kit.big(
             "Error budget left", "What is left of the failures that the objective allows; below 0 it is broken.",
             [kit.query(left, to.NAME)],
-            unit="percent", width=6, steps=((None, kit.RED), (0, kit.YELLOW), (25, kit.GREEN)),
+            unit="percent", width=6, height=8, steps=((None, kit.RED), (0, kit.YELLOW), (25, kit.GREEN)),
             links=to.SERIES, no_data=none,
         ),
         kit.graph(

@@ -37,6 +37,12 @@ UNITS: Final = {
 }  # fmt: skip
 """Grafana's units for those of the table of figures."""
 
+COUNTS: Final = frozenset({"short", "reqpm"})
+"""Units of what is counted: a graph of nothing but 0 has an axis to 1, not the 100 that Grafana makes up."""
+
+NONE: Final = r"/^[ ·]*none[ ·]*$/"
+"""What the legend makes of the 0 that stands for no series at all: its other labels are empty."""
+
 Steps = Sequence[tuple[float | None, str]]
 """From which value on a colour holds; the first is for all below the second."""
 
@@ -179,15 +185,13 @@ def buckets(expr: str, ref: str = "A") -> prometheus.Dataquery:
     return query(expr, "{{le}}", ref).format(PromQueryFormat.HEATMAP)
 
 
-def figure_stat(metric: str, expr: str, title: str, width: int, *, decimals: int | None = None) -> stat.Panel:
+def figure_stat(metric: str, expr: str, title: str, width: int, *, height: int = 4) -> stat.Panel:
     """Show one figure of the table, large, with its course behind it; unit, text and colours are the table's."""
     row = METRICS[metric]
-    panel = big(
-        title, f"{row.help} Over 5 minutes." if metric != "uptime" else row.help, [query(expr, to.NAME)],
-        unit=UNITS[row.unit], width=width, steps=marked(row.mark), links=to.SERIES,
-        no_data="No calls",
+    return big(
+        title, f"{row.help} Over 5 minutes.", [query(expr, to.NAME)],
+        unit=UNITS[row.unit], width=width, height=height, steps=marked(row.mark), links=to.SERIES, no_data="No calls",
     )  # fmt: skip
-    return panel if decimals is None else panel.decimals(decimals)
 
 
 def big(
@@ -220,12 +224,16 @@ def graph(
     stacked: bool = False,
     shown: bool = False,
     bars: bool = False,
+    every: str = "",
     **more: Any,
 ) -> timeseries.Panel:
     """Draw series over time, with a legend that tells their mean, maximum and last value.
 
+    The legend shows three or four series at once, so the greatest of now stand first.
+
     Args:
         shown: draw the thresholds as dashed lines.
+        every: no two points are closer than that, such as "1m": bars of seconds are too thin to be seen.
     """
     legend = (
         common_builders.VizLegendOptions()
@@ -233,6 +241,8 @@ def graph(
         .placement(common.LegendPlacement.BOTTOM)
         .show_legend(True)
         .calcs(["mean", "max", "lastNotNull"])
+        .sort_by("Last *")
+        .sort_desc(True)
     )
     tooltip = (
         common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
@@ -245,7 +255,12 @@ def graph(
         .fill_opacity(20 if stacked else 8)
         .show_points(common.VisibilityMode.AUTO)
         .min(0)
+        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none")])
     )
+    if unit in COUNTS:
+        panel = panel.axis_soft_max(1)
+    if every:
+        panel = panel.interval(every)
     if stacked:
         panel = panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if bars:
@@ -280,6 +295,7 @@ def states(
             **more,
         )
         .merge_values(True)
+        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none")])
         .show_value(common.VisibilityMode.NEVER)
         .row_height(0.85)
         .fill_opacity(75)
@@ -295,8 +311,13 @@ def states(
 def coloured(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Panel:
     """Give series of these names colours of their own."""
     for name, color in colors.items():
-        panel = panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
+        panel = panel.override_by_name(name, [fixed(color)])
     return panel
+
+
+def fixed(color: str) -> DynamicConfigValue:
+    """Give a series or a column a colour of its own."""
+    return DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
 
 
 def heat(
@@ -354,6 +375,11 @@ def merged() -> DataTransformerConfig:
     return DataTransformerConfig(id_val="merge", options={})
 
 
+def without_none() -> DataTransformerConfig:
+    """Leave out the series that `or vector(0)` adds: where there is no other, the panel shows its text for no data."""
+    return DataTransformerConfig(id_val="filterFieldsByName", options={"exclude": {"pattern": NONE}})
+
+
 def above_zero(column: str) -> DataTransformerConfig:
     """Leave out the row that `or vector(0)` adds where there is nothing to list."""
     condition = {"fieldName": column, "config": {"id": "greater", "options": {"value": 0}}}
@@ -376,14 +402,27 @@ def column(unit: str = "", steps: Steps = (), **properties: object) -> list[Dyna
     return told + [DynamicConfigValue(name.replace("_", "."), value) for name, value in properties.items()]
 
 
-def mapped(texts: Mapping[int, tuple[str, str]]) -> list[DynamicConfigValue]:
+def mapped(texts: Mapping[int, tuple[str, str]], width: int = 130) -> list[DynamicConfigValue]:
     """Show a column's numbers as coloured words."""
     options = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in texts.items()}
     return [
         DynamicConfigValue("mappings", [{"type": "value", "options": options}]),
-        DynamicConfigValue("custom.cellOptions", {"type": "color-background"}),
+        DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
+        DynamicConfigValue("custom.align", "center"),
+        DynamicConfigValue("custom.width", width),
     ]
 
 
-def worst_first(column: str) -> common_builders.TableSortByFieldState:
-    return common_builders.TableSortByFieldState().display_name(column).desc(True)
+def worded(colors: Mapping[str, str], width: int = 130) -> list[DynamicConfigValue]:
+    """Colour the words of a column."""
+    options = {name: {"text": name, "color": color} for name, color in colors.items()}
+    return [
+        DynamicConfigValue("mappings", [{"type": "value", "options": options}]),
+        DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+        DynamicConfigValue("custom.width", width),
+    ]
+
+
+def worst_first(column: str, *, least: bool = False) -> common_builders.TableSortByFieldState:
+    """Sort by a column, the greatest first; with `least` the smallest."""
+    return common_builders.TableSortByFieldState().display_name(column).desc(not least)

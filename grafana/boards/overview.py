@@ -24,7 +24,7 @@ _FIGURES: Final = {
 _COURSES: Final = {"requests_per_minute": "G", "error_rate": "H"}
 
 _COLUMNS: Final = {
-    "feature": "feature", "environment": "environment", "Value #A": "Health", "Value #B": "Uptime",
+    "feature": "Feature", "environment": "Environment", "Value #A": "Health", "Value #B": "Uptime",
     "Value #C": "Error rate", "Value #D": "p95", "Value #E": "Calls a minute", "Value #F": "Cost",
     "Trend #G": "Calls", "Trend #H": "Errors",
 }  # fmt: skip
@@ -39,7 +39,7 @@ def overview() -> Dashboard:
         [variables.prometheus(), *variables.places(), variables.console()],
         happenings.of_features(),
     )
-    return with_rows(made, {"At a glance": [*_glance(), _features()], "Side by side": [*_side_by_side(), _health()]})
+    return with_rows(made, {"At a glance": [*_glance(), _features(), _health()], "Side by side": _side_by_side()})
 
 
 def _glance() -> list[kit.Built]:
@@ -84,7 +84,7 @@ def _error_rate() -> str:
 def _features() -> kit.Built:
     marks = {name: kit.marked(METRICS[name].mark) for name in ("uptime", "error_rate")}
     slow = ((None, kit.GREEN), (5_000, kit.YELLOW), (10_000, kit.RED))
-    spark = {"type": "sparkline", "hideValue": True}
+    spark = [DynamicConfigValue("custom.cellOptions", {"type": "sparkline", "hideValue": True})]
     return (
         kit.rows(
             "Features, the one in trouble first",
@@ -96,7 +96,7 @@ def _features() -> kit.Built:
                 *(kit.query(_unnamed(metric), to.NAME, ref) for metric, ref in _COURSES.items()),
             ],
             unit="short",
-            height=12,
+            height=11,
             links=to.ROW,
             no_data="No feature sends figures",
         )
@@ -110,8 +110,8 @@ def _features() -> kit.Built:
         .override_by_name("p95", kit.column("ms", slow))
         .override_by_name("Calls a minute", kit.column("reqpm", decimals=1))
         .override_by_name("Cost", kit.column("currencyUSD", decimals=4))
-        .override_by_name("Calls", [DynamicConfigValue("custom.cellOptions", spark)])
-        .override_by_name("Errors", [DynamicConfigValue("custom.cellOptions", spark)])
+        .override_by_name("Calls", [*spark, kit.fixed(kit.BLUE)])
+        .override_by_name("Errors", [*spark, kit.fixed(kit.RED)])
         .sort_by([kit.worst_first("Health"), kit.worst_first("Error rate")])
     )
 

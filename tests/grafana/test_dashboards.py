@@ -234,10 +234,24 @@ def test_figures_are_read_as_they_are_recorded_in_the_units_of_the_table() -> No
     seen = set()
     for panel in panels_of(DASHBOARDS["featurewatch-feature"]):
         for target in panel["targets"]:
-            if row := by_name.get(target["expr"].partition("{")[0]):
-                assert panel["fieldConfig"]["defaults"]["unit"] == units[row.unit], panel["title"]
+            read = target["expr"].removeprefix("max by (feature, environment) (").partition("{")[0]
+            if row := by_name.get(read):
+                assert unit_of(panel, target["refId"]) == units[row.unit], (panel["title"], row.name)
                 seen.add(row.name)
     assert seen == METRICS.keys(), "every figure is shown"
+
+
+def unit_of(panel: dict[str, Any], ref: str) -> str:
+    """Return the unit of a query's values: in a table that of its column."""
+    if panel["type"] != "table":
+        return str(panel["fieldConfig"]["defaults"]["unit"])
+    (names,) = (one["options"]["renameByName"] for one in panel["transformations"] if one["id"] == "organize")
+    column = names[f"Value #{ref}"]
+    (properties,) = (
+        one["properties"] for one in panel["fieldConfig"]["overrides"] if one["matcher"]["options"] == column
+    )
+    (unit,) = (one["value"] for one in properties if one["id"] == "unit")
+    return str(unit)
 
 
 def test_every_family_of_an_app_is_shown() -> None:
