@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import kit
+from . import kit, tables
 from . import links as to
 from .queries import KEYS, or_zero, value
 
@@ -21,7 +21,7 @@ _COLUMNS: Final = {
 def alert_table(height: int = 8) -> kit.Built:
     """List the alerts that are not over."""
     return (
-        kit.rows(
+        tables.rows(
             "Alerts that are not over",
             "Active, then acknowledged alerts, then those that people closed while their condition holds; the newest "
             "of each first.",
@@ -34,13 +34,13 @@ def alert_table(height: int = 8) -> kit.Built:
             links=to.ROW,
             no_data="No alert is open",
         )
-        .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time", "rule_id")))
-        .with_transformation(kit.above_zero("State"))
-        .override_by_name("State", kit.mapped(kit.ALERT_STATES))
-        .override_by_name("Severity", kit.worded(kit.SEVERITIES))
-        .override_by_name("Since", kit.column("dateTimeFromNow", custom_width=180))
-        .sort_by([kit.worst_first("State", least=True), kit.worst_first("Since")])
+        .with_transformation(tables.merged())
+        .with_transformation(tables.arranged(_COLUMNS, hidden=("Time", "rule_id")))
+        .with_transformation(tables.above_zero("State"))
+        .override_by_name("State", tables.mapped(kit.ALERT_STATES))
+        .override_by_name("Severity", tables.worded(kit.SEVERITIES))
+        .override_by_name("Since", tables.column("dateTimeFromNow", custom_width=180))
+        .sort_by([tables.worst_first("State", least=True), tables.worst_first("Since")])
     )
 
 

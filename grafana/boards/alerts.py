@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from . import happenings, kit, variables
+from . import happenings, kit, tables, variables
 from . import links as to
 from .alert_panels import STATE, alert_table, alert_timeline
 from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value
@@ -101,19 +101,19 @@ def _history() -> list[kit.Built]:
 def _history_table() -> kit.Built:
     counted = gained(CHANGES, f"{KEYS}, severity, change", over=RANGE)
     return (
-        kit.rows(
+        tables.rows(
             "What became of alerts",
             "How often alerts of each feature were triggered, acknowledged and resolved in this time. Each alert with "
             "its figures, comments and deliveries is in the console.",
             [kit.instant(or_zero(counted))],
             unit="short", width=12, links=to.ROW, no_data="No alert in this time",
         )
-        .with_transformation(kit.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
-        .with_transformation(kit.above_zero("Times"))
-        .override_by_name("Change", kit.worded(_CHANGE_COLORS))
-        .override_by_name("Severity", kit.worded(kit.SEVERITIES))
-        .override_by_name("Times", kit.column("short", custom_width=100))
-        .sort_by([kit.worst_first("Times")])
+        .with_transformation(tables.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
+        .with_transformation(tables.above_zero("Times"))
+        .override_by_name("Change", tables.worded(_CHANGE_COLORS))
+        .override_by_name("Severity", tables.worded(kit.SEVERITIES))
+        .override_by_name("Times", tables.column("short", custom_width=100))
+        .sort_by([tables.worst_first("Times")])
     )  # fmt: skip
 
 

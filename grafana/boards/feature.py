@@ -19,7 +19,7 @@ from featurewatch.families import (
 )
 from featurewatch.formulas import METRICS
 
-from . import happenings, kit, logql, variables
+from . import happenings, kit, logql, tables, variables
 from . import links as to
 from .alert_panels import alert_table, alert_timeline
 from .queries import KEYS, SCOPE, figure, increase, or_zero, rate, value
@@ -73,7 +73,8 @@ def _now() -> list[kit.Built]:
     health = kit.big(
         "Health", "As the bridge judges it: by the feature's thresholds, and by its open alerts.",
         [kit.query(value("featurewatch_feature_health", KEYS, how="max"), to.NAME)],
-        unit="none", width=6, height=5, mappings=kit.HEALTH, links=to.SERIES, no_data="The bridge is not scraped",
+        unit="none", width=6, height=5, course=False, mappings=kit.HEALTH, links=to.SERIES,
+        no_data="The bridge is not scraped",
     )  # fmt: skip
     return [health, *(kit.figure_stat(name, figure(name), title, 6, height=5) for name, title in _LARGE.items())]
 
@@ -83,18 +84,18 @@ def _figures() -> kit.Built:
     letters = {name: chr(ord("A") + index) for index, name in enumerate(_COLUMNS)}
     names = {"feature": "Feature", "environment": "Environment"}
     names |= {f"Value #{letters[name]}": title for name, title in _COLUMNS.items()}
-    panel = kit.rows(
+    panel = tables.rows(
         "All figures",
         "Uptime over 24 hours, all else over 5 minutes. Mean, p50, p95 and p99 are the response time, first token "
         "is the 95th percentile of the time to it. What cannot be known is empty.",
         [kit.instant(f"max by ({KEYS}) ({figure(name)})", letter) for name, letter in letters.items()],
-        unit="short", height=5, links=to.ROW, no_data="No calls",
+        unit="short", height=6, links=to.ROW, no_data="No calls",
     ).filterable(False).min_width(70)  # fmt: skip
-    panel = panel.with_transformation(kit.merged()).with_transformation(kit.arranged(names, hidden=("Time",)))
+    panel = panel.with_transformation(tables.merged()).with_transformation(tables.arranged(names, hidden=("Time",)))
     for name, title in _COLUMNS.items():
         row = METRICS[name]
-        panel = panel.override_by_name(title, kit.column(kit.UNITS[row.unit], kit.marked(row.mark)))
-    return panel.sort_by([kit.worst_first("Errors")])
+        panel = panel.override_by_name(title, tables.column(kit.UNITS[row.unit], kit.marked(row.mark)))
+    return panel.sort_by([tables.worst_first("Errors")])
 
 
 def _calls() -> list[kit.Built]:
@@ -184,13 +185,13 @@ def _cost() -> list[kit.Built]:
             [kit.query(or_zero(f"100 * {spent} / ({budget} > 0)", "feature"), to.NAME)],
             unit="percent", width=12, steps=((None, kit.GREEN), (80, kit.YELLOW), (100, kit.RED)), links=to.SERIES,
             no_data="No budget",
-        ).with_transformation(kit.without_none()),
+        ).with_transformation(tables.without_none()),
         kit.big(
             "Calls without a price", "Calls a minute whose model has no known price: their cost is missing above.",
             [kit.query(or_zero(unpriced, "model"), "{{feature}} · {{model}}")],
             unit="reqpm", width=12, steps=((None, kit.GREEN), (0.001, kit.YELLOW)), links=to.CHOSEN,
             no_data="Every call has a price",
-        ).with_transformation(kit.without_none()),
+        ).with_transformation(tables.without_none()),
     ]  # fmt: skip
 
 
@@ -202,7 +203,7 @@ def _objective() -> list[kit.Built]:
         kit.big(
             "Objective", "The share of calls that are to succeed over the time chosen above.",
             [kit.query(f"100 * max by (feature, window) ({_objectives()})", "{{feature}} · {{window}}")],
-            unit="percent", width=6, height=8, no_data=none,
+            unit="percent", width=6, height=8, course=False, no_data=none,
         ).decimals(2),
         kit.big(
             "Error budget left", "What is left of the failures that the objective allows; below 0 it is broken.",

@@ -10,11 +10,11 @@ from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
-from grafana_foundation_sdk.builders import heatmap, loki, prometheus, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import heatmap, loki, prometheus, stat, statetimeline, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common, dashboard
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from featurewatch.formulas import METRICS, Mark
@@ -202,13 +202,14 @@ def big(
     unit: str,
     width: int,
     height: int = 4,
+    course: bool = True,
     **more: Any,
 ) -> stat.Panel:
-    """Show the last value of a series, large."""
+    """Show the last value of a series, large; with `course` its curve behind it."""
     return (
         dressed(stat.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
         .color_mode(common.BigValueColorMode.VALUE)
-        .graph_mode(common.BigValueGraphMode.AREA)
+        .graph_mode(common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     )
 
@@ -255,7 +256,7 @@ def graph(
         .fill_opacity(20 if stacked else 8)
         .show_points(common.VisibilityMode.AUTO)
         .min(0)
-        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none")])
+        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none"), fixed(GREY)])
     )
     if unit in COUNTS:
         panel = panel.axis_soft_max(1)
@@ -295,7 +296,7 @@ def states(
             **more,
         )
         .merge_values(True)
-        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none")])
+        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none"), fixed(GREY)])
         .show_value(common.VisibilityMode.NEVER)
         .row_height(0.85)
         .fill_opacity(75)
@@ -338,91 +339,3 @@ def heat(
         .cell_gap(1)
         .show_legend()
     )
-
-
-def rows(
-    title: str,
-    description: str,
-    targets: Sequence[Builder[Dataquery]],
-    *,
-    unit: str,
-    width: int = 24,
-    height: int = 8,
-    **more: Any,
-) -> table.Panel:
-    """Show a table."""
-    return (
-        dressed(table.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
-        .filterable(True)
-        .cell_height(common.TableCellHeight.SM)
-    )
-
-
-def arranged(names: Mapping[str, str], hidden: Sequence[str] = ()) -> DataTransformerConfig:
-    """Name a table's columns and put them in this order; hide some."""
-    return DataTransformerConfig(
-        id_val="organize",
-        options={
-            "renameByName": dict(names),
-            "indexByName": {name: index for index, name in enumerate(names)},
-            "excludeByName": dict.fromkeys(hidden, True),
-        },
-    )
-
-
-def merged() -> DataTransformerConfig:
-    """Join the answers of several queries into one table by the labels that they share."""
-    return DataTransformerConfig(id_val="merge", options={})
-
-
-def without_none() -> DataTransformerConfig:
-    """Leave out the series that `or vector(0)` adds: where there is no other, the panel shows its text for no data."""
-    return DataTransformerConfig(id_val="filterFieldsByName", options={"exclude": {"pattern": NONE}})
-
-
-def above_zero(column: str) -> DataTransformerConfig:
-    """Leave out the row that `or vector(0)` adds where there is nothing to list."""
-    condition = {"fieldName": column, "config": {"id": "greater", "options": {"value": 0}}}
-    return DataTransformerConfig(
-        id_val="filterByValue", options={"filters": [condition], "type": "include", "match": "all"}
-    )
-
-
-def column(unit: str = "", steps: Steps = (), **properties: object) -> list[DynamicConfigValue]:
-    """Write how one column of a table is shown: its unit, its colours, and further properties, `_` for `.`."""
-    told = [DynamicConfigValue("unit", unit)] if unit else []
-    if steps:
-        told.append(
-            DynamicConfigValue(
-                "thresholds",
-                {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]},
-            )
-        )
-        told.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
-    return told + [DynamicConfigValue(name.replace("_", "."), value) for name, value in properties.items()]
-
-
-def mapped(texts: Mapping[int, tuple[str, str]], width: int = 130) -> list[DynamicConfigValue]:
-    """Show a column's numbers as coloured words."""
-    options = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in texts.items()}
-    return [
-        DynamicConfigValue("mappings", [{"type": "value", "options": options}]),
-        DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
-        DynamicConfigValue("custom.align", "center"),
-        DynamicConfigValue("custom.width", width),
-    ]
-
-
-def worded(colors: Mapping[str, str], width: int = 130) -> list[DynamicConfigValue]:
-    """Colour the words of a column."""
-    options = {name: {"text": name, "color": color} for name, color in colors.items()}
-    return [
-        DynamicConfigValue("mappings", [{"type": "value", "options": options}]),
-        DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
-        DynamicConfigValue("custom.width", width),
-    ]
-
-
-def worst_first(column: str, *, least: bool = False) -> common_builders.TableSortByFieldState:
-    """Sort by a column, the greatest first; with `least` the smallest."""
-    return common_builders.TableSortByFieldState().display_name(column).desc(not least)

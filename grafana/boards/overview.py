@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, MatcherConfig
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, MatcherConfig
 
 from featurewatch.families import BUDGET, COST, ERRORS
 from featurewatch.formulas import METRICS
 
-from . import happenings, kit, variables
+from . import happenings, kit, tables, variables
 from . import links as to
 from .queries import KEYS, figure, increase, or_zero, rate, recorded_calls, value
 from .shape import dashboard, with_rows
@@ -84,9 +84,9 @@ def _error_rate() -> str:
 def _features() -> kit.Built:
     marks = {name: kit.marked(METRICS[name].mark) for name in ("uptime", "error_rate")}
     slow = ((None, kit.GREEN), (5_000, kit.YELLOW), (10_000, kit.RED))
-    spark = [DynamicConfigValue("custom.cellOptions", {"type": "sparkline", "hideValue": True})]
+    spark = tables.column(custom_cellOptions={"type": "sparkline", "hideValue": True})
     return (
-        kit.rows(
+        tables.rows(
             "Features, the one in trouble first",
             "Health, uptime over 24 hours, error rate, 95th percentile, calls a minute and cost over 5 minutes, and "
             "the course of calls and errors. What cannot be known is empty. Click a feature for its dashboard.",
@@ -102,17 +102,17 @@ def _features() -> kit.Built:
         )
         .with_transformation(_as_sparklines("G"))
         .with_transformation(_as_sparklines("H"))
-        .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time",)))
-        .override_by_name("Health", kit.mapped(kit.HEALTH))
-        .override_by_name("Uptime", kit.column("percent", marks["uptime"], decimals=2))
-        .override_by_name("Error rate", kit.column("percent", marks["error_rate"], decimals=2))
-        .override_by_name("p95", kit.column("ms", slow))
-        .override_by_name("Calls a minute", kit.column("reqpm", decimals=1))
-        .override_by_name("Cost", kit.column("currencyUSD", decimals=4))
+        .with_transformation(tables.merged())
+        .with_transformation(tables.arranged(_COLUMNS, hidden=("Time",)))
+        .override_by_name("Health", tables.mapped(kit.HEALTH))
+        .override_by_name("Uptime", tables.column("percent", marks["uptime"], decimals=2))
+        .override_by_name("Error rate", tables.column("percent", marks["error_rate"], decimals=2))
+        .override_by_name("p95", tables.column("ms", slow))
+        .override_by_name("Calls a minute", tables.column("reqpm", decimals=1))
+        .override_by_name("Cost", tables.column("currencyUSD", decimals=4))
         .override_by_name("Calls", [*spark, kit.fixed(kit.BLUE)])
         .override_by_name("Errors", [*spark, kit.fixed(kit.RED)])
-        .sort_by([kit.worst_first("Health"), kit.worst_first("Error rate")])
+        .sort_by([tables.worst_first("Health"), tables.worst_first("Error rate")])
     )
 
 
