@@ -8,7 +8,7 @@ from featurewatch.families import DROPPED
 
 from . import kit, tables
 from .bridge_queries import SCOPE, TICKS, lost, of, rate
-from .queries import or_zero
+from .queries import RATE, or_zero
 
 FINDINGS: Final = "featurewatch_doctor_findings"
 LAST_RUN: Final = "featurewatch_doctor_last_run_timestamp_seconds"
@@ -36,8 +36,9 @@ def _life() -> list[kit.Built]:
             unit="short", width=4, steps=((None, kit.RED), (1, kit.GREEN)), no_data="The bridge is not scraped",
         ),
         kit.big(
-            "Last tick", "How long it took to measure all features once.",
-            [kit.query(of("featurewatch_poll_last_seconds", how="max"), "tick")], unit="s", width=4, steps=slow,
+            "Slowest tick", "How long it took to measure all features once: the longest of the last minute or so.",
+            [kit.query(f"max(max_over_time(featurewatch_poll_last_seconds{{{SCOPE}}}[{RATE}]))", "tick")],
+            unit="s", width=4, steps=slow,
         ),
         kit.big(
             "Failed ticks", "Ticks a minute that failed or showed stale figures: a store does not answer.",

@@ -28,7 +28,7 @@ from .shape import dashboard, with_rows
 OBJECTIVE: Final = "featurewatch_slo_objective_ratio"
 OBJECTIVE_WINDOWS: Final = ("30d", "28d", "7d", "1d", "90d")
 
-_LARGE: Final = {"error_rate": "Error rate", "response_time_p95": "p95", "requests_per_minute": "Calls a minute"}
+_WORST: Final = {"error_rate": "Highest error rate", "response_time_p95": "Slowest p95"}
 _COLUMNS: Final = {
     "uptime": "Uptime", "success_rate": "Success", "error_rate": "Errors", "response_time": "Mean",
     "response_time_p50": "p50", "response_time_p95": "p95", "response_time_p99": "p99",
@@ -70,13 +70,30 @@ def feature() -> Dashboard:
 
 
 def _now() -> list[kit.Built]:
-    health = kit.big(
-        "Health", "As the bridge judges it: by the feature's thresholds, and by its open alerts.",
-        [kit.query(value("featurewatch_feature_health", KEYS, how="max"), to.NAME)],
-        unit="none", width=6, height=5, course=False, mappings=kit.HEALTH, links=to.SERIES,
-        no_data="The bridge is not scraped",
-    )  # fmt: skip
-    return [health, *(kit.figure_stat(name, figure(name), title, 6, height=5) for name, title in _LARGE.items())]
+    """Show the worst of the chosen features, by name: seven numbers in each panel were too small to be read."""
+    health = "max by (" + KEYS + ") (featurewatch_feature_health{" + SCOPE + "}%s)"
+    return [
+        kit.big(
+            "Worst health", "As the bridge judges it: by the feature's thresholds, and by its open alerts.",
+            [kit.query(f"{health % ''} and on ({KEYS}) topk(1, {health % ' @ end()'})", to.NAME)],
+            unit="none", width=6, course=False, named=True, mappings=kit.HEALTH, links=to.SERIES,
+            no_data="The bridge is not scraped",
+        ),
+        *(
+            kit.big(
+                title, f"{METRICS[name].help} Over 5 minutes, the highest of the chosen features; all are below.",
+                [kit.query(f"{figure(name)} and on ({KEYS}) topk(1, {figure(name)} @ end())", to.NAME)],
+                unit=kit.UNITS[METRICS[name].unit], width=6, named=True, steps=kit.marked(METRICS[name].mark),
+                links=to.SERIES, no_data="No calls",
+            )
+            for name, title in _WORST.items()
+        ),
+        kit.big(
+            "Calls a minute", "Calls a minute over 5 minutes, of the chosen features together.",
+            [kit.query(f"sum({figure('requests_per_minute')})", "calls")],
+            unit="reqpm", width=6, links=to.CHOSEN, no_data="No calls",
+        ),
+    ]  # fmt: skip
 
 
 def _figures() -> kit.Built:

@@ -17,9 +17,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from featurewatch.formulas import METRICS, Mark
-
-from . import links as to
+from featurewatch.formulas import Mark
 
 GREEN: Final = "green"
 YELLOW: Final = "yellow"
@@ -185,15 +183,6 @@ def buckets(expr: str, ref: str = "A") -> prometheus.Dataquery:
     return query(expr, "{{le}}", ref).format(PromQueryFormat.HEATMAP)
 
 
-def figure_stat(metric: str, expr: str, title: str, width: int, *, height: int = 4) -> stat.Panel:
-    """Show one figure of the table, large, with its course behind it; unit, text and colours are the table's."""
-    row = METRICS[metric]
-    return big(
-        title, f"{row.help} Over 5 minutes.", [query(expr, to.NAME)],
-        unit=UNITS[row.unit], width=width, height=height, steps=marked(row.mark), links=to.SERIES, no_data="No calls",
-    )  # fmt: skip
-
-
 def big(
     title: str,
     description: str,
@@ -203,12 +192,14 @@ def big(
     width: int,
     height: int = 4,
     course: bool = True,
+    named: bool = False,
     **more: Any,
 ) -> stat.Panel:
-    """Show the last value of a series, large; with `course` its curve behind it."""
+    """Show the last value of a series, large; with `course` its curve behind it, `named` whose it is."""
     return (
         dressed(stat.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
         .color_mode(common.BigValueColorMode.VALUE)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.AUTO)
         .graph_mode(common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     )
