@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from . import happenings, kit, tables, variables
 from . import links as to
 from .alert_panels import STATE, alert_table, alert_timeline
-from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value
+from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value, zero_by_bridge
 from .shape import dashboard, with_rows
 
 CHANGES: Final = "featurewatch_alert_changes_total"
@@ -53,8 +53,8 @@ def _now() -> list[kit.Built]:
     }
     return [
         kit.big(
-            title, description, [kit.query(or_zero(expr), title.lower())],
-            unit="short", width=6, steps=steps, links=to.CHOSEN,
+            title, description, [kit.query(zero_by_bridge(expr), title.lower())],
+            unit="short", width=6, steps=steps, links=to.CHOSEN, no_data="The bridge is not scraped",
         )
         for title, (description, expr, steps) in told.items()
     ]  # fmt: skip
@@ -91,8 +91,8 @@ def _history() -> list[kit.Built]:
     return [
         kit.big(
             title, description,
-            [kit.instant(or_zero(gained(CHANGES, "change", over=RANGE, more=f'change="{change}"')))],
-            unit="short", width=8, steps=steps, links=to.CHOSEN,
+            [kit.instant(zero_by_bridge(gained(CHANGES, "change", over=RANGE, more=f'change="{change}"')))],
+            unit="short", width=8, steps=steps, links=to.CHOSEN, no_data="The bridge is not scraped",
         )
         for change, (title, description, steps) in told.items()
     ]  # fmt: skip

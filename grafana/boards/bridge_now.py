@@ -7,12 +7,13 @@ from typing import Final
 from featurewatch.families import DROPPED
 
 from . import kit, tables
-from .bridge_queries import SCOPE, TICKS, lost, of, rate
-from .queries import RATE, or_zero
+from .bridge_queries import SCOPE, TICKS, here, lost, of, rate
+from .queries import BRIDGE, RANGE, RATE, current, gained, or_zero
 
 FINDINGS: Final = "featurewatch_doctor_findings"
 LAST_RUN: Final = "featurewatch_doctor_last_run_timestamp_seconds"
 
+_AWAY: Final = "The bridge is not scraped"
 _BAD: Final[kit.Steps] = ((None, kit.GREEN), (0.001, kit.YELLOW))
 _LOST: Final[kit.Steps] = ((None, kit.GREEN), (1, kit.YELLOW))
 _NOT_RUN: Final = (
@@ -32,32 +33,33 @@ def _life() -> list[kit.Built]:
     slow = ((None, kit.GREEN), (1, kit.YELLOW), (5, kit.RED))
     return [
         kit.big(
-            "Bridges", "Bridges that answer Prometheus.", [kit.query(f"count({TICKS}{{{SCOPE}}})", "bridges")],
-            unit="short", width=4, steps=((None, kit.RED), (1, kit.GREEN)), no_data="The bridge is not scraped",
+            "Bridges", "Bridges that answer Prometheus.",
+            [kit.query(or_zero(f"count({TICKS}{{{SCOPE}}})"), "bridges")],
+            unit="short", width=4, steps=((None, kit.RED), (1, kit.GREEN)),
         ),
         kit.big(
             "Slowest tick", "How long it took to measure all features once: the longest of the last minute or so.",
-            [kit.query(f"max(max_over_time(featurewatch_poll_last_seconds{{{SCOPE}}}[{RATE}]))", "tick")],
-            unit="s", width=4, steps=slow,
+            [kit.query(current(f"max(max_over_time({BRIDGE}{{{SCOPE}}}[{RATE}]))"), "tick")],
+            unit="s", width=4, steps=slow, no_data=_AWAY,
         ),
         kit.big(
             "Failed ticks", "Ticks a minute that failed or showed stale figures: a store does not answer.",
-            [kit.query(rate("featurewatch_poll_failures_total", a=60), "failed")],
-            unit="short", width=4, steps=_BAD,
+            [kit.query(current(rate("featurewatch_poll_failures_total", a=60)), "failed")],
+            unit="short", width=4, steps=_BAD, no_data=_AWAY,
         ),
         kit.big(
             "Figures are recorded", "Yes where figures are read as Prometheus's recording rules left them.",
-            [kit.query(or_zero(of("featurewatch_metric_store_recorded", how="max")), "recorded")],
-            unit="none", width=4, course=False, mappings={0: ("no", kit.BLUE), 1: ("yes", kit.GREEN)},
+            [kit.query(here(of("featurewatch_metric_store_recorded", how="max")), "recorded")],
+            unit="none", width=4, course=False, mappings={0: ("no", kit.BLUE), 1: ("yes", kit.GREEN)}, no_data=_AWAY,
         ),
         kit.big(
             "Open streams", "WebSockets and event streams that are open.",
-            [kit.query(or_zero(of("featurewatch_streams_open")), "streams")], unit="short", width=4,
+            [kit.query(here(of("featurewatch_streams_open")), "streams")], unit="short", width=4, no_data=_AWAY,
         ),
         kit.big(
             "Features", "Features that the bridge measures, by environment.",
-            [kit.query("count(max by (feature, environment) (featurewatch_feature_health))", "features")],
-            unit="short", width=4,
+            [kit.query(current("count(max by (feature, environment) (featurewatch_feature_health))"), "features")],
+            unit="short", width=4, no_data="No bridge tells of any",
         ),
     ]  # fmt: skip
 
@@ -75,7 +77,7 @@ def _losses() -> list[kit.Built]:
         ),
         "Lost in apps": (
             "What exporters could not keep, in this time. See the row: What waits and what is lost.",
-            lost(DROPPED.name, ""),
+            kit.instant(or_zero(gained(DROPPED.name, "", over=RANGE, scope=""))),
         ),
         "Failed questions": (
             "Requests to Prometheus, Loki and Alertmanager that failed, in this time. See the row: Queries.",
@@ -83,15 +85,15 @@ def _losses() -> list[kit.Built]:
         ),
     }
     counted: list[kit.Built] = [
-        kit.big(title, description, [asked], unit="short", width=4, steps=_LOST)
+        kit.big(title, description, [asked], unit="short", width=4, steps=_LOST, no_data=_AWAY)
         for title, (description, asked) in told.items()
     ]
     return [
         *counted,
         kit.big(
             "Not live as edited", "Rules whose last edit is not live: it was refused, and the edition before it holds.",
-            [kit.query(or_zero(of("featurewatch_publisher_refused")), "refused")],
-            unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            [kit.query(here(of("featurewatch_publisher_refused")), "refused")],
+            unit="short", width=4, steps=kit.ZERO_IS_GOOD, no_data=_AWAY,
         ),
         kit.big(
             "Recording rules",

@@ -7,7 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.prometheus import Dataquery as PrometheusQuery
 
 from . import kit
-from .queries import RANGE, RATE, gained, or_zero
+from .queries import RANGE, RATE, gained, or_zero, zero_by_bridge
 
 TICKS: Final = "featurewatch_poll_ticks_total"
 """What each bridge has and nothing else."""
@@ -44,6 +44,11 @@ def quantile(q: float, name: str, by: str) -> str:
     return f"histogram_quantile({q}, sum by (le, {by}) (rate({name}_bucket{{{SCOPE}}}[{RATE}]))) >= 0"
 
 
-def lost(name: str, scope: str = SCOPE) -> PrometheusQuery:
+def lost(name: str) -> PrometheusQuery:
     """Ask how much a counter gained in the time that is shown; those of losses are born with their first."""
-    return kit.instant(or_zero(gained(name, "", over=RANGE, scope=scope)))
+    return kit.instant(here(gained(name, "", over=RANGE, scope=SCOPE)))
+
+
+def here(expr: str) -> str:
+    """Let an expression answer 0 where it has no series and one of the chosen bridges is scraped."""
+    return zero_by_bridge(expr, SCOPE)

@@ -22,7 +22,7 @@ from featurewatch.formulas import METRICS
 from . import happenings, kit, logql, tables, variables
 from . import links as to
 from .alert_panels import alert_table, alert_timeline
-from .queries import KEYS, SCOPE, figure, increase, or_zero, rate, value
+from .queries import KEYS, SCOPE, current, figure, increase, or_zero, rate, value
 from .shape import dashboard, with_rows
 
 OBJECTIVE: Final = "featurewatch_slo_objective_ratio"
@@ -77,7 +77,7 @@ def _now() -> list[kit.Built]:
             "Worst health", "As the bridge judges it: by the feature's thresholds, and by its open alerts.",
             [kit.query(f"{health % ''} and on ({KEYS}) topk(1, {health % ' @ end()'})", to.NAME)],
             unit="none", width=6, course=False, named=True, mappings=kit.HEALTH, links=to.SERIES,
-            no_data="The bridge is not scraped",
+            no_data="The bridge tells nothing: is it scraped?",
         ),
         *(
             kit.big(
@@ -90,7 +90,7 @@ def _now() -> list[kit.Built]:
         ),
         kit.big(
             "Calls a minute", "Calls a minute over 5 minutes, of the chosen features together.",
-            [kit.query(f"sum({figure('requests_per_minute')})", "calls")],
+            [kit.query(current(f"sum({figure('requests_per_minute')})"), "calls")],
             unit="reqpm", width=6, links=to.CHOSEN, no_data="No calls",
         ),
     ]  # fmt: skip
@@ -178,7 +178,7 @@ def _latency() -> list[kit.Built]:
 
 def _cost() -> list[kit.Built]:
     spent, budget = increase(COST, KEYS, over="24h"), value(BUDGET, KEYS, how="max")
-    unpriced = f"{rate(UNPRICED, 'feature, model')} * 60 > 0"
+    unpriced = f"{rate(UNPRICED, 'feature, model')} * 60 and {increase(UNPRICED, 'feature, model')} > 0"
     return [
         kit.graph(
             "Tokens", "Tokens a minute by kind. Cached ones are part of the input, reasoning of the output.",
@@ -204,10 +204,11 @@ def _cost() -> list[kit.Built]:
             no_data="No budget",
         ).with_transformation(tables.without_none()),
         kit.big(
-            "Calls without a price", "Calls a minute whose model has no known price: their cost is missing above.",
+            "Calls without a price", "Calls a minute whose model has no known price, of models with such calls in this time: their cost is "
+            "missing above.",
             [kit.query(or_zero(unpriced, "model"), "{{feature}} · {{model}}")],
             unit="reqpm", width=12, steps=((None, kit.GREEN), (0.001, kit.YELLOW)), links=to.CHOSEN,
-            no_data="Every call has a price",
+            no_data="Every call has a price", grey=False,
         ).with_transformation(tables.without_none()),
     ]  # fmt: skip
 

@@ -35,6 +35,8 @@ UNITS: Final = {
 }  # fmt: skip
 """Grafana's units for those of the table of figures."""
 
+NO_DATA: Final = "No data in this time"
+
 COUNTS: Final = frozenset({"short", "reqpm"})
 """Units of what is counted: a graph of nothing but 0 has an axis to 1, not the 100 that Grafana makes up."""
 
@@ -50,7 +52,12 @@ ZERO_IS_GOOD: Final[Steps] = ((None, GREEN), (1, RED))
 HEALTH: Final = {0: ("healthy", GREEN), 1: ("warning", YELLOW), 2: ("unknown", "purple"), 3: ("error", RED)}
 """`featurewatch_feature_health`: the worse, the higher."""
 
-ALERT_STATES: Final = {0: ("–", GREEN), 1: ("active", RED), 2: ("acknowledged", ORANGE), 3: ("closed by hand", BLUE)}
+ALERT_STATES: Final = {
+    0: ("no alert", GREEN),
+    1: ("active", RED),
+    2: ("acknowledged", ORANGE),
+    3: ("closed by hand", BLUE),
+}
 """`featurewatch_alert_state`."""
 
 SEVERITIES: Final = {"low": BLUE, "medium": YELLOW, "high": ORANGE, "critical": RED}
@@ -89,7 +96,7 @@ def dressed(
     width: int,
     height: int,
     steps: Steps = NEUTRAL,
-    no_data: str = "No data in this time",
+    no_data: str = NO_DATA,
     mappings: Mapping[int, tuple[str, str]] | None = None,
     links: Sequence[Builder[dashboard.DashboardLink]] = (),
     source: common.DataSourceRef = PROMETHEUS,
@@ -137,6 +144,13 @@ def value_map(texts: Mapping[int, tuple[str, str]]) -> dashboard.ValueMap:
             for index, (value, (text, color)) in enumerate(texts.items())
         }
     )
+
+
+def unknown(text: str) -> dashboard.SpecialValueMap:
+    """Show the text for no data in grey: else it has the colour of the lowest threshold, which says good or bad."""
+    result = dashboard.ValueMappingResult(text=text, color=GREY)
+    match = dashboard.SpecialValueMatch.NULL_AND_NAN
+    return dashboard.SpecialValueMap(dashboard.DashboardSpecialValueMapOptions(match=match, result=result))
 
 
 def query(expr: str, legend: str = "", ref: str = "A") -> prometheus.Dataquery:
@@ -193,11 +207,34 @@ def big(
     height: int = 4,
     course: bool = True,
     named: bool = False,
+    grey: bool = True,
+    no_data: str = NO_DATA,
+    mappings: Mapping[int, tuple[str, str]] | None = None,
     **more: Any,
 ) -> stat.Panel:
-    """Show the last value of a series, large; with `course` its curve behind it, `named` whose it is."""
+    """Show the last value of a series, large.
+
+    Args:
+        course: draw its curve behind it.
+        named: tell whose it is.
+        grey: the text for no data is grey; else it has the colour of the lowest threshold, where it says that much.
+    """
+    maps: list[dashboard.ValueMapping] = [value_map(mappings)] if mappings else []
+    if grey:
+        maps.append(unknown(no_data))
     return (
-        dressed(stat.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
+        dressed(
+            stat.Panel(),
+            title,
+            description,
+            targets,
+            unit=unit,
+            width=width,
+            height=height,
+            no_data=no_data,
+            **more,
+        )
+        .mappings(maps)
         .color_mode(common.BigValueColorMode.VALUE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.AUTO)
         .graph_mode(common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE)

@@ -12,7 +12,7 @@ from featurewatch.formulas import METRICS
 
 from . import happenings, kit, tables, variables
 from . import links as to
-from .queries import KEYS, figure, increase, or_zero, rate, recorded_calls, value
+from .queries import KEYS, current, figure, increase, or_zero, rate, recorded_calls, value, zero_by_bridge
 from .shape import dashboard, with_rows
 
 HEALTH: Final = "featurewatch_feature_health"
@@ -48,24 +48,26 @@ def _glance() -> list[kit.Built]:
     return [
         kit.big(
             "Features", "Features that sent figures, by environment, counted once each.",
-            [kit.query(f"count({figure('total_requests')})", "features")], unit="short", width=4,
+            [kit.query(or_zero(f"count({figure('total_requests')})"), "features")], unit="short", width=4,
         ),
         kit.big(
             "In error", "Features whose health is error: an urgent alert is open, or half of the calls fail.",
-            [kit.query(or_zero(troubled), "in error")], unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            [kit.query(zero_by_bridge(troubled), "in error")], unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            no_data="The bridge is not scraped",
         ),
         kit.big(
             "Open alerts", "Alerts that are active or acknowledged.",
-            [kit.query(or_zero(f"count({open_alerts} < 3)"), "alerts")],
-            unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            [kit.query(zero_by_bridge(f"count({open_alerts} < 3)"), "alerts")],
+            unit="short", width=4, steps=kit.ZERO_IS_GOOD, no_data="The bridge is not scraped",
         ),
         kit.big(
             "Calls", "Calls a minute, all features together.",
-            [kit.query(f"sum({figure('requests_per_minute')})", "calls")], unit="reqpm", width=4,
+            [kit.query(current(f"sum({figure('requests_per_minute')})"), "calls")], unit="reqpm", width=4,
+            no_data="No calls",
         ),
         kit.big(
             "Failed calls", "Failed among the calls that succeeded or failed, all features together, over 5 minutes.",
-            [kit.query(_error_rate(), "failed")],
+            [kit.query(current(_error_rate()), "failed")],
             unit="percent", width=4, steps=kit.marked(METRICS["error_rate"].mark), no_data="No calls",
         ),
         kit.big(
@@ -169,5 +171,5 @@ def _health() -> kit.Built:
     return kit.states(
         "Health", "The health of each feature as the bridge judged it, over time.",
         [kit.query(value(HEALTH, KEYS, how="max"), to.NAME)], mappings=kit.HEALTH, links=to.SERIES,
-        no_data="The bridge is not scraped",
+        no_data="The bridge tells nothing: is it scraped?",
     )  # fmt: skip
