@@ -204,11 +204,12 @@ def _cost() -> list[kit.Built]:
             no_data="No budget",
         ).with_transformation(tables.without_none()),
         kit.big(
-            "Calls without a price", "Calls a minute whose model has no known price, of models with such calls in this time: their cost is "
+            "Calls without a price",
+            "Calls a minute whose model has no known price, of models that had such calls in this time: their cost is "
             "missing above.",
             [kit.query(or_zero(unpriced, "model"), "{{feature}} · {{model}}")],
             unit="reqpm", width=12, steps=((None, kit.GREEN), (0.001, kit.YELLOW)), links=to.CHOSEN,
-            no_data="Every call has a price", grey=False,
+            no_data="No such calls", grey=False,
         ).with_transformation(tables.without_none()),
     ]  # fmt: skip
 
