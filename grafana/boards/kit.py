@@ -222,7 +222,7 @@ def big(
     maps: list[dashboard.ValueMapping] = [value_map(mappings)] if mappings else []
     if grey:
         maps.append(unknown(no_data))
-    return (
+    panel = (
         dressed(
             stat.Panel(),
             title,
@@ -240,6 +240,8 @@ def big(
         .graph_mode(common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     )
+    # Else the curve begins at its least value, and a step from 4 to 5 looks like one from nothing.
+    return panel.min(0) if unit in COUNTS else panel
 
 
 def graph(
