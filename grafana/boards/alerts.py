@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from . import happenings, kit, tables, variables
 from . import links as to
 from .alert_panels import STATE, alert_table, alert_timeline
-from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value, zero_by_bridge
+from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value, zero_by_bridge, zero_while_bridge
 from .shape import dashboard, with_rows
 
 CHANGES: Final = "featurewatch_alert_changes_total"
@@ -65,8 +65,8 @@ def _by_severity() -> kit.Built:
     return kit.coloured(
         kit.graph(
             "Open alerts by severity", "Active and acknowledged alerts.",
-            [kit.query(or_zero(expr, "severity"), "{{severity}}")],
-            unit="short", stacked=True, links=to.CHOSEN, no_data="No alert in this time",
+            [kit.query(zero_while_bridge(expr, "severity"), "{{severity}}")],
+            unit="short", stacked=True, links=to.CHOSEN, no_data="The bridge is not scraped",
         ),
         kit.SEVERITIES,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def _history_table() -> kit.Built:
             "How often alerts of each feature were triggered, acknowledged and resolved in this time. Each alert with "
             "its figures, comments and deliveries is in the console.",
             [kit.instant(or_zero(counted))],
-            unit="short", width=12, links=to.ROW, no_data="No alert in this time",
+            unit="short", width=12, links=to.ROW, no_data="No alert in this time is known",
         )
         .with_transformation(tables.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
         .with_transformation(tables.above_zero("Times"))

@@ -8,7 +8,7 @@ from featurewatch.families import DROPPED
 
 from . import kit, tables
 from .bridge_queries import SCOPE, TICKS, here, lost, of, rate
-from .queries import BRIDGE, RANGE, RATE, current, gained, or_zero
+from .queries import BRIDGE, KEYS, RANGE, RATE, gained, or_zero, zero_by_bridge
 
 FINDINGS: Final = "featurewatch_doctor_findings"
 LAST_RUN: Final = "featurewatch_doctor_last_run_timestamp_seconds"
@@ -17,8 +17,8 @@ _AWAY: Final = "The bridge is not scraped"
 _BAD: Final[kit.Steps] = ((None, kit.GREEN), (0.001, kit.YELLOW))
 _LOST: Final[kit.Steps] = ((None, kit.GREEN), (1, kit.YELLOW))
 _NOT_RUN: Final = (
-    "The doctor has not run: it looks a minute after the bridge's start, unless FEATUREWATCH_DOCTOR_INTERVAL is 0. "
-    "By hand: featurewatch doctor"
+    "The doctor has not run, or the bridge is not scraped: it looks a minute after the bridge's start, unless "
+    "FEATUREWATCH_DOCTOR_INTERVAL is 0. By hand: featurewatch doctor"
 )
 _COLUMNS: Final = {"severity": "Severity", "check": "Check", "Value #A": "Findings", "Value #B": "Looked at"}
 _SEVERITIES: Final = {"error": kit.RED, "warning": kit.YELLOW, "well": kit.GREEN}
@@ -39,12 +39,12 @@ def _life() -> list[kit.Built]:
         ),
         kit.big(
             "Slowest tick", "How long it took to measure all features once: the longest of the last minute or so.",
-            [kit.query(current(f"max(max_over_time({BRIDGE}{{{SCOPE}}}[{RATE}]))"), "tick")],
+            [kit.query(here(f"max(max_over_time({BRIDGE}{{{SCOPE}}}[{RATE}]))"), "tick")],
             unit="s", width=4, steps=slow, no_data=_AWAY,
         ),
         kit.big(
             "Failed ticks", "Ticks a minute that failed or showed stale figures: a store does not answer.",
-            [kit.query(current(rate("featurewatch_poll_failures_total", a=60)), "failed")],
+            [kit.query(here(rate("featurewatch_poll_failures_total", a=60)), "failed")],
             unit="short", width=4, steps=_BAD, no_data=_AWAY,
         ),
         kit.big(
@@ -58,8 +58,8 @@ def _life() -> list[kit.Built]:
         ),
         kit.big(
             "Features", "Features that the bridge measures, by environment.",
-            [kit.query(current("count(max by (feature, environment) (featurewatch_feature_health))"), "features")],
-            unit="short", width=4, no_data="No bridge tells of any",
+            [kit.query(zero_by_bridge(f"count(max by ({KEYS}) (featurewatch_feature_health))"), "features")],
+            unit="short", width=4, no_data=_AWAY,
         ),
     ]  # fmt: skip
 

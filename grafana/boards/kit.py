@@ -53,12 +53,13 @@ HEALTH: Final = {0: ("healthy", GREEN), 1: ("warning", YELLOW), 2: ("unknown", "
 """`featurewatch_feature_health`: the worse, the higher."""
 
 ALERT_STATES: Final = {
+    -1: ("unknown", "purple"),
     0: ("no alert", GREEN),
     1: ("active", RED),
     2: ("acknowledged", ORANGE),
     3: ("closed by hand", BLUE),
 }
-"""`featurewatch_alert_state`."""
+"""`featurewatch_alert_state`; below 0 where no bridge is scraped, which would tell."""
 
 SEVERITIES: Final = {"low": BLUE, "medium": YELLOW, "high": ORANGE, "critical": RED}
 

@@ -75,6 +75,11 @@ def zero_by_bridge(expr: str, scope: str = "") -> str:
     return f"(({expr}) or on () 0 * count({bridges})) and on () count({bridges} @ end())"
 
 
+def zero_while_bridge(expr: str, label: str) -> str:
+    """Let an expression of the bridge's metrics answer 0, called "none", at the times when a bridge was scraped."""
+    return f'({expr}) or on () label_replace(0 * count({BRIDGE}), "{label}", "none", "", "")'
+
+
 def current(expr: str) -> str:
     """Let a sum have no points where it has none now: Grafana shows the last one there was, however old, as of now."""
     return f"({expr}) and on () count_over_time(({expr})[1m:] @ end())"

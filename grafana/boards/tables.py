@@ -67,6 +67,11 @@ def at_least(column: str, value: float) -> DataTransformerConfig:
     return _kept(column, "greaterOrEqual", value)
 
 
+def other_than(column: str, value: float) -> DataTransformerConfig:
+    """Leave out rows whose column has this value."""
+    return _kept(column, "notEqual", value)
+
+
 def _kept(column: str, how: str, value: float) -> DataTransformerConfig:
     condition = {"fieldName": column, "config": {"id": how, "options": {"value": value}}}
     return DataTransformerConfig(

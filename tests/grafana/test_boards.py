@@ -7,6 +7,7 @@ import time
 import httpx
 import pytest
 
+from featurewatch.dashboard_queries import interpolate, load, queries_of, values_of
 from prometheus import Prometheus
 
 pytest.importorskip("grafana_foundation_sdk", reason="the dependency group dashboards is not installed")
@@ -47,3 +48,12 @@ def test_nothing_is_0_only_where_a_bridge_is_scraped(prometheus: Prometheus, now
     assert set(shown(prometheus, zero_by_bridge(nothing, 'app="living"'), now)) == {0.0}
     assert shown(prometheus, zero_by_bridge(nothing, 'app="ended"'), now) == []
     assert set(shown(prometheus, zero_by_bridge(f"sum({LIVING})", 'app="living"'), now)) == {7.0}
+
+
+def test_without_a_bridge_the_list_of_alerts_says_that_it_does_not_know(prometheus: Prometheus, now: float) -> None:
+    """A row of 0 is left out, so that the panel says that no alert is open; one below 0 is shown as unknown."""
+    (board,) = (dashboard for dashboard in load() if dashboard["uid"] == "featurewatch-alerts")
+    state, _ = (query for query in queries_of(board) if query.panel == "Alerts that are not over")
+    expr = interpolate(state.expr, values_of(board), 1800, 15)
+    told = {at: prometheus.query(expr, time_s=at) for at in (now, now - 7200)}
+    assert [[float(row["value"][1]) for row in rows] for rows in told.values()] == [[0.0], [-1.0]]
