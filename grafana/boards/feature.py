@@ -106,7 +106,7 @@ def _large(name: str, title: str, width: int) -> kit.Built:
         of_several = "the lowest" if least else "the highest"
     return kit.big(
         title, f"{row.help}{over} Of several chosen features {of_several}; all are below.",
-        [kit.query(expr, to.NAME)], unit=kit.UNITS[row.unit], width=width, steps=kit.marked(row.mark),
+        [kit.query(expr, to.NAME)], unit=kit.UNITS[row.unit], width=width, course=False, steps=kit.marked(row.mark),
         links=to.CHOSEN if name in _SUMMED else to.SERIES, no_data="No calls",
     )  # fmt: skip
 
