@@ -128,6 +128,8 @@ def test_routes_match_methods_and_parameters(
         ({"FETCH /chat": "chat"}, "expected a path"),
         ({"/chat": 7}, "expected a Feature or a feature's id for /chat"),
         ({"/chat": "a b"}, "id: expected"),
+        ({"/chat/<id>": "chat"}, r"expected parameters such as \{id\}"),
+        ({"/chat/{user-id}": "chat"}, r"expected parameters such as \{id\}"),
     ],
 )
 def test_wrong_routes_are_named(routes: Any, problem: str) -> None:

@@ -72,8 +72,8 @@ def test_opentelemetrys_variables_say_where_to_push() -> None:
     assert config(base).metrics_url == "http://c:4318/v1/metrics"
     assert config(base).push_interval == 1.5
     assert config(base).logs_url == "http://c:4318/v1/logs"
-    verbatim = base | {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/custom"}
-    assert config(verbatim).metrics_url == "http://c:4318/custom"
+    verbatim = base | {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/custom/"}
+    assert config(verbatim).metrics_url == "http://c:4318/custom/"
     assert config(base, endpoint="http://b").metrics_url == "http://b/v1/metrics"
     assert config(base, push_interval=9).push_interval == 9
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +101,21 @@ def test_a_push_carries_the_families_cumulatively(receiver: Receiver) -> None:
     ((labels, _),) = points(found["feature_info"])
     assert labels == base | {"name": "chat", "owner": "docs", "version": ""}
     assert found["feature_info"].WhichOneof("data") == "gauge"
+
+
+def test_a_bridge_is_told_by_its_token_alone_who_comes(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither by what is meant for a collector, nor by what a .netrc says of the host."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=of-a-collector")
+    featurewatch.configure(endpoint=receiver.url, token="s3cret")
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    headers = receiver.wait_for("/v1/metrics")[-1].headers
+    assert headers["authorization"] == "Bearer s3cret"
+    assert "api-key" not in headers
 
 
 def test_series_at_zero_are_pushed_before_the_first_call(receiver: Receiver) -> None:

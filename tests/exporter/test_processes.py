@@ -91,7 +91,7 @@ def test_a_short_script_loses_nothing(receiver: Receiver) -> None:
     assert sum(point.as_double for point in cost.sum.data_points) > 0, "estimated before the process ended"
 
 
-def test_what_the_end_of_a_process_cuts_off_is_cancelled(receiver: Receiver) -> None:
+def test_what_the_end_of_a_process_cuts_off_is_cancelled_unless_told_otherwise(receiver: Receiver) -> None:
     script = """
         import threading, time, featurewatch
         featurewatch.configure(endpoint=URL)
@@ -105,10 +105,12 @@ def test_what_the_end_of_a_process_cuts_off_is_cancelled(receiver: Receiver) -> 
         started.wait()
         stream = feature.stream(iter("ab"))
         next(stream)
+        refused = feature.call().__enter__()
+        refused.fail("refused")
     """
     run(script.replace("URL", repr(receiver.url)))
     (counts,) = outcomes(receiver.of(METRICS)).values()
-    assert counts == {"success": 0, "error": 0, "cancelled": 2}
+    assert counts == {"success": 0, "error": 1, "cancelled": 2}
 
 
 def test_an_exit_by_exception_still_sends(receiver: Receiver) -> None:

@@ -25,6 +25,7 @@ from featurewatch.exporter.lines import Line
 from featurewatch.exporter.runtime import RUNTIME
 from featurewatch.exporter.shipper import BATCH_BYTES, OVERHEAD_BYTES, Shipper
 from featurewatch.model import FeatureKey
+from waiting import until
 
 PUSH = "/loki/api/v1/push"
 NOWHERE = "http://127.0.0.1:9"
@@ -264,6 +265,16 @@ def test_nobody_there_is_told_once_and_what_is_left_at_the_end_is_counted(caplog
     first, last = (record.getMessage() for record in caplog.records)
     assert "could not be shipped to http://127.0.0.1:9/loki/api/v1/push (ConnectError" in first
     assert last.startswith("2 lines could not be shipped")
+
+
+@pytest.mark.anyio
+async def test_other_settings_that_are_wrong_are_told_too(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    receiver.logs_status = 401
+    for told, wrong in enumerate((NOWHERE, receiver.url, receiver.url), 1):
+        featurewatch.configure(loki_url=wrong, loki_token=f"of-{told}", exit_timeout=0)
+        assert RUNTIME.shipper is not None
+        put(RUNTIME.shipper, "a")
+        await until(lambda told=told: caplog.text.count("they are kept and sent again") == told)
 
 
 def test_what_is_being_packed_at_the_end_is_counted_too(

@@ -118,7 +118,7 @@ class Destination:
             "Content-Type": codec(self.format).content_type,
             "Content-Encoding": config.otel_logs.compression if otlp else "gzip",
             "User-Agent": "featurewatch",
-            **(config.otel_logs.headers if otlp else {}),
+            **(config.otel_logs.headers if otlp and not config.is_bridge(self.url) else {}),
             **config.headers(self.url),
         }
         if otlp and config.otel_logs.compression == "none":

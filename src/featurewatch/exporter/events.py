@@ -124,14 +124,14 @@ class Reporter:
         if verdict.kind in ("later", "denied"):
             self._pace.failed(verdict, started)
             drops.tell(
-                "report", "calls could not be sent to %s (%s)%s; they are kept and sent again",
+                f"report {self._config.endpoint}", "calls could not be sent to %s (%s)%s; they are kept and sent again",
                 self._config.endpoint, verdict.said, _hint(verdict),
             )  # fmt: skip
             return False
         self._batches.popleft()
         self._pace.went_well()
         if verdict.kind == "stored":
-            drops.recovered("report", "calls are sent to %s again", self._config.endpoint)
+            drops.recovered(f"report {self._config.endpoint}", "calls are sent to %s again", self._config.endpoint)
         elif len(batch) > 1:
             half = len(batch) // 2
             self._batches.extendleft(((feature, batch[half:]), (feature, batch[:half])))

@@ -21,6 +21,14 @@ _PLAIN_RECORD: Final = len(logging.makeLogRecord({}).__dict__)
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 """What every record carries, or gets from a formatter; whatever else it has, the app gave it."""
 
+PLACED_BY_STRUCTLOG: Final = frozenset(
+    {
+        "event", "level", "level_number", "logger", "timestamp", "exc_info",
+        "_record", "_from_structlog", "_logger", "_name",
+    }
+)  # fmt: skip
+"""Fields of its events with a place of their own, or of no use beside the line."""
+
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _EXCEPTION_CHARS: Final = 32 * 1024
 """How much of a traceback is kept: its end, where the error is."""
@@ -67,8 +75,9 @@ class LogHandler(logging.Handler):
             fields = type(message) is dict and "event" in message
             if fields:
                 # structlog's wrap_for_formatter passes the event's fields on as the message.
-                extras = {**message, **(extras or {})}
-                message = extras.pop("event")
+                given = {**message, **(extras or {})}
+                extras = {name: value for name, value in given.items() if name not in PLACED_BY_STRUCTLOG}
+                message = given["event"]
             call = None if extras is not None else _current.get()
             # What most lines are, without the way through functions: no extras, in a call.
             key = call._aggregate.key if call is not None and call._open else key_of(runtime, extras)

@@ -15,7 +15,7 @@ from ..model import FeatureKey
 from . import tls
 from .config import Config
 from .drops import Drops
-from .otel_logs import read_resource
+from .otel_logs import read_headers, read_resource
 from .prices import known_table_version
 from .snapshot import Distribution, Snapshot
 from .worker import LOADING, Pause, Worker, silence
@@ -89,11 +89,11 @@ class Pusher:
         except Exception as error:  # a CA file that is none, a proxy's name that cannot be read, ...
             sent, self.reason = False, f"{type(error).__name__}: {error}"
         if sent:
-            host.drops.recovered("push", "metrics are pushed to %s again", url)
+            host.drops.recovered(f"push {url}", "metrics are pushed to %s again", url)
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
         host.drops.tell(
-            "push", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
+            f"push {url}", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
             url, self.reason, self._hint(),
         )  # fmt: skip
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
@@ -101,7 +101,7 @@ class Pusher:
     def _hint(self) -> str:
         """Say what to look at where what is pushed is denied."""
         status = 0 if self._answer is None else self._answer.status_code
-        bridge = bool(self._config.endpoint) and self._config.metrics_url.startswith(self._config.endpoint + "/")
+        bridge = self._config.is_bridge(self._config.metrics_url)
         if status in (401, 403):
             wanted = "token to one with the role ingest" if bridge else "OTEL_EXPORTER_OTLP_HEADERS"
             return f": set {wanted}"
@@ -166,19 +166,23 @@ class Pusher:
 
         logging.getLogger(_EXPORTER_LOGGER).addFilter(_hear)
         silence("urllib3.connectionpool")
+        silence("opentelemetry.util.re")  # It shows wrong headers, secrets and all; `config` tells of them.
+        url = self._config.metrics_url
+        headers = self._config.headers(url)
         session = None
         # A session of one's own would take the place of the one that such a provider makes.
         if not any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ):
-            session = tls.session(self._config)
+            # What OTEL_EXPORTER_OTLP_HEADERS has for a collector is not for a bridge.
+            told = {} if self._config.is_bridge(url) else read_headers(os.environ, "METRICS")[0]
+            session = tls.session(self._config, {**told, **headers})
             session.hooks["response"].append(self._hear_answer)
-        url = self._config.metrics_url
         named = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
         timeouts = ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
         return OTLPMetricExporter(
             endpoint=url,
             session=session,
             certificate_file=self._config.tls_ca_file or None,
-            headers=self._config.headers(url),
+            headers=headers,
             compression=None if any(os.environ.get(name) for name in named) else Compression.Gzip,
             timeout=None if any(os.environ.get(name) for name in timeouts) else _TIMEOUT,
         )

@@ -246,6 +246,7 @@ class Runtime:
     def _send(self, config: Config) -> None:
         """Build what sends by the configuration; the threads start when there is something to send."""
         old_pusher, old_shipper = self.pusher, self.shipper
+        self.drops.forget(f"push {config.metrics_url}", f"ship {config.logs_url}", f"report {config.endpoint}")
         self.pusher, self.shipper = self._new_pusher(config), self._new_shipper(config)
         for aggregate in self._aggregates():
             aggregate.observe = self._observer()
@@ -312,10 +313,11 @@ class Runtime:
             register_after_fork(self, finalize)
 
     def _at_exit(self) -> None:
-        """Count the calls that the end of the process cuts off as cancelled, and send what is left."""
+        """Count the calls that the end of the process cuts off, cancelled unless told otherwise; send what is left."""
         for aggregate in self._aggregates():
             for call in list(aggregate.running):
-                call.cancel()
+                if call._outcome is None:
+                    call.cancel()
                 call._end()
         self.shutdown(self.config.exit_timeout)
 
