@@ -316,6 +316,18 @@ def test_lines_are_on_disk_until_they_are_delivered(tmp_path: Path, receiver: Re
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_there_was_no_time_to_deliver_is_on_disk(tmp_path: Path, receiver: Receiver) -> None:
+    to = shipper(NOWHERE, spool_dir=str(tmp_path))
+    put(to, *"abc")
+    to.stop(soon(0))
+    assert dropped("logs", "undeliverable") == 0
+    after = shipper(receiver.url, spool_dir=str(tmp_path))
+    after.resume()
+    receiver.wait_for(PUSH)
+    assert after.stop(soon())
+    assert shipped(receiver) == ["a", "b", "c"]
+
+
 def test_a_spool_keeps_the_memory_free(tmp_path: Path) -> None:
     to = shipper(NOWHERE, spool_dir=str(tmp_path), log_queue_bytes=256 * 1024)
     for _ in range(20):
