@@ -126,7 +126,8 @@ class Call:
             self._aggregate.trace(self, found)
         else:
             ids = f"{shown(trace_id)} and {shown(span_id)}"
-            self._refuse("trace", f"expected ids of 1 to 64 letters, digits, '_' and '-', or numbers, got {ids}")
+            rule = "ids of letters, digits, '_' and '-', at most 64 of them for a trace and 48 for a span, or numbers"
+            self._refuse("trace", f"expected {rule}, got {ids}")
 
     def fail(self, error_type: str = "error") -> None:
         """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""
