@@ -300,6 +300,27 @@ def test_a_child_that_makes_no_call_sends_nothing(receiver: Receiver) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_a_child_that_a_thread_forked_ends_with_that_thread_and_loses_nothing(receiver: Receiver) -> None:
+    """Python runs nothing at the end of such a process, which ends once its last thread does."""
+    script = """
+        import os, threading, featurewatch
+        featurewatch.configure(endpoint=URL)
+        feature = featurewatch.Feature("chat", models=["gpt-5-mini"])
+        def fork():
+            if child := os.fork():
+                os.waitpid(child, 0)
+                return
+            with feature.call() as call:
+                call.tokens(input=1)
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+    """
+    run(script.replace("URL", repr(receiver.url)))
+    assert sorted(count["success"] for count in outcomes(receiver.of(METRICS)).values()) == [0, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
 def test_a_fork_while_other_threads_count_does_not_hang() -> None:
     script = """
         import os, sys, threading, featurewatch
