@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 import requests_mock
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsPartialSuccess,
     ExportMetricsServiceRequest,
@@ -224,6 +225,29 @@ def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCapt
             pass
     featurewatch.shutdown(timeout=0.5)
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("text/plain; charset=utf-8", b"unsupported path"),
+        ("application/json", b'{"message": "unsupported path"}'),
+        ("application/x-protobuf", Status(code=3, message="unsupported path").SerializeToString()),
+    ],
+)
+def test_what_a_collector_says_of_its_refusal_is_told(
+    kind: str, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with requests_mock.Mocker() as collector:
+        refusal = {"status_code": 400, "headers": {"Content-Type": kind}, "content": content}
+        collector.post(URL, [refusal, {"status_code": 200}])
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=0.1)
+        some_calls()
+        assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+    told, *_ = own_lines(caplog)
+    assert told.startswith(f"metrics could not be pushed to {URL} (400 ")
+    assert "unsupported path" in told
 
 
 URL = "http://collector/v1/metrics"

@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 import pytest
+from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
@@ -113,18 +114,20 @@ def test_a_partial_success_is_counted_and_told(receiver: Receiver, caplog: pytes
     answer.partial_success.rejected_log_records = 2
     answer.partial_success.error_message = "two are\nwrong"
     receiver.answers = [(200, {}, answer.SerializeToString())]
-    featurewatch.configure(logs="otlp", otlp_endpoint=receiver.url, push_interval=600)
-    shipper = featurewatch.exporter.runtime.RUNTIME.shipper
-    assert shipper is not None
-    with Feature("chat").call():
-        pass
+    featurewatch.configure(otlp_endpoint=receiver.url)
     logger().info("x", extra={"feature": "chat"})
-    deadline = time.monotonic() + 20
-    while not dropped("logs", "rejected") and time.monotonic() < deadline and len(receiver.received) < 2:
-        featurewatch.flush(timeout=1)
-    if receiver.received[0].path == LOGS:
-        assert dropped("logs", "rejected") == 2
-        assert "two are wrong" in caplog.text
+    assert featurewatch.flush(timeout=20)
+    assert dropped("logs", "rejected") == 2
+    assert "two are wrong" in caplog.text
+
+
+def test_what_a_collector_says_of_its_refusal_is_told(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    refusal = Status(code=3, message="unsupported path").SerializeToString()
+    receiver.answers = [(400, {"Content-Type": "application/x-protobuf"}, refusal)]
+    featurewatch.configure(otlp_endpoint=receiver.url)
+    logger().info("x", extra={"feature": "chat"})
+    assert featurewatch.flush(timeout=20)
+    assert "refused 1 lines, which are lost (the others are not): 400 unsupported path" in caplog.text
 
 
 def test_an_outage_is_retried(receiver: Receiver) -> None:

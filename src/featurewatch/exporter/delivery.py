@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from . import tls
-from .answers import Verdict, by_status, one_line
+from .answers import Verdict, by_status, one_line, otlp_text
 from .config import Config
 from .frames import LOKI_JSON, OTLP_PROTOBUF, Codec, Frame, codec
 from .worker import LOADING, silence
@@ -99,7 +99,11 @@ class Destination:
                 return accepted(answer.content)
         elif status == 204:
             return Verdict("stored")
-        said = one_line(status, answer.text)
+        text = answer.text
+        if self.kind == "otlp":
+            with LOADING:
+                text = otlp_text(answer.headers.get("Content-Type", ""), answer.content)
+        said = one_line(status, text)
         if status == 400 and self.kind != "otlp":
             with LOADING:
                 from .loki import refused

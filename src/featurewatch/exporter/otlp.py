@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ..families import BUCKETS, DROPPED, FAMILIES, PRICE_TABLE, Family
 from ..model import FeatureKey
 from . import tls
+from .answers import one_line, otlp_text
 from .config import Config
 from .drops import Drops
 from .otel_logs import read_headers, read_resource
@@ -94,9 +95,17 @@ class Pusher:
         host.drops.count("metrics", "push_failed")
         host.drops.tell(
             f"push {url}", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
-            url, self.reason, self._hint(),
+            url, self._why(), self._hint(),
         )  # fmt: skip
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
+
+    def _why(self) -> str:
+        """Word what went wrong, with what the answer says of it, if it says anything."""
+        answer = self._answer
+        if answer is None or answer.status_code < 400:
+            return self.reason
+        text = otlp_text(answer.headers.get("Content-Type", ""), answer.content)
+        return one_line(answer.status_code, text) if text else self.reason
 
     def _hint(self) -> str:
         """Say what to look at where what is pushed is denied."""
