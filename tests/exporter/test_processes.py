@@ -137,6 +137,22 @@ def test_an_exit_with_nobody_there_ends_in_its_time() -> None:
     done = run(script)
     assert "Traceback" not in done.stderr
     assert "1 lines could not be shipped" in done.stderr
+    assert "metrics could not be pushed to http://127.0.0.1:9/v1/metrics" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("handlers", "shown"), [("featurewatch.LogHandler(), featurewatch.LogHandler()", 1), ("logging.NullHandler()", 0)]
+)
+def test_what_goes_wrong_is_shown_where_no_handler_but_ours_would(handlers: str, shown: int) -> None:
+    script = """
+        import logging, featurewatch
+        featurewatch.configure(endpoint="http://127.0.0.1:9", exit_timeout=0)
+        for handler in (featurewatch.LogHandler(), HANDLERS):
+            logging.getLogger().addHandler(handler)
+        with featurewatch.Feature("chat").call() as call:
+            call.cost(usd=-1)
+    """
+    assert run(script.replace("HANDLERS", handlers)).stderr.count("expected US dollars from 0") == shown
 
 
 def test_lines_that_cannot_be_shipped_do_not_keep_metrics_from_being_pushed(receiver: Receiver) -> None:

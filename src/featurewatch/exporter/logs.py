@@ -65,7 +65,10 @@ class LogHandler(logging.Handler):
         runtime = self._runtime
         shipper = runtime.shipper
         name, thread = record.name, record.threadName
-        if shipper is None or name == _OWN or (thread is not None and thread.startswith(THREAD_PREFIX)):
+        if name == _OWN:
+            self._show(record)
+            return
+        if shipper is None or (thread is not None and thread.startswith(THREAD_PREFIX)):
             return
         try:
             extras = None
@@ -98,6 +101,21 @@ class LogHandler(logging.Handler):
             put(shipper, record.created, key, record.levelno, message, "app" if name == "root" else name, extras)
         except Exception as error:
             unreadable(runtime, error)
+
+    def _show(self, record: logging.LogRecord) -> None:
+        """Show what the exporter tells the app where handlers like this are all there are.
+
+        Such a line is never shipped, and Python shows it by itself only where there is no handler.
+        """
+        handlers: list[logging.Handler] = []
+        logger: logging.Logger | None = LOGGER
+        while logger is not None:
+            handlers += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        alone = handlers[:1] == [self] and all(isinstance(handler, LogHandler) for handler in handlers)
+        last = logging.lastResort
+        if alone and last is not None and record.levelno >= last.level:
+            last.handle(record)
 
 
 def loguru_sink(*, runtime: Runtime = RUNTIME) -> Callable[[Any], None]:

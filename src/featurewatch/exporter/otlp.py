@@ -30,6 +30,11 @@ _EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.metric_exporte
 _RETRIED: Final = re.compile(r"^Transient error (.*) encountered while exporting metrics batch, retrying in .*$", re.S)
 """How OpenTelemetry's exporter words what it tries again; that it does is its own affair."""
 
+_LAST_WORD_S: Final = 0.3
+
+_CAUSE: Final = re.compile(r"""^.*\(Caused by (\w+\(["'])\w+\(host='[^']*', port=\d+\): (.*)\)$""", re.S)
+"""How requests words that no connection comes about: the cause last, and the host three times before it."""
+
 _TIMEOUT: Final = 5.0
 """Seconds a push may take, its retries included, where OTEL_EXPORTER_OTLP_TIMEOUT says nothing."""
 
@@ -71,11 +76,15 @@ class Pusher:
     """Nothing is told of single calls: their totals are pushed."""
 
     def stop(self, deadline: float) -> None:
-        """End the thread, and a retry that it waits in."""
+        """End the thread, and a retry that it waits in; tell where the last figures were not taken by then."""
         exporter = self._exporter
         if exporter is not None:
             exporter.shutdown()
-        self.worker.stop(deadline, flush=False)
+        # A retry that ended tells why it was one.
+        self.worker.stop(max(deadline, time.monotonic() + _LAST_WORD_S) if self.worker.asked else deadline, flush=False)
+        if self.worker.asked:
+            url = self._config.metrics_url
+            self._host.drops.tell(f"push {url}", "metrics could not be pushed to %s in time", url)
 
     def _push(self) -> Pause:
         if self.held:
@@ -104,7 +113,8 @@ class Pusher:
         answer = self._answer
         if answer is None or answer.status_code < 400:
             return self.reason
-        text = otlp_text(answer.headers.get("Content-Type", ""), answer.content)
+        with LOADING:
+            text = otlp_text(answer.headers.get("Content-Type", ""), answer.content)
         return one_line(answer.status_code, text) if text else self.reason
 
     def _hint(self) -> str:
@@ -209,7 +219,7 @@ def _hear(record: logging.LogRecord) -> bool:
     if pusher is None:
         return True
     if record.levelno >= logging.WARNING and pusher.reason == "no answer":
-        pusher.reason = _RETRIED.sub(r"\1", record.getMessage())
+        pusher.reason = _CAUSE.sub(r"\1\2", _RETRIED.sub(r"\1", record.getMessage()))
     return False
 
 
