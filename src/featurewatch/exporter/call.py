@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
-from operator import add
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Never, Self
@@ -92,8 +91,9 @@ class Call:
         if self._tokens is None:
             self._tokens = (input, output, cache_read, cache_write, reasoning)  # type: ignore[assignment]  # no None is left
         else:
-            more = (input, output, cache_read, cache_write, reasoning)
-            self._tokens = tuple(map(add, self._tokens, more))
+            # Written out: Python changes threads where a function is called, and what another added then was lost.
+            a, b, c, d, e = self._tokens
+            self._tokens = (a + input, b + output, c + cache_read, d + cache_write, e + reasoning)  # type: ignore[operator]
 
     def cost(self, usd: float) -> None:
         """Add what the call cost, US dollars. Without it the cost is estimated from the model and the tokens."""
