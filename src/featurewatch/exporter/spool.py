@@ -66,7 +66,7 @@ class Spool:
             self._failed(error, self._own)
             return False
         self._used += len(frame.body)
-        self._drops.recovered("spool", "lines are kept in spool_dir %s again", self.directory)
+        self._drops.recovered(f"spool {self.directory}", "lines are kept in spool_dir %s again", self.directory)
         return True
 
     def take(self) -> Taken | None:
@@ -164,10 +164,10 @@ class Spool:
             self._measure_at = now + _MEASURE_EVERY_S
             self._used = measure(self.directory)
         if self._used + size <= self._limit:
-            self._drops.recovered("spool full", "spool_dir %s has room again", self.directory)
+            self._drops.recovered(f"spool full {self.directory}", "spool_dir %s has room again", self.directory)
             return True
         self._drops.tell(
-            "spool full",
+            f"spool full {self.directory}",
             "spool_dir %s holds its %d bytes (spool_bytes): further lines wait in memory, up to log_queue_bytes",
             self.directory,
             self._limit,
@@ -177,7 +177,7 @@ class Spool:
     def _failed(self, error: Exception, shelf: Shelf | None) -> None:
         self._try_at = self._adopt_at = self._monotonic() + _TRY_EVERY_S
         self._drops.tell(
-            "spool",
+            f"spool {self.directory}",
             "spool_dir %s cannot be used (%s): make it writable or free some space; lines wait in memory meanwhile",
             self.directory,
             error.strerror if isinstance(error, OSError) and error.strerror else error,
