@@ -325,21 +325,19 @@ def test_an_outage_loses_nothing_that_fits(receiver: Receiver) -> None:
     assert to.stop(soon())
 
 
-def test_a_client_of_ones_own_may_be_given() -> None:
+def test_a_client_may_be_made_otherwise_and_is_closed_at_the_end() -> None:
     seen: list[bytes] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(gzip.decompress(request.content))
         return httpx.Response(204)
 
-    to = Shipper(
-        Config(loki_url="http://loki"),
-        RUNTIME.drops,
-        new_client=lambda: httpx.Client(transport=httpx.MockTransport(answer)),
-    )
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    to = Shipper(Config(loki_url="http://loki"), RUNTIME.drops, new_client=lambda: client)
     put(to, "a")
     assert to.stop(soon())
     assert b'"a"' in seen[0]
+    assert client.is_closed
 
 
 def answering(answer: Callable[[], None], **settings: str) -> Shipper:

@@ -63,6 +63,12 @@ class Destination:
             return Verdict("later", said=f"{type(error).__name__}: {error}")
         return self._judge(answer)
 
+    def close(self) -> None:
+        """Close the connections; nothing is sent at that time."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
     def _compressed(self, body: bytes) -> bytes:
         """Compress as OTEL_EXPORTER_OTLP_COMPRESSION says what is kept in gzip."""
         compression = self._config.otel_logs.compression

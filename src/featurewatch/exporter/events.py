@@ -83,7 +83,8 @@ class Reporter:
 
     def stop(self, deadline: float) -> None:
         """Send what waits and end the thread; what is left by the deadline is dropped and counted."""
-        self.worker.stop(deadline)
+        if self.worker.stop(deadline) and self._client is not None:
+            self._client.close()
         left = [(FeatureKey(feature, one["environment"]), one) for feature, batch in self._batches for one in batch]
         left += self._waiting
         self._batches.clear()

@@ -131,6 +131,8 @@ class Shipper:
         done = [sender.worker.stop(deadline) for sender in self._at_work()]
         for sender in self._senders:
             sender.close()
+        if all(done):
+            self._destination.close()
         with self._lock:
             batches = [*self._full, self._filling, *([] if self._packing is None else [self._packing])]
             self._full.clear()
