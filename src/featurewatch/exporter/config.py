@@ -198,6 +198,7 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
             found += [credentials] if credentials else []
     config = Config(**values, _credentials=tuple(found))
     _tell_wrong_headers(config, environ, drops)
+    _tell_mistyped(environ, drops)
     return config
 
 
@@ -210,6 +211,16 @@ def _tell_wrong_headers(config: Config, environ: Mapping[str, str], drops: Drops
             f"setting {place}", "%s: expected a header such as api-key=abc, in ASCII and with %%20 for a space; what "
             "came is not shown, and ignored", place,
         )  # fmt: skip
+
+
+def _tell_mistyped(environ: Mapping[str, str], drops: Drops) -> None:
+    """Tell of variables that nothing reads where one that is read is near: nearer than any of the bridge's own."""
+    names = (name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
+    for name in (name for name in names if name.lower() not in _CHECKS):
+        from difflib import get_close_matches  # needed for a mistake, or beside a bridge's settings
+
+        if near := get_close_matches(name.lower(), _CHECKS, 1, 0.86):
+            drops.tell(f"setting {name}", "%s is no setting; did you mean %s?", PREFIX + name, PREFIX + near[0].upper())
 
 
 def _logs_from_environ(
