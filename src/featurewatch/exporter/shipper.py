@@ -60,6 +60,8 @@ class Shipper:
         self._backlog = Backlog(spool)
         # Reentrant: a finaliser that logs may run on a thread that holds it.
         self._lock = threading.RLock()
+        # Held while a packed batch goes into the backlog, which is closed only outside of that.
+        self._handing_over = threading.Lock()
         self._full: deque[_Batch] = deque()
         self._filling = _Batch()
         self._packing: _Batch | None = None
@@ -133,14 +135,15 @@ class Shipper:
             sender.close()
         if all(done):
             self._destination.close()
-        with self._lock:
-            batches = [*self._full, self._filling, *([] if self._packing is None else [self._packing])]
-            self._full.clear()
-            self._filling, self._packing, self._bytes = _Batch(), None, 0
-        if self._spool_dir is not None:
-            # To write them down takes no time that a destination may use up.
-            batches = [batch for batch in batches if batch.fields and not self._backlog.append(self._packed(batch))]
-        in_memory = self._backlog.close()
+        with self._handing_over:
+            with self._lock:
+                batches = [*self._full, self._filling, *([] if self._packing is None else [self._packing])]
+                self._full.clear()
+                self._filling, self._packing, self._bytes = _Batch(), None, 0
+            if self._spool_dir is not None:
+                # To write them down takes no time that a destination may use up.
+                batches = [batch for batch in batches if batch.fields and not self._backlog.append(self._packed(batch))]
+            in_memory = self._backlog.close()
         keys = [batch.fields[start] for batch in batches for start in range(1, len(batch.fields), len(Line._fields))]
         keys += (record.key for frame in in_memory for record in unpack(frame)[1])
         drop(self._drops, keys, "undeliverable")
@@ -160,12 +163,12 @@ class Shipper:
             if batch is None:
                 return Pause(rest, settled=rest is None)
             frame = self._packed(batch)
-            with self._lock:
-                mine, self._packing = self._packing is batch, None
-            if not mine:
-                return Pause(None)  # It was stopped meanwhile, which counted what was being packed.
-            if not self._backlog.append(frame, urgent=self._pace.away):
-                drop(self._drops, (record.key for record in unpack(frame)[1]), "undeliverable")
+            with self._handing_over:
+                with self._lock:
+                    mine, self._packing = self._packing is batch, None
+                if not mine:
+                    return Pause(None)  # It was stopped meanwhile, which saw to what was being packed.
+                self._backlog.append(frame, urgent=self._pace.away)
             for sender in self._senders:
                 sender.worker.wake()
                 if not sender.busy:
