@@ -182,12 +182,14 @@ def shutdown(timeout: float = 5.0) -> bool:
     return _RUNTIME.shutdown(timeout)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f".exporter.{_LAZY[name]}", __name__), name)
-    if name == "testing":
-        return import_module(".testing", __name__)
-    raise AttributeError(f"module 'featurewatch' has no attribute {name!r}")
+if not TYPE_CHECKING:  # A type checker would take any name for one that there is.
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(import_module(f".exporter.{_LAZY[name]}", __name__), name)
+        if name == "testing":
+            return import_module(".testing", __name__)
+        raise AttributeError(f"module 'featurewatch' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +21,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
+import featurewatch
+from exporter.conftest import Receiver
 from exporter.recorded import dropped, recorded
+from exporter.test_otlp import metrics, points
 from featurewatch import Feature, FeatureMiddleware, current_call
 from featurewatch.errors import SettingsError
 from featurewatch.exporter.routes import Routes
@@ -45,7 +49,9 @@ async def client_of(app: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient
 @contextmanager
 def served(app: Any, **options: Any) -> Iterator[str]:
     """Serve an app by a real uvicorn on a free port; yields host:port."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="auto", **options))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="critical", **{"lifespan": "off", "ws": "auto", **options})
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -128,6 +134,8 @@ def test_routes_match_methods_and_parameters(
         ({"FETCH /chat": "chat"}, "expected a path"),
         ({"/chat": 7}, "expected a Feature or a feature's id for /chat"),
         ({"/chat": "a b"}, "id: expected"),
+        ({"/chat/<id>": "chat"}, r"expected parameters such as \{id\}"),
+        ({"/chat/{user-id}": "chat"}, r"expected parameters such as \{id\}"),
     ],
 )
 def test_wrong_routes_are_named(routes: Any, problem: str) -> None:
@@ -282,6 +290,47 @@ async def test_lifespan_and_disabled_requests_pass_through(monkeypatch: pytest.M
     await FeatureMiddleware(lifespan, routes={"/": "chat"})({"type": "lifespan"}, None, None)  # type: ignore[arg-type]  # neither is used
     assert seen == ["lifespan"]
     assert RUNTIME.snapshots() == []
+
+
+def by_middleware() -> Any:
+    return FeatureMiddleware(Starlette(), routes={"/": "chat"})
+
+
+def by_route() -> Any:
+    app = FastAPI()
+    featurewatch.metrics_route(app)
+    return app
+
+
+@pytest.mark.parametrize("app", [by_middleware, by_route, featurewatch.metrics_app])
+def test_at_the_servers_end_what_waits_is_sent(app: Any, receiver: Receiver) -> None:
+    """Before the server ends: uvicorn then dies of the signal that it was told to end by, and nothing else runs."""
+    featurewatch.configure(endpoint=receiver.url, push_interval=600)
+    with served(app(), lifespan="on"):
+        log = logging.Logger("app")
+        log.addHandler(featurewatch.LogHandler())
+        with Feature("chat").call():
+            log.warning("the last line")
+    assert b"the last line" in receiver.of("/loki/api/v1/push")[0].body
+    counted = metrics(receiver.of("/v1/metrics")[-1].body)["feature_requests_total"]
+    assert sum(point.as_int for _, point in points(counted)) == 1
+
+
+def test_an_end_waits_in_vain_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    featurewatch.configure(endpoint="http://127.0.0.1:9", exit_timeout=30)
+    app = Starlette()
+    featurewatch.metrics_route(app)
+    waited: list[float] = []
+
+    def in_vain(timeout: float) -> bool:
+        waited.append(timeout)
+        return False
+
+    monkeypatch.setattr(RUNTIME, "flush", in_vain)
+    with served(FeatureMiddleware(app, routes={"/": "chat"}), lifespan="on"):
+        pass
+    RUNTIME._at_exit()
+    assert waited == [30, 0]
 
 
 def streaming(parts: int, pause: float = 0.0, fails: bool = False) -> Any:

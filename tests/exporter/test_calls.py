@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import math
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -418,6 +419,31 @@ def test_many_threads_lose_no_call() -> None:
     for thread in threads:
         thread.join()
     assert recorded(feature).outcomes == (40_000, 0, 0)
+
+
+@pytest.mark.parametrize("begin", [Feature.call, lambda feature: feature.stream([1])], ids=["call", "stream"])
+def test_threads_that_share_a_call_lose_nothing_that_they_add(begin: Any) -> None:
+    feature = Feature("chat", models=["m"])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with begin(feature) as call:
+
+            def add() -> None:
+                for _ in range(2000):
+                    call.tokens(input=1)
+                    call.cost(1)
+
+            threads = [threading.Thread(target=add) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    seen = recorded(feature)
+    assert seen.tokens == {("m", "input"): 12_000}
+    assert seen.cost["m", "reported"] == 12_000
 
 
 def test_a_duration_on_a_bound_belongs_to_its_bucket() -> None:

@@ -11,6 +11,7 @@ from featurewatch.errors import SettingsError
 from featurewatch.exporter.config import Config, read
 from featurewatch.exporter.drops import Drops
 from featurewatch.exporter.runtime import RUNTIME
+from featurewatch.settings import COMMAND_NAMES, Settings
 
 
 def config(environ: dict[str, str] | None = None, **given: Any) -> Config:
@@ -72,10 +73,31 @@ def test_opentelemetrys_variables_say_where_to_push() -> None:
     assert config(base).metrics_url == "http://c:4318/v1/metrics"
     assert config(base).push_interval == 1.5
     assert config(base).logs_url == "http://c:4318/v1/logs"
-    verbatim = base | {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/custom"}
-    assert config(verbatim).metrics_url == "http://c:4318/custom"
+    verbatim = base | {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/custom/"}
+    assert config(verbatim).metrics_url == "http://c:4318/custom/"
     assert config(base, endpoint="http://b").metrics_url == "http://b/v1/metrics"
     assert config(base, push_interval=9).push_interval == 9
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("FEATUREWATCH_ENDPIONT", "FEATUREWATCH_ENDPIONT is no setting; did you mean FEATUREWATCH_ENDPOINT?"),
+        ("FEATUREWATCH_PUSH_INTERVAL", ""),
+        ("FEATUREWATCH_WHATEVER", ""),
+    ],
+)
+def test_a_mistyped_variable_is_told_with_the_nearest(
+    variable: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config({variable: "10"})
+    assert [record.getMessage() for record in caplog.records] == ([told] if told else [])
+
+
+def test_no_variable_of_the_bridge_is_taken_for_a_mistyped_one(caplog: pytest.LogCaptureFixture) -> None:
+    of_bridge = {f"FEATUREWATCH_{name.upper()}" for name in (*Settings.model_fields, *COMMAND_NAMES)}
+    config(dict.fromkeys(of_bridge, ""))
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

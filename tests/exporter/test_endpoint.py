@@ -254,6 +254,16 @@ def test_a_call_that_is_traced_is_its_bucket_s_exemplar() -> None:
     assert (theirs.labels, theirs.value) == (exemplar.labels, exemplar.value)
 
 
+def test_the_longest_ids_are_an_exemplar_that_openmetrics_allows() -> None:
+    feature = Feature("chat")
+    with feature.call() as call:
+        call.trace("a" * 64, "b" * 48)
+        call.trace("of another span", "c" * 49)
+    (exemplar,) = exemplars(get(accept=OPEN).text).values()
+    assert exemplar.labels == {"trace_id": "a" * 64, "span_id": "b" * 48}
+    assert dropped("calls", "invalid_value") == 1
+
+
 @pytest.mark.parametrize("wrong", ["", "with blank", "x" * 65, 0, -1, 2**128, 1.5, None, True])
 def test_a_trace_id_that_cannot_be_one_is_told_and_left_out(wrong: Any, caplog: pytest.LogCaptureFixture) -> None:
     feature = Feature("chat")

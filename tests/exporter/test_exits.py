@@ -15,6 +15,7 @@ import pytest
 
 from exporter.recorded import dropped, recorded
 from featurewatch import Feature, current_call
+from featurewatch.errors import SettingsError
 
 SUCCESS, ERROR, CANCELLED = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 
@@ -531,6 +532,37 @@ def test_methods_are_tracked() -> None:
     assert list(Service().parts()) == [1]
     assert recorded(feature).outcomes == (2, 0, 0)
     assert recorded(feature).tokens == {("gpt-5-mini", "input"): 3}
+
+
+def test_static_and_class_methods_are_tracked_in_either_order() -> None:
+    feature = Feature("summarize")
+
+    class Service:
+        @feature.track
+        @staticmethod
+        def double(value: int) -> int:
+            return value * 2
+
+        @feature.track
+        @classmethod
+        async def name(cls) -> str:
+            return cls.__name__
+
+        @classmethod
+        @feature.track
+        def parts(cls) -> Iterator[str]:
+            yield cls.__name__
+
+    assert Service.double(4) == Service().double(4) == 8
+    assert asyncio.run(Service.name()) == "Service"
+    assert list(Service().parts()) == ["Service"]
+    assert recorded(feature).outcomes == (4, 0, 0)
+
+
+@pytest.mark.parametrize("given", ["gpt-5-mini", 3])
+def test_tracking_what_is_no_function_is_refused(given: Any) -> None:
+    with pytest.raises(SettingsError, match=r"expected a function, got .*track\(model="):
+        Feature("summarize").track(given)
 
 
 def test_a_classifier_judges_exceptions() -> None:

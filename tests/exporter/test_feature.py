@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import pickle
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def test_a_wrong_id_is_refused_with_the_rule(id: Any) -> None:
     ("argument", "value"),
     [
         ("models", "gpt-5-mini"), ("models", [3]), ("models", 3), ("owner", None), ("owner", "\ud800"),
-        ("models", ["\ud800"]), ("classify", "no"),
+        ("models", ["\ud800"]), ("classify", "no"), ("classify", asyncio.sleep),
         ("budget_usd_per_day", -1), ("budget_usd_per_day", math.nan), ("budget_usd_per_day", "5"),
     ],
 )  # fmt: skip

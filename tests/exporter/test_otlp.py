@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import requests_mock
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsPartialSuccess,
     ExportMetricsServiceRequest,
@@ -100,6 +102,21 @@ def test_a_push_carries_the_families_cumulatively(receiver: Receiver) -> None:
     ((labels, _),) = points(found["feature_info"])
     assert labels == base | {"name": "chat", "owner": "docs", "version": ""}
     assert found["feature_info"].WhichOneof("data") == "gauge"
+
+
+def test_a_bridge_is_told_by_its_token_alone_who_comes(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither by what is meant for a collector, nor by what a .netrc says of the host."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=of-a-collector")
+    featurewatch.configure(endpoint=receiver.url, token="s3cret")
+    some_calls()
+    assert featurewatch.flush(timeout=20)
+    headers = receiver.wait_for("/v1/metrics")[-1].headers
+    assert headers["authorization"] == "Bearer s3cret"
+    assert "api-key" not in headers
 
 
 def test_series_at_zero_are_pushed_before_the_first_call(receiver: Receiver) -> None:
@@ -208,6 +225,29 @@ def test_a_collector_that_goes_away_does_not_hold_the_app(caplog: pytest.LogCapt
             pass
     featurewatch.shutdown(timeout=0.5)
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("text/plain; charset=utf-8", b"unsupported path"),
+        ("application/json", b'{"message": "unsupported path"}'),
+        ("application/x-protobuf", Status(code=3, message="unsupported path").SerializeToString()),
+    ],
+)
+def test_what_a_collector_says_of_its_refusal_is_told(
+    kind: str, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with requests_mock.Mocker() as collector:
+        refusal = {"status_code": 400, "headers": {"Content-Type": kind}, "content": content}
+        collector.post(URL, [refusal, {"status_code": 200}])
+        featurewatch.configure(otlp_endpoint="http://collector", push_interval=0.1)
+        some_calls()
+        assert featurewatch.flush(timeout=20)
+        featurewatch.shutdown(timeout=5)
+    told, *_ = own_lines(caplog)
+    assert told.startswith(f"metrics could not be pushed to {URL} (400 ")
+    assert "unsupported path" in told
 
 
 URL = "http://collector/v1/metrics"

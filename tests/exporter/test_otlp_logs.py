@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 import pytest
+from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
@@ -113,18 +114,20 @@ def test_a_partial_success_is_counted_and_told(receiver: Receiver, caplog: pytes
     answer.partial_success.rejected_log_records = 2
     answer.partial_success.error_message = "two are\nwrong"
     receiver.answers = [(200, {}, answer.SerializeToString())]
-    featurewatch.configure(logs="otlp", otlp_endpoint=receiver.url, push_interval=600)
-    shipper = featurewatch.exporter.runtime.RUNTIME.shipper
-    assert shipper is not None
-    with Feature("chat").call():
-        pass
+    featurewatch.configure(otlp_endpoint=receiver.url)
     logger().info("x", extra={"feature": "chat"})
-    deadline = time.monotonic() + 20
-    while not dropped("logs", "rejected") and time.monotonic() < deadline and len(receiver.received) < 2:
-        featurewatch.flush(timeout=1)
-    if receiver.received[0].path == LOGS:
-        assert dropped("logs", "rejected") == 2
-        assert "two are wrong" in caplog.text
+    assert featurewatch.flush(timeout=20)
+    assert dropped("logs", "rejected") == 2
+    assert "two are wrong" in caplog.text
+
+
+def test_what_a_collector_says_of_its_refusal_is_told(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    refusal = Status(code=3, message="unsupported path").SerializeToString()
+    receiver.answers = [(400, {"Content-Type": "application/x-protobuf"}, refusal)]
+    featurewatch.configure(otlp_endpoint=receiver.url)
+    logger().info("x", extra={"feature": "chat"})
+    assert featurewatch.flush(timeout=20)
+    assert "refused 1 lines, which are lost (the others are not): 400 unsupported path" in caplog.text
 
 
 def test_an_outage_is_retried(receiver: Receiver) -> None:
@@ -148,7 +151,7 @@ def test_an_outage_is_retried(receiver: Receiver) -> None:
         ({}, {"endpoint": "http://b", "logs": "none"}, "", ""),
         ({}, {"otlp_endpoint": "http://c", "logs": "loki"}, "", ""),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c/"}, {}, "otlp", "http://c/v1/logs"),
-        ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c/as/it/stands"}, {}, "otlp", "http://c/as/it/stands"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c/as/it/stands/"}, {}, "otlp", "http://c/as/it/stands/"),
         ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c/x"}, {"endpoint": "http://b"}, "bridge",
          "http://b/loki/api/v1/push"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_LOGS_EXPORTER": "none"}, {}, "", ""),
@@ -165,19 +168,34 @@ def test_where_lines_go(environ: dict[str, str], given: dict[str, str], kind: st
 
 def test_opentelemetrys_variables_say_how(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", receiver.url + "/custom")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=a%20b,x-both=1")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "x-both=2,broken")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-all=1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "X-Team=a%20b%2C, authorization = Basic ab==,")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "7")
     featurewatch.configure()
     logger().info("x", extra={"feature": "chat"})
     assert featurewatch.flush(timeout=20)
     (request,) = receiver.of("/custom")
-    assert (request.headers["x-team"], request.headers["x-both"]) == ("a b", "2")
+    assert (request.headers["x-team"], request.headers["authorization"]) == ("a b,", "Basic ab==")
+    assert "x-all" not in request.headers, "a signal's own take the place of those for all, as in OpenTelemetry"
     assert "content-encoding" not in request.headers
     ExportLogsServiceRequest().ParseFromString(request.body)
     assert config({"OTEL_EXPORTER_OTLP_TIMEOUT": "7"}).otel_logs.timeout == 7
     assert config({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}).otel_logs.timeout is None
+
+
+@pytest.mark.parametrize("wrong", ["s3cret", "=s3cret", "näme=s3cret", "x=s3cret€", "x=s3cret%0Ay"])
+def test_a_wrong_header_is_told_without_showing_it_and_left_out(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wrong: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"x-team=docs,{wrong}")
+    with Feature("chat").call():
+        logger().info("x")
+    assert featurewatch.flush(timeout=20)
+    assert receiver.of(LOGS)[0].headers["x-team"] == receiver.of("/v1/metrics")[0].headers["x-team"] == "docs"
+    assert "OTEL_EXPORTER_OTLP_HEADERS, pair 2: expected a header such as" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_lines_are_of_the_resource_that_metrics_are_of(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

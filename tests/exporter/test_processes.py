@@ -91,7 +91,7 @@ def test_a_short_script_loses_nothing(receiver: Receiver) -> None:
     assert sum(point.as_double for point in cost.sum.data_points) > 0, "estimated before the process ended"
 
 
-def test_what_the_end_of_a_process_cuts_off_is_cancelled(receiver: Receiver) -> None:
+def test_what_the_end_of_a_process_cuts_off_is_cancelled_unless_told_otherwise(receiver: Receiver) -> None:
     script = """
         import threading, time, featurewatch
         featurewatch.configure(endpoint=URL)
@@ -105,10 +105,12 @@ def test_what_the_end_of_a_process_cuts_off_is_cancelled(receiver: Receiver) -> 
         started.wait()
         stream = feature.stream(iter("ab"))
         next(stream)
+        refused = feature.call().__enter__()
+        refused.fail("refused")
     """
     run(script.replace("URL", repr(receiver.url)))
     (counts,) = outcomes(receiver.of(METRICS)).values()
-    assert counts == {"success": 0, "error": 0, "cancelled": 2}
+    assert counts == {"success": 0, "error": 1, "cancelled": 2}
 
 
 def test_an_exit_by_exception_still_sends(receiver: Receiver) -> None:
@@ -135,6 +137,22 @@ def test_an_exit_with_nobody_there_ends_in_its_time() -> None:
     done = run(script)
     assert "Traceback" not in done.stderr
     assert "1 lines could not be shipped" in done.stderr
+    assert "metrics could not be pushed to http://127.0.0.1:9/v1/metrics" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("handlers", "shown"), [("featurewatch.LogHandler(), featurewatch.LogHandler()", 1), ("logging.NullHandler()", 0)]
+)
+def test_what_goes_wrong_is_shown_where_no_handler_but_ours_would(handlers: str, shown: int) -> None:
+    script = """
+        import logging, featurewatch
+        featurewatch.configure(endpoint="http://127.0.0.1:9", exit_timeout=0)
+        for handler in (featurewatch.LogHandler(), HANDLERS):
+            logging.getLogger().addHandler(handler)
+        with featurewatch.Feature("chat").call() as call:
+            call.cost(usd=-1)
+    """
+    assert run(script.replace("HANDLERS", handlers)).stderr.count("expected US dollars from 0") == shown
 
 
 def test_lines_that_cannot_be_shipped_do_not_keep_metrics_from_being_pushed(receiver: Receiver) -> None:
@@ -295,6 +313,27 @@ def test_a_child_that_makes_no_call_sends_nothing(receiver: Receiver) -> None:
     """
     run(script.replace("URL", repr(receiver.url)))
     assert len(outcomes(receiver.of(METRICS))) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_a_child_that_a_thread_forked_ends_with_that_thread_and_loses_nothing(receiver: Receiver) -> None:
+    """Python runs nothing at the end of such a process, which ends once its last thread does."""
+    script = """
+        import os, threading, featurewatch
+        featurewatch.configure(endpoint=URL)
+        feature = featurewatch.Feature("chat", models=["gpt-5-mini"])
+        def fork():
+            if child := os.fork():
+                os.waitpid(child, 0)
+                return
+            with feature.call() as call:
+                call.tokens(input=1)
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+    """
+    run(script.replace("URL", repr(receiver.url)))
+    assert sorted(count["success"] for count in outcomes(receiver.of(METRICS)).values()) == [0, 1]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")

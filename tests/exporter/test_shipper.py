@@ -25,6 +25,7 @@ from featurewatch.exporter.lines import Line
 from featurewatch.exporter.runtime import RUNTIME
 from featurewatch.exporter.shipper import BATCH_BYTES, OVERHEAD_BYTES, Shipper
 from featurewatch.model import FeatureKey
+from waiting import until
 
 PUSH = "/loki/api/v1/push"
 NOWHERE = "http://127.0.0.1:9"
@@ -266,6 +267,16 @@ def test_nobody_there_is_told_once_and_what_is_left_at_the_end_is_counted(caplog
     assert last.startswith("2 lines could not be shipped")
 
 
+@pytest.mark.anyio
+async def test_other_settings_that_are_wrong_are_told_too(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    receiver.logs_status = 401
+    for told, wrong in enumerate((NOWHERE, receiver.url, receiver.url), 1):
+        featurewatch.configure(loki_url=wrong, loki_token=f"of-{told}", exit_timeout=0)
+        assert RUNTIME.shipper is not None
+        put(RUNTIME.shipper, "a")
+        await until(lambda told=told: caplog.text.count("they are kept and sent again") == told)
+
+
 def test_what_is_being_packed_at_the_end_is_counted_too(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,21 +325,19 @@ def test_an_outage_loses_nothing_that_fits(receiver: Receiver) -> None:
     assert to.stop(soon())
 
 
-def test_a_client_of_ones_own_may_be_given() -> None:
+def test_a_client_may_be_made_otherwise_and_is_closed_at_the_end() -> None:
     seen: list[bytes] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(gzip.decompress(request.content))
         return httpx.Response(204)
 
-    to = Shipper(
-        Config(loki_url="http://loki"),
-        RUNTIME.drops,
-        new_client=lambda: httpx.Client(transport=httpx.MockTransport(answer)),
-    )
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    to = Shipper(Config(loki_url="http://loki"), RUNTIME.drops, new_client=lambda: client)
     put(to, "a")
     assert to.stop(soon())
     assert b'"a"' in seen[0]
+    assert client.is_closed
 
 
 def answering(answer: Callable[[], None], **settings: str) -> Shipper:

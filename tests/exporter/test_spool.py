@@ -18,7 +18,7 @@ from featurewatch.exporter import segment
 from featurewatch.exporter.drops import Drops
 from featurewatch.exporter.frames import LOKI_JSON, Frame
 from featurewatch.exporter.runtime import RUNTIME
-from featurewatch.exporter.spool import Spool, measure
+from featurewatch.exporter.spool import Spool, left_behind, measure
 
 
 class Clock:
@@ -191,13 +191,51 @@ def test_damage_costs_the_frames_that_it_touches_and_no_others(
 
 @pytest.mark.parametrize("content", [b"", b"FW", b"not a segment of a spool at all"])
 def test_a_file_that_is_no_segment_is_removed(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "00000001.seg").write_bytes(content)
+    (old := left_by_another(tmp_path)).mkdir()
+    (old / "00000001.seg").write_bytes(content)
     made = spool(tmp_path)
     made.append(frame(1))
     assert drain(made) == [1]
-    assert not (tmp_path / "old").exists()
+    assert not old.exists()
     assert dropped("logs", "torn") == bool(content)
+
+
+def test_what_else_lies_in_the_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    for file in (tmp_path / "file", tmp_path / "full" / "file", tmp_path / "full" / "00000001.seg"):
+        file.write_bytes(b"." * 2**20)
+    before = sorted(tmp_path.rglob("*"))
+    made = spool(tmp_path)
+    assert measure(tmp_path) == 0
+    assert not left_behind(tmp_path)
+    assert made.append(frame(1)), "it is none of what spool_bytes bounds"
+    assert drain(made) == [1]
+    made.close()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_directory_that_cannot_be_read_or_removed_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked, stays, broken, good = (left_by_another(tmp_path, number) for number in range(4))
+    (locked / "lock").mkdir(parents=True)
+    (stays / "of the app").mkdir(parents=True)
+    (broken / "00000001.seg").mkdir(parents=True)
+    last = spool(tmp_path)
+    last.append(frame(1))
+    last.close()
+    (made_by_last,) = (path for path in tmp_path.iterdir() if path not in (locked, stays, broken))
+    made_by_last.rename(good)
+    made = spool(tmp_path)
+    made.append(frame(2))
+    assert drain(made) == [1, 2]
+    told = [record.getMessage() for record in caplog.records]
+    assert [sum(path.name in line for line in told) for path in (locked, stays, broken, good)] == [1, 0, 1, 0]
+
+
+def left_by_another(folder: Path, number: int = 1) -> Path:
+    return folder / f"{number}-0123456789ab"
 
 
 def test_a_position_that_cannot_be_is_taken_for_the_beginning(tmp_path: Path) -> None:
@@ -276,6 +314,18 @@ def test_lines_are_on_disk_until_they_are_delivered(tmp_path: Path, receiver: Re
     assert shipped(receiver) == list(map(str, range(100)))
     assert back.stop(soon())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_there_was_no_time_to_deliver_is_on_disk(tmp_path: Path, receiver: Receiver) -> None:
+    to = shipper(NOWHERE, spool_dir=str(tmp_path))
+    put(to, *"abc")
+    to.stop(soon(0))
+    assert dropped("logs", "undeliverable") == 0
+    after = shipper(receiver.url, spool_dir=str(tmp_path))
+    after.resume()
+    receiver.wait_for(PUSH)
+    assert after.stop(soon())
+    assert shipped(receiver) == ["a", "b", "c"]
 
 
 def test_a_spool_keeps_the_memory_free(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,6 +115,23 @@ def test_a_stream_closed_before_its_end_is_cancelled(chat: Feature, client: Any)
     next(response.iter_encoded())
     response.close()
     assert (recorded(chat).outcomes, recorded(chat).in_progress) == ((0, 0, 1), 0)
+
+
+def test_a_stream_that_nobody_closes_ends_when_it_is_forgotten(chat: Feature) -> None:
+    """As where a middleware around does not pass the closing on."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"a"
+        yield b"b"
+
+    response = FeatureWSGIMiddleware(app, {"/": chat})({"REQUEST_METHOD": "GET"}, lambda *_: None)
+    assert next(iter(response)) == b"a"
+    assert recorded(chat).in_progress == 1
+    del response
+    gc.collect()
+    assert recorded(chat).outcomes == (0, 0, 1)
+    assert recorded(chat).in_progress == 0
 
 
 def test_a_stream_that_breaks_is_an_error(chat: Feature, client: Any) -> None:

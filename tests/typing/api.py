@@ -27,6 +27,7 @@ summarize = Feature(
     "summarize", name="Summaries", owner="docs", version="1.4", models=["gpt-5-mini"], classify=classify,
     budget_usd_per_day=20,
 )  # fmt: skip
+featurewatch.current_cal()  # type: ignore[attr-defined]  # no such name
 Feature("summarize", colour="red")  # type: ignore[call-arg]  # no such argument
 
 

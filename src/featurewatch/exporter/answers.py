@@ -34,6 +34,23 @@ def one_line(status: int, text: str) -> str:
     return f"{status} {' '.join(text[:1000].split())[:200]}".strip()
 
 
+def otlp_text(kind: str, content: bytes) -> str:
+    """Read what an OTLP server says of a failure, by its Content-Type; empty where that is no text.
+
+    https://opentelemetry.io/docs/specs/otlp/#failures-1
+    """
+    if "protobuf" not in kind:
+        return content.decode("utf-8", "replace") if not kind or kind.startswith(("text/", "application/json")) else ""
+    from google.protobuf.message import DecodeError  # needed for a failure alone
+    from google.rpc.status_pb2 import Status
+
+    try:
+        message: str = Status.FromString(content).message
+        return message
+    except DecodeError:
+        return ""
+
+
 def by_status(status: int, said: str, retry_after: str, now: float) -> Verdict:
     """Judge an answer that is no success by its status, for any kind of destination."""
     if status in (408, 425, 429) or status >= 500:

@@ -7,7 +7,9 @@ from typing import Any, Final, TypeAlias
 
 from .call import NO_CALL, Call
 from .feature import Feature
+from .lifespan import ending
 from .routes import Routes, StatusClassifier
+from .runtime import RUNTIME
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -29,6 +31,7 @@ class FeatureMiddleware:
     are errors, named `http_503`; other statuses are successes, unless `classify_status` says "error", "cancelled",
     "success" or an error type for them. A client that leaves before the end cancels. Exceptions are counted and raised
     on. A WebSocket is a call from its acceptance to its close. In the handler `current_call()` is the call.
+    At the server's end what waits is sent.
 
     Paths match whole or relative to what the app is mounted at (root_path).
 
@@ -49,6 +52,9 @@ class FeatureMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, watched where its route is a feature's."""
         kind = scope["type"]
+        if kind == "lifespan":
+            await self._app(scope, receive, ending(RUNTIME, send))
+            return
         feature = None
         if kind in ("http", "websocket"):
             path, root = scope["path"], scope.get("root_path", "").rstrip("/")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
-from operator import add
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Never, Self
@@ -92,8 +91,9 @@ class Call:
         if self._tokens is None:
             self._tokens = (input, output, cache_read, cache_write, reasoning)  # type: ignore[assignment]  # no None is left
         else:
-            more = (input, output, cache_read, cache_write, reasoning)
-            self._tokens = tuple(map(add, self._tokens, more))
+            # Written out: Python changes threads where a function is called, and what another added then was lost.
+            a, b, c, d, e = self._tokens
+            self._tokens = (a + input, b + output, c + cache_read, d + cache_write, e + reasoning)  # type: ignore[operator]
 
     def cost(self, usd: float) -> None:
         """Add what the call cost, US dollars. Without it the cost is estimated from the model and the tokens."""
@@ -126,7 +126,8 @@ class Call:
             self._aggregate.trace(self, found)
         else:
             ids = f"{shown(trace_id)} and {shown(span_id)}"
-            self._refuse("trace", f"expected ids of 1 to 64 letters, digits, '_' and '-', or numbers, got {ids}")
+            rule = "ids of letters, digits, '_' and '-', at most 64 of them for a trace and 48 for a span, or numbers"
+            self._refuse("trace", f"expected {rule}, got {ids}")
 
     def fail(self, error_type: str = "error") -> None:
         """Make the call an error, whatever else happens. `error_type` is one of few words, never a message."""

@@ -53,10 +53,15 @@ _URL: Final = re.compile(r"https?://(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/?#\s:@
 
 
 def url(value: object) -> str:
+    return url_as_it_stands(value).rstrip("/")
+
+
+def url_as_it_stands(value: object) -> str:
+    """Check a URL to which nothing is added, whose last slash matters."""
     text = value.strip() if isinstance(value, str) else ""
     if _URL.fullmatch(text) is None:
         raise ValueError(f"expected a URL such as http://127.0.0.1:8400 or https://host/path, got {hidden(value)!r}")
-    return text.rstrip("/")
+    return text
 
 
 def logs(value: object) -> str:

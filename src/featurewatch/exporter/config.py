@@ -10,7 +10,7 @@ from ..errors import SettingsError
 from . import checks
 from .credentials import SECRETS, UrlCredentials, basic, split
 from .drops import Drops
-from .otel_logs import LOGS_PATH, OtelLogs, logs_endpoint, read_logs, read_resource
+from .otel_logs import LOGS_PATH, OtelLogs, logs_endpoint, read_headers, read_logs, read_resource
 
 PREFIX: Final = "FEATUREWATCH_"
 METRICS_PATH: Final = "/v1/metrics"
@@ -116,13 +116,17 @@ class Config:
         base = self.loki_url if self.logs_kind == "loki" else self.endpoint
         return base if base.endswith(PUSH_PATH) else base + PUSH_PATH
 
+    def is_bridge(self, url: str) -> bool:
+        """Tell whether a URL is one of the bridge's."""
+        return bool(self.endpoint) and url.startswith(self.endpoint + "/")
+
     def headers(self, url: str) -> dict[str, str]:
         """Return the headers that a request to the URL carries; the token goes to no other host than the bridge."""
         headers: dict[str, str] = {}
         for known in self._credentials:
             if url == known.url or url.startswith(known.url + "/"):
                 headers["Authorization"] = known.header
-        if self.endpoint and url.startswith(self.endpoint + "/"):
+        if self.is_bridge(url):
             if self.token:
                 headers["Authorization"] = f"Bearer {self.token}"
         elif url == self.logs_url and self.logs_kind == "loki":
@@ -182,7 +186,9 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
     _from_environ("service_name", "OTEL_RESOURCE_ATTRIBUTES", lambda _: checks.text(named), environ, drops, values)
     _from_environ("push_interval", "OTEL_METRIC_EXPORT_INTERVAL", checks.milliseconds, environ, drops, values)
     if not (values.get("endpoint") or values.get("otlp_endpoint")) and not _opted_out(environ, drops):
-        _from_environ("otel_metrics_url", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", checks.url, environ, drops, values)
+        _from_environ(
+            "otel_metrics_url", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", checks.url_as_it_stands, environ, drops, values
+        )
         _from_environ("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", checks.url, environ, drops, values)
     _logs_from_environ(given, environ, drops, values)
     found = []
@@ -190,7 +196,31 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
         if values.get(name):
             values[name], credentials = split(values[name])
             found += [credentials] if credentials else []
-    return Config(**values, _credentials=tuple(found))
+    config = Config(**values, _credentials=tuple(found))
+    _tell_wrong_headers(config, environ, drops)
+    _tell_mistyped(environ, drops)
+    return config
+
+
+def _tell_wrong_headers(config: Config, environ: Mapping[str, str], drops: Drops) -> None:
+    to_collector = config.metrics_url and not config.is_bridge(config.metrics_url)
+    wrong = {place for place in read_headers(environ, "METRICS")[1] if to_collector}
+    wrong |= {place for place in read_headers(environ, "LOGS")[1] if config.logs_kind == "otlp"}
+    for place in sorted(wrong):
+        drops.tell(
+            f"setting {place}", "%s: expected a header such as api-key=abc, in ASCII and with %%20 for a space; what "
+            "came is not shown, and ignored", place,
+        )  # fmt: skip
+
+
+def _tell_mistyped(environ: Mapping[str, str], drops: Drops) -> None:
+    """Tell of variables that nothing reads where one that is read is near: nearer than any of the bridge's own."""
+    names = (name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
+    for name in (name for name in names if name.lower() not in _CHECKS):
+        from difflib import get_close_matches  # needed for a mistake, or beside a bridge's settings
+
+        if near := get_close_matches(name.lower(), _CHECKS, 1, 0.86):
+            drops.tell(f"setting {name}", "%s is no setting; did you mean %s?", PREFIX + name, PREFIX + near[0].upper())
 
 
 def _logs_from_environ(
@@ -212,7 +242,12 @@ def _logs_from_environ(
         values["logs"] = "none"
     elif not opted_out:
         _from_environ(
-            "otel_logs_url", variable, lambda _: checks.url(logs_endpoint(environ)[1]), environ, drops, values
+            "otel_logs_url",
+            variable,
+            lambda _: checks.url_as_it_stands(logs_endpoint(environ)[1]),
+            environ,
+            drops,
+            values,
         )
 
 

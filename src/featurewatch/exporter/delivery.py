@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from . import tls
-from .answers import Verdict, by_status, one_line
+from .answers import Verdict, by_status, one_line, otlp_text
 from .config import Config
 from .frames import LOKI_JSON, OTLP_PROTOBUF, Codec, Frame, codec
 from .worker import LOADING, silence
@@ -63,6 +63,12 @@ class Destination:
             return Verdict("later", said=f"{type(error).__name__}: {error}")
         return self._judge(answer)
 
+    def close(self) -> None:
+        """Close the connections; nothing is sent at that time."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
     def _compressed(self, body: bytes) -> bytes:
         """Compress as OTEL_EXPORTER_OTLP_COMPRESSION says what is kept in gzip."""
         compression = self._config.otel_logs.compression
@@ -99,7 +105,11 @@ class Destination:
                 return accepted(answer.content)
         elif status == 204:
             return Verdict("stored")
-        said = one_line(status, answer.text)
+        text = answer.text
+        if self.kind == "otlp":
+            with LOADING:
+                text = otlp_text(answer.headers.get("Content-Type", ""), answer.content)
+        said = one_line(status, text)
         if status == 400 and self.kind != "otlp":
             with LOADING:
                 from .loki import refused
@@ -118,7 +128,7 @@ class Destination:
             "Content-Type": codec(self.format).content_type,
             "Content-Encoding": config.otel_logs.compression if otlp else "gzip",
             "User-Agent": "featurewatch",
-            **(config.otel_logs.headers if otlp else {}),
+            **(config.otel_logs.headers if otlp and not config.is_bridge(self.url) else {}),
             **config.headers(self.url),
         }
         if otlp and config.otel_logs.compression == "none":

@@ -91,6 +91,11 @@ class Drops:
             self._told.add(topic)
         LOGGER.warning(message, *args)
 
+    def forget(self, *topics: str) -> None:
+        """Let topics be told of again: what was told of them held for settings that are replaced."""
+        with self._lock:
+            self._told.difference_update(topics)
+
     def recovered(self, topic: str, message: str, *args: object) -> None:
         """Log that what was told of is over, if it was told; the topic may be told again."""
         if topic not in self._told:

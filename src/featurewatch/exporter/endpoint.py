@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..families import FAMILIES, PRICE_TABLE, WAITING
 from .exposition import EOF, Exposition, State
+from .lifespan import ending, ending_with
 from .negotiation import OPENMETRICS, accepts_gzip, choose
 from .prices import known_table_version
 from .runtime import RUNTIME, Runtime
@@ -110,7 +111,7 @@ def metrics_app(registry: Collector | None = None) -> Callable[..., Any]:
         if scope["type"] == "lifespan":
             while (await receive())["type"] != "lifespan.shutdown":
                 await send({"type": "lifespan.startup.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
+            await ending(RUNTIME, send)({"type": "lifespan.shutdown.complete"})
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         asked = scope["method"], headers.get(b"accept", ""), headers.get(b"accept-encoding", "")
@@ -140,11 +141,12 @@ def metrics_wsgi_app(registry: Collector | None = None) -> Callable[..., Any]:
 
 
 def metrics_route(app: Any, path: str = "/metrics", registry: Collector | None = None) -> None:
-    """Add `GET /metrics` to a Starlette or FastAPI app."""
+    """Add `GET /metrics` to a Starlette or FastAPI app, at whose end what waits is sent."""
     from starlette.routing import Route
 
     route = Route(path, _Object(metrics_app(registry)), methods=["GET"], include_in_schema=False)
     app.router.routes.append(route)
+    app.router.lifespan_context = ending_with(RUNTIME, app.router.lifespan_context)
 
 
 class _Object:

@@ -83,7 +83,8 @@ class Reporter:
 
     def stop(self, deadline: float) -> None:
         """Send what waits and end the thread; what is left by the deadline is dropped and counted."""
-        self.worker.stop(deadline)
+        if self.worker.stop(deadline) and self._client is not None:
+            self._client.close()
         left = [(FeatureKey(feature, one["environment"]), one) for feature, batch in self._batches for one in batch]
         left += self._waiting
         self._batches.clear()
@@ -124,14 +125,14 @@ class Reporter:
         if verdict.kind in ("later", "denied"):
             self._pace.failed(verdict, started)
             drops.tell(
-                "report", "calls could not be sent to %s (%s)%s; they are kept and sent again",
+                f"report {self._config.endpoint}", "calls could not be sent to %s (%s)%s; they are kept and sent again",
                 self._config.endpoint, verdict.said, _hint(verdict),
             )  # fmt: skip
             return False
         self._batches.popleft()
         self._pace.went_well()
         if verdict.kind == "stored":
-            drops.recovered("report", "calls are sent to %s again", self._config.endpoint)
+            drops.recovered(f"report {self._config.endpoint}", "calls are sent to %s again", self._config.endpoint)
         elif len(batch) > 1:
             half = len(batch) // 2
             self._batches.extendleft(((feature, batch[half:]), (feature, batch[:half])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar, overload
@@ -162,8 +163,8 @@ def _checked(
             problems.append(f"{what}: expected text, got {value!r}")
     if not isinstance(models, (list, tuple)) or not all(model and _is_text(model) for model in models):
         problems.append(f"models: expected a list of names, got {models!r}")
-    if classify is not None and not callable(classify):
-        problems.append(f"classify: expected a function of an exception, got {classify!r}")
+    if classify is not None and (not callable(classify) or inspect.iscoroutinefunction(classify)):
+        problems.append(f"classify: expected a function of an exception, none to be awaited, got {classify!r}")
     if budget_usd_per_day is not None and not (
         isinstance(budget_usd_per_day, (int, float)) and 0 <= budget_usd_per_day < math.inf
     ):

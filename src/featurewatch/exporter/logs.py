@@ -21,6 +21,14 @@ _PLAIN_RECORD: Final = len(logging.makeLogRecord({}).__dict__)
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 """What every record carries, or gets from a formatter; whatever else it has, the app gave it."""
 
+PLACED_BY_STRUCTLOG: Final = frozenset(
+    {
+        "event", "level", "level_number", "logger", "timestamp", "exc_info",
+        "_record", "_from_structlog", "_logger", "_name",
+    }
+)  # fmt: skip
+"""Fields of its events with a place of their own, or of no use beside the line."""
+
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _EXCEPTION_CHARS: Final = 32 * 1024
 """How much of a traceback is kept: its end, where the error is."""
@@ -57,7 +65,10 @@ class LogHandler(logging.Handler):
         runtime = self._runtime
         shipper = runtime.shipper
         name, thread = record.name, record.threadName
-        if shipper is None or name == _OWN or (thread is not None and thread.startswith(THREAD_PREFIX)):
+        if name == _OWN:
+            self._show(record)
+            return
+        if shipper is None or (thread is not None and thread.startswith(THREAD_PREFIX)):
             return
         try:
             extras = None
@@ -67,8 +78,9 @@ class LogHandler(logging.Handler):
             fields = type(message) is dict and "event" in message
             if fields:
                 # structlog's wrap_for_formatter passes the event's fields on as the message.
-                extras = {**message, **(extras or {})}
-                message = extras.pop("event")
+                given = {**message, **(extras or {})}
+                extras = {name: value for name, value in given.items() if name not in PLACED_BY_STRUCTLOG}
+                message = given["event"]
             call = None if extras is not None else _current.get()
             # What most lines are, without the way through functions: no extras, in a call.
             key = call._aggregate.key if call is not None and call._open else key_of(runtime, extras)
@@ -89,6 +101,21 @@ class LogHandler(logging.Handler):
             put(shipper, record.created, key, record.levelno, message, "app" if name == "root" else name, extras)
         except Exception as error:
             unreadable(runtime, error)
+
+    def _show(self, record: logging.LogRecord) -> None:
+        """Show what the exporter tells the app where handlers like this are all there are.
+
+        Such a line is never shipped, and Python shows it by itself only where there is no handler.
+        """
+        handlers: list[logging.Handler] = []
+        logger: logging.Logger | None = LOGGER
+        while logger is not None:
+            handlers += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        alone = handlers[:1] == [self] and all(isinstance(handler, LogHandler) for handler in handlers)
+        last = logging.lastResort
+        if alone and last is not None and record.levelno >= last.level:
+            last.handle(record)
 
 
 def loguru_sink(*, runtime: Runtime = RUNTIME) -> Callable[[Any], None]:

@@ -5,11 +5,14 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 LOGS_PATH = "/v1/logs"
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,30 @@ def read_logs(environ: Mapping[str, str]) -> OtelLogs:
 
     The time-out is in seconds, as OpenTelemetry for Python takes it: a variable means one thing in a process.
     """
+    return OtelLogs(read_headers(environ, "LOGS")[0], *_rest(environ))
+
+
+def read_headers(environ: Mapping[str, str], signal: Literal["METRICS", "LOGS"]) -> tuple[dict[str, str], list[str]]:
+    """Read the headers of a signal's requests: from its own variable, else from the one for all, as OpenTelemetry does.
+
+    Returns:
+        them, and the places of what is no header, in words that show nothing of it: it may be a secret.
+    """
     headers: dict[str, str] = {}
-    if not any(name.endswith("_HEADERS") for name in environ):
-        return OtelLogs(headers, *_rest(environ))
+    wrong: list[str] = []
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+    variable = next((name for name in names if environ.get(name, "").strip()), None)
+    if variable is None:
+        return headers, wrong
     from urllib.parse import unquote  # with every app's import it would cost more than all of this
 
-    for pair in f"{environ.get('OTEL_EXPORTER_OTLP_HEADERS', '')},{_own(environ, 'HEADERS')}".split(","):
-        name, equals, value = pair.partition("=")
-        if equals and name.strip():
-            headers[unquote(name.strip()).lower()] = unquote(value.strip())
-    return OtelLogs(headers, *_rest(environ))
+    for place, pair in enumerate(environ[variable].split(","), 1):
+        name, equals, value = (unquote(part.strip()) for part in pair.partition("="))
+        if equals and _HEADER_NAME.fullmatch(name) and value.isascii() and value.isprintable():
+            headers[name.lower()] = value
+        elif pair.strip():
+            wrong.append(f"{variable}, pair {place}")
+    return headers, wrong
 
 
 def _rest(environ: Mapping[str, str]) -> tuple[Any, ...]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ..families import BUCKETS, DROPPED, FAMILIES, PRICE_TABLE, Family
 from ..model import FeatureKey
 from . import tls
+from .answers import one_line, otlp_text
 from .config import Config
 from .drops import Drops
-from .otel_logs import read_resource
+from .otel_logs import read_headers, read_resource
 from .prices import known_table_version
 from .snapshot import Distribution, Snapshot
 from .worker import LOADING, Pause, Worker, silence
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 _EXPORTER_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
 _RETRIED: Final = re.compile(r"^Transient error (.*) encountered while exporting metrics batch, retrying in .*$", re.S)
 """How OpenTelemetry's exporter words what it tries again; that it does is its own affair."""
+
+_LAST_WORD_S: Final = 0.3
+
+_CAUSE: Final = re.compile(r"""^.*\(Caused by (\w+\(["'])\w+\(host='[^']*', port=\d+\): (.*)\)$""", re.S)
+"""How requests words that no connection comes about: the cause last, and the host three times before it."""
 
 _TIMEOUT: Final = 5.0
 """Seconds a push may take, its retries included, where OTEL_EXPORTER_OTLP_TIMEOUT says nothing."""
@@ -70,11 +76,15 @@ class Pusher:
     """Nothing is told of single calls: their totals are pushed."""
 
     def stop(self, deadline: float) -> None:
-        """End the thread, and a retry that it waits in."""
+        """End the thread, and a retry that it waits in; tell where the last figures were not taken by then."""
         exporter = self._exporter
         if exporter is not None:
             exporter.shutdown()
-        self.worker.stop(deadline, flush=False)
+        # A retry that ended tells why it was one.
+        self.worker.stop(max(deadline, time.monotonic() + _LAST_WORD_S) if self.worker.asked else deadline, flush=False)
+        if self.worker.asked:
+            url = self._config.metrics_url
+            self._host.drops.tell(f"push {url}", "metrics could not be pushed to %s in time", url)
 
     def _push(self) -> Pause:
         if self.held:
@@ -89,19 +99,28 @@ class Pusher:
         except Exception as error:  # a CA file that is none, a proxy's name that cannot be read, ...
             sent, self.reason = False, f"{type(error).__name__}: {error}"
         if sent:
-            host.drops.recovered("push", "metrics are pushed to %s again", url)
+            host.drops.recovered(f"push {url}", "metrics are pushed to %s again", url)
             return Pause(self._config.push_interval)
         host.drops.count("metrics", "push_failed")
         host.drops.tell(
-            "push", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
-            url, self.reason, self._hint(),
+            f"push {url}", "metrics could not be pushed to %s (%s)%s; they are kept and pushed again",
+            url, self._why(), self._hint(),
         )  # fmt: skip
         return Pause(min(1.0, self._config.push_interval) if self.worker.hurried else self._config.push_interval, False)
+
+    def _why(self) -> str:
+        """Word what went wrong, with what the answer says of it, if it says anything."""
+        answer = self._answer
+        if answer is None or answer.status_code < 400:
+            return self.reason
+        with LOADING:
+            text = otlp_text(answer.headers.get("Content-Type", ""), answer.content)
+        return one_line(answer.status_code, text) if text else self.reason
 
     def _hint(self) -> str:
         """Say what to look at where what is pushed is denied."""
         status = 0 if self._answer is None else self._answer.status_code
-        bridge = bool(self._config.endpoint) and self._config.metrics_url.startswith(self._config.endpoint + "/")
+        bridge = self._config.is_bridge(self._config.metrics_url)
         if status in (401, 403):
             wanted = "token to one with the role ingest" if bridge else "OTEL_EXPORTER_OTLP_HEADERS"
             return f": set {wanted}"
@@ -166,19 +185,23 @@ class Pusher:
 
         logging.getLogger(_EXPORTER_LOGGER).addFilter(_hear)
         silence("urllib3.connectionpool")
+        silence("opentelemetry.util.re")  # It shows wrong headers, secrets and all; `config` tells of them.
+        url = self._config.metrics_url
+        headers = self._config.headers(url)
         session = None
         # A session of one's own would take the place of the one that such a provider makes.
         if not any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ):
-            session = tls.session(self._config)
+            # What OTEL_EXPORTER_OTLP_HEADERS has for a collector is not for a bridge.
+            told = {} if self._config.is_bridge(url) else read_headers(os.environ, "METRICS")[0]
+            session = tls.session(self._config, {**told, **headers})
             session.hooks["response"].append(self._hear_answer)
-        url = self._config.metrics_url
         named = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
         timeouts = ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
         return OTLPMetricExporter(
             endpoint=url,
             session=session,
             certificate_file=self._config.tls_ca_file or None,
-            headers=self._config.headers(url),
+            headers=headers,
             compression=None if any(os.environ.get(name) for name in named) else Compression.Gzip,
             timeout=None if any(os.environ.get(name) for name in timeouts) else _TIMEOUT,
         )
@@ -196,7 +219,7 @@ def _hear(record: logging.LogRecord) -> bool:
     if pusher is None:
         return True
     if record.levelno >= logging.WARNING and pusher.reason == "no answer":
-        pusher.reason = _RETRIED.sub(r"\1", record.getMessage())
+        pusher.reason = _CAUSE.sub(r"\1\2", _RETRIED.sub(r"\1", record.getMessage()))
     return False
 
 

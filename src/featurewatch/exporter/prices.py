@@ -67,13 +67,20 @@ def known_table_version() -> str:
 class Estimator:
     """Prices calls on a thread of its own, in the order in which they ended."""
 
-    def __init__(self, drops: Drops, estimate: Estimate = estimate, size: int = QUEUE_SIZE) -> None:
+    def __init__(
+        self,
+        drops: Drops,
+        estimate: Estimate = estimate,
+        size: int = QUEUE_SIZE,
+        *,
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
         self._drops = drops
         self._estimate = estimate
         self._size = size
         self._waiting: deque[tuple[Aggregate, str, Sequence[int]]] = deque()
         self._idle = True
-        self.worker = Worker("prices", self._work)
+        self.worker = Worker("prices", self._work, on_start)
 
     @property
     def waiting(self) -> bool:

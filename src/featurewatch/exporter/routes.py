@@ -78,6 +78,8 @@ def _pattern(key: str) -> tuple[str, re.Pattern[str]]:
     if not path.startswith("/") or (method and method.upper() not in _METHODS):
         raise SettingsError(f"routes: expected a path such as /chat/{{id}} or POST /chat, got {key!r}")
     parts = re.split(r"\{(\w*)(:\w+)?\}", path)
+    if any(set(literal) & set("{}<>") for literal in parts[::3]):
+        raise SettingsError(f"routes: expected parameters such as {{id}} or {{rest:path}}, got {key!r}")
     pattern = re.escape(parts[0])
     for kind, literal in zip(parts[2::3], parts[3::3], strict=True):
         pattern += (".*" if kind == ":path" else "[^/]+") + re.escape(literal)

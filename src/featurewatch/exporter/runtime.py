@@ -18,9 +18,10 @@ from .aggregate import Aggregate
 from .config import Config
 from .declaration import Declaration
 from .drops import Drops
+from .forks import Forks
 from .prices import Estimator
 from .snapshot import OTHER, Snapshot
-from .worker import LOADING, THREAD_PREFIX
+from .worker import THREAD_PREFIX
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class Runtime:
         self._overflowing: WeakSet[Feature] = WeakSet()
         self.drops = Drops()
         self._workers = Workers(self.drops)
-        self.estimator = Estimator(self.drops)
+        self._forks = Forks(self._at_exit)
+        self.estimator = Estimator(self.drops, on_start=self._forks.guard)
         self.found: set[str] = set()
         self.recorder: Callable[[Call], None] | None = None
         self.pusher: Pusher | Reporter | None = None
         self.shipper: Shipper | None = None
         self.instance = _new_instance()
+        self.gave_up_at = -1e9
 
     @property
     def config(self) -> Config:
@@ -190,7 +193,7 @@ class Runtime:
             self._overflowing.clear()
             self._workers.reset()
             self.drops.reset()
-            estimator, self.estimator = self.estimator, Estimator(self.drops)
+            estimator, self.estimator = self.estimator, Estimator(self.drops, on_start=self._forks.guard)
         estimator.worker.stop(time.monotonic(), flush=False)
 
     def estimate(self, aggregate: Aggregate, model: str, tokens: Sequence[int]) -> None:
@@ -246,6 +249,7 @@ class Runtime:
     def _send(self, config: Config) -> None:
         """Build what sends by the configuration; the threads start when there is something to send."""
         old_pusher, old_shipper = self.pusher, self.shipper
+        self.drops.forget(f"push {config.metrics_url}", f"ship {config.logs_url}", f"report {config.endpoint}")
         self.pusher, self.shipper = self._new_pusher(config), self._new_shipper(config)
         for aggregate in self._aggregates():
             aggregate.observe = self._observer()
@@ -292,13 +296,11 @@ class Runtime:
             return
         self._hooked = True
         atexit.register(self._at_exit)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=LOADING.acquire, after_in_parent=LOADING.release, after_in_child=self._after_fork
-            )
+        self._forks.hook(self._after_fork)
 
     def _on_start(self) -> None:
-        """See to the end of a process that multiprocessing forked: it ends without running what atexit registered."""
+        """See to the end of a process that ends without running what atexit registered, as multiprocessing's do."""
+        self._forks.guard()
         process = sys.modules.get("multiprocessing.process")
         if process is not None:
             from multiprocessing.util import Finalize, register_after_fork
@@ -312,12 +314,15 @@ class Runtime:
             register_after_fork(self, finalize)
 
     def _at_exit(self) -> None:
-        """Count the calls that the end of the process cuts off as cancelled, and send what is left."""
+        """Count the calls that the end of the process cuts off, cancelled unless told otherwise; send what is left."""
         for aggregate in self._aggregates():
             for call in list(aggregate.running):
-                call.cancel()
+                if call._outcome is None:
+                    call.cancel()
                 call._end()
-        self.shutdown(self.config.exit_timeout)
+        waited = time.monotonic() < self.gave_up_at + self.config.exit_timeout  # in vain, at its server's end
+        self.shutdown(0 if waited else self.config.exit_timeout)
+        self.estimator.worker.stop(time.monotonic(), flush=False)
 
     def _after_fork(self) -> None:
         """Make a forked child a process of its own: its parent's counts, lines and threads stay the parent's.
@@ -325,13 +330,12 @@ class Runtime:
         Locks are made anew, since a thread that does not exist here may hold them. The threads start again at the
         child's first call or line, not before: a child that only computes sends nothing.
         """
-        LOADING.release()
         self._lock = threading.RLock()
         self._forked = self._dormant = True
         self._workers.reset()
         self.drops.reset()
         self.instance = _new_instance()
-        self.estimator = Estimator(self.drops)
+        self.estimator = Estimator(self.drops, on_start=self._forks.guard)
         for aggregate in self._aggregates():
             aggregate.reset()
         if self._config is None:

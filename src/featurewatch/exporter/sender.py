@@ -136,7 +136,7 @@ class Sender:
         if verdict.kind in ("later", "denied"):
             return self._again(verdict, started)
         if self._pace.away and self._pace.went_well():
-            self._drops.recovered("ship", "lines are shipped to %s again", self._to.url)
+            self._drops.recovered(f"ship {self._to.url}", "lines are shipped to %s again", self._to.url)
             self._on_recovery()
         self._requests += 1
         if verdict.kind != "stored":
@@ -162,7 +162,7 @@ class Sender:
         self._pace.failed(verdict, started)
         hint = f": {self._to.denied(verdict.said[:3])}" if verdict.kind == "denied" else ""
         self._drops.tell(
-            "ship", "lines could not be shipped to %s (%s)%s; they are kept and sent again",
+            f"ship {self._to.url}", "lines could not be shipped to %s (%s)%s; they are kept and sent again",
             self._to.url, verdict.said, hint,
         )  # fmt: skip
 

@@ -82,14 +82,14 @@ class SharedFolder:
                 self.retire()
         except (OSError, ImportError) as error:
             self._drops.tell(
-                "multiprocess_dir",
+                f"multiprocess_dir {self.path}",
                 "multiprocess_dir %s cannot be used (%s): each process shows its own figures alone; let it be a local "
                 "folder that all workers may write to, with space left",
                 self.path, error,
             )  # fmt: skip
             self.close()
             return False
-        self._drops.recovered("multiprocess_dir", "multiprocess_dir %s is used again", self.path)
+        self._drops.recovered(f"multiprocess_dir {self.path}", "multiprocess_dir %s is used again", self.path)
         return True
 
     def slot(self) -> Slot:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from .frames import Frame
 from .segment import START, SUFFIX, Segment
@@ -15,6 +16,9 @@ from .segment import START, SUFFIX, Segment
 LOCK = "lock"
 NEW = ".new-"
 """How a directory is named until its lock is held."""
+
+_NAME: Final = re.compile(r"\d+-[0-9a-f]{12}")
+"""How it is named from then on: by the process's number and at random."""
 
 
 class Taken(NamedTuple):
@@ -43,8 +47,9 @@ class Shelf:
         self._tail: Segment | None = None
 
     @classmethod
-    def create(cls, root: Path, name: str, segment_bytes: int, torn: Callable[[int], None]) -> Self:
-        """Make a directory of this name, which is locked before others can see it."""
+    def create(cls, root: Path, segment_bytes: int, torn: Callable[[int], None]) -> Self:
+        """Make a directory, which is locked before others can see it."""
+        name = f"{os.getpid()}-{os.urandom(6).hex()}"
         hidden, path = root / (NEW + name), root / name
         hidden.mkdir(parents=True, mode=0o700)
         try:
@@ -116,6 +121,8 @@ class Shelf:
 
     def close(self) -> None:
         """Let go of the directory, and remove it where nothing is left in it."""
+        if self._lock < 0:
+            return
         try:
             empty = not self.busy and self.take() is None
             self._seal()
@@ -161,6 +168,20 @@ class Shelf:
             finally:
                 if not tail.busy:
                     tail.close()
+
+
+def shelves(root: Path) -> list[Path]:
+    """List the directories of processes that run or have ended. What else lies there is left alone.
+
+    Raises:
+        OSError: the root is not there, or cannot be read.
+    """
+    with os.scandir(root) as found:
+        return sorted(
+            Path(entry.path)
+            for entry in found
+            if _NAME.fullmatch(entry.name) is not None and entry.is_dir(follow_symlinks=False)
+        )
 
 
 def _locked(path: Path) -> int | None:

@@ -60,6 +60,8 @@ class Shipper:
         self._backlog = Backlog(spool)
         # Reentrant: a finaliser that logs may run on a thread that holds it.
         self._lock = threading.RLock()
+        # Held while a packed batch goes into the backlog, which is closed only outside of that.
+        self._handing_over = threading.Lock()
         self._full: deque[_Batch] = deque()
         self._filling = _Batch()
         self._packing: _Batch | None = None
@@ -124,18 +126,24 @@ class Shipper:
                 return all(sent) and packed
 
     def stop(self, deadline: float) -> bool:
-        """Deliver what waits and end the threads; what is left by the deadline stays in the spool, else it is counted
-        as dropped. False where something is left.
+        """Deliver what waits and end the threads. What is left by the deadline goes into the spool or stays there, else
+        it is counted as dropped. False where something is left.
         """
         packed = self.worker.stop(deadline)
         done = [sender.worker.stop(deadline) for sender in self._at_work()]
         for sender in self._senders:
             sender.close()
-        in_memory = self._backlog.close()
-        with self._lock:
-            batches = [*self._full, self._filling, *([] if self._packing is None else [self._packing])]
-            self._full.clear()
-            self._filling, self._packing, self._bytes = _Batch(), None, 0
+        if all(done):
+            self._destination.close()
+        with self._handing_over:
+            with self._lock:
+                batches = [*self._full, self._filling, *([] if self._packing is None else [self._packing])]
+                self._full.clear()
+                self._filling, self._packing, self._bytes = _Batch(), None, 0
+            if self._spool_dir is not None:
+                # To write them down takes no time that a destination may use up.
+                batches = [batch for batch in batches if batch.fields and not self._backlog.append(self._packed(batch))]
+            in_memory = self._backlog.close()
         keys = [batch.fields[start] for batch in batches for start in range(1, len(batch.fields), len(Line._fields))]
         keys += (record.key for frame in in_memory for record in unpack(frame)[1])
         drop(self._drops, keys, "undeliverable")
@@ -150,25 +158,27 @@ class Shipper:
         self._backlog.abandon()
 
     def _pack(self) -> Pause:
-        destination = self._destination
         while True:
             batch, rest = self._next()
             if batch is None:
                 return Pause(rest, settled=rest is None)
-            try:
-                frame = pack_lines(batch.fields, batch.lines, destination.service, destination.codec)
-            except Exception:  # a level that is no number, text of a class of its own, ...
-                frame = self._pack_what_can_be(batch.fields)
-            with self._lock:
-                mine, self._packing = self._packing is batch, None
-            if not mine:
-                return Pause(None)  # It was stopped meanwhile, which counted what was being packed.
-            if not self._backlog.append(frame, urgent=self._pace.away):
-                drop(self._drops, (record.key for record in unpack(frame)[1]), "undeliverable")
+            frame = self._packed(batch)
+            with self._handing_over:
+                with self._lock:
+                    mine, self._packing = self._packing is batch, None
+                if not mine:
+                    return Pause(None)  # It was stopped meanwhile, which saw to what was being packed.
+                self._backlog.append(frame, urgent=self._pace.away)
             for sender in self._senders:
                 sender.worker.wake()
                 if not sender.busy:
                     break
+
+    def _packed(self, batch: _Batch) -> Frame:
+        try:
+            return pack_lines(batch.fields, batch.lines, self._destination.service, self._destination.codec)
+        except Exception:  # a level that is no number, text of a class of its own, ...
+            return self._pack_what_can_be(batch.fields)
 
     def _pack_what_can_be(self, flat: Sequence[Any]) -> Frame:
         """Pack lines one of which cannot be written, without it and its like."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import (
     AsyncGenerator,
@@ -157,9 +158,20 @@ def _of_core(name: str) -> property:
     return property(get, set)
 
 
+def _told_to_core(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def tell(stream: Stream[Any], *args: Any, **kwargs: Any) -> None:
+        method(stream._core, *args, **kwargs)
+
+    return tell
+
+
 for _name in Call.__slots__:
     # So that what a call is told by its methods is told to the core.
     setattr(Stream, _name, _of_core(_name))
+for _method in (Call.tokens, Call.cost):
+    # These add, which only the core itself does without losing what another thread adds.
+    setattr(Stream, _method.__name__, _told_to_core(_method))
 
 
 class _Source:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
-from .logs import exception_text, key_of, put, unreadable
+from .logs import PLACED_BY_STRUCTLOG, exception_text, key_of, put, unreadable
 from .runtime import RUNTIME, Runtime
 from .worker import on_own_thread_now
 
@@ -15,10 +15,6 @@ _LEVELS: Final = {
     "notset": 0, "trace": 5, "debug": 10, "info": 20, "success": 25, "warning": 30, "warn": 30, "error": 40, "err": 40,
     "exception": 40, "critical": 50, "fatal": 50,
 }  # fmt: skip
-_PLACED: Final = frozenset(
-    {"event", "level", "level_number", "logger", "timestamp", "exc_info", "_record", "_from_structlog"}
-)
-"""Fields with a place of their own, or of no use beside the line."""
 
 
 def structlog_processor(
@@ -35,7 +31,9 @@ def structlog_processor(
         if shipper is None or on_own_thread_now():
             return event
         try:
-            extras: dict[str, Any] | None = {name: value for name, value in event.items() if name not in _PLACED}
+            extras: dict[str, Any] | None = {
+                name: value for name, value in event.items() if name not in PLACED_BY_STRUCTLOG
+            }
             key = key_of(runtime, extras)
             if key is None:
                 return event

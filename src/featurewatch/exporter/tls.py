@@ -1,7 +1,11 @@
-"""Whose certificates are trusted: the settings `tls_ca_file` and `tls_verify`, for each of the HTTP clients in use."""
+"""Whose certificates are trusted: the settings `tls_ca_file` and `tls_verify`, for each of the HTTP clients in use.
+
+And what a session of requests says of who comes, where OpenTelemetry's exporter would say more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
@@ -39,8 +43,11 @@ def for_httpx(config: Config, *, ca_file: str = "", client: tuple[str, str] = ("
     return context
 
 
-def session(config: Config) -> requests.Session:
+def session(config: Config, headers: Mapping[str, str]) -> requests.Session:
     """Make a session that trusts what the settings say, whatever else a request to it asks for.
+
+    Its requests carry these headers and those of their content, and no others: neither what a .netrc says of the host,
+    where they say who comes, nor what OTEL_EXPORTER_OTLP_HEADERS says wrong.
 
     Raises:
         SettingsError: tls_ca_file cannot be read, or is not what it should be.
@@ -58,9 +65,16 @@ def session(config: Config) -> requests.Session:
                 # Said with each request: a session's own yields to REQUESTS_CA_BUNDLE, which is for the whole machine.
                 named = config.tls_ca_file or (self.verify if isinstance(self.verify, str) else "")
                 kwargs["verify"] = named or kwargs.get("verify")
+            asked = {**self.headers, **(kwargs.get("headers") or {})}
+            left_out = {name: None for name in asked if name.lower() not in _OF_CONTENT}
+            own = {name: value for name, value in asked.items() if name not in left_out}
+            kwargs["headers"] = {**left_out, **own, **headers}
             return super().request(*args, **kwargs)
 
-    return Session()
+    made = Session()
+    if any(name.lower() == "authorization" for name in headers):
+        made.auth = lambda request: request
+    return made
 
 
 def _trusting(ca_file: str, setting: str) -> ssl.SSLContext:
@@ -77,3 +91,4 @@ def _unusable(setting: str, path: str, error: OSError) -> SettingsError:
 
 
 _OTEL = "OTEL_EXPORTER_OTLP_"
+_OF_CONTENT = frozenset({"accept", "accept-encoding", "connection", "content-encoding", "content-type", "user-agent"})

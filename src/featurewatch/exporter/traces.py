@@ -7,7 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_TRACE_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_SPAN_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,48}")
+"""As long as OpenMetrics lets them be together: an exemplar's labels have 128 characters at most, names included.
+
+https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md#exemplars
+"""
 
 
 def tracer() -> Callable[[], tuple[str, str] | None] | None:
@@ -38,11 +43,12 @@ def tracer() -> Callable[[], tuple[str, str] | None] | None:
 
 def identified(trace_id: object, span_id: object) -> tuple[str, str] | None:
     """Write ids as text; None where one of them cannot be an id."""
-    trace, span = _written(trace_id, 32), "" if span_id == "" else _written(span_id, 16)
+    trace = _written(trace_id, 32, _TRACE_ID)
+    span = "" if span_id == "" else _written(span_id, 16, _SPAN_ID)
     return None if trace is None or span is None else (trace, span)
 
 
-def _written(value: object, digits: int) -> str | None:
+def _written(value: object, digits: int, pattern: re.Pattern[str]) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:0{digits}x}" if 0 < value < 16**digits else None
-    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None

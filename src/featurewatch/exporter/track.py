@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeAlias
 
+from ..errors import SettingsError
 from .call import Call, _current
 
 NewCall: TypeAlias = Callable[[], Call]
@@ -20,7 +21,15 @@ Function: TypeAlias = Callable[..., Any]
 
 
 def tracked(function: Function, new_call: NewCall) -> Function:
-    """Wrap a function so that each run of it is a call; the wrapper is of the same kind as the function."""
+    """Wrap a function so that each run of it is a call; the wrapper is of the same kind as the function.
+
+    Raises:
+        SettingsError: it is no function.
+    """
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(tracked(function.__func__, new_call))
+    if not callable(function):
+        raise SettingsError(f"track: expected a function, got {function!r}; a model is told by track(model=…)")
     shown = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  # what it is, not whether
     if isinstance(function, functools.partial):
         shown = function

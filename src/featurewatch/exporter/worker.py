@@ -61,7 +61,12 @@ class Worker:
     @property
     def hurried(self) -> bool:
         """Whether someone waits for the work to be done."""
-        return self._asked > self._answered or self._stopping
+        return self.asked or self._stopping
+
+    @property
+    def asked(self) -> bool:
+        """Whether someone asked for what is not done."""
+        return self._asked > self._answered
 
     @property
     def started(self) -> bool:

@@ -81,9 +81,16 @@ class _Response:
             if close is not None:
                 self._running(close)
         finally:
-            if self._call._open and self._call._outcome is None:
-                self._call.cancel()
-            self._call._end()
+            self._leave()
+
+    def __del__(self) -> None:
+        """End what nobody closed, as a middleware around may forget to."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._call._open and self._call._outcome is None:
+            self._call.cancel()
+        self._call._end()
 
     def _running(self, step: Callable[[], Any]) -> Any:
         outer = _current.get()
