@@ -102,7 +102,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(run: Run, file: Path
     assert told.code == 3
     assert told.out.splitlines() == [
         "~ rule summarize/Errors", "    threshold: 20 → 10",
-        "+ rule summarize/Slower", "    rule: response_time_p95 greater_than 4000, low",
+        "+ rule summarize/Slower", "    rule: response_time_p95 greater_than 4000 ms, low",
         "- rule summarize/Slow",
         "1 to add, 1 to change, 1 to remove",
     ]  # fmt: skip
@@ -221,7 +221,7 @@ def test_rules_are_listed_with_how_far_they_got(run: Run, file: Path) -> None:
     run("apply", str(file))
     listed = run("rules", "list").out.splitlines()
     assert listed[0].split() == ["FEATURE", "NAME", "CONDITION", "SEVERITY", "STATE", "CHANNELS", "ID"]
-    assert any(line.startswith("summarize  Errors") and "error_rate > 20 over 5 min" in line for line in listed)
+    assert any(line.startswith("summarize  Errors") and "error_rate > 20 % over 5 min" in line for line in listed)
     assert len(listed) == 1 + 7
     status = run("rules", "status", "summarize")
     assert status.code == 0
@@ -236,7 +236,7 @@ def test_a_rule_is_previewed_as_it_is_or_changed_or_made_up(run: Run, file: Path
     httpx.post(f"{url}{API}/features/summarize/requests", json=[{"outcome": "error", "duration_ms": 5}] * 3)
     told = run("rules", "preview", "summarize", "Errors", "--for", "0")
     assert told.code == 0, told.err
-    assert told.out.startswith("error_rate > 20 over 5 min: would")
+    assert told.out.startswith("error_rate > 20 % over 5 min: would")
     assert (
         json.loads(run("rules", "preview", "summarize", "Errors", "--threshold", "99", "--json").out)["rule"][
             "threshold"

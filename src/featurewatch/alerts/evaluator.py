@@ -284,9 +284,10 @@ def _signal(rule: AlertRule, alert: _Alert, value: float | None, now_ns: int) ->
         labels[NO_DATA_LABEL] = "true"
     annotations = {
         "title": texts.title(rule),
-        "message": texts.message(rule, None if value is None else texts.figure(value)),
+        "message": texts.message(rule, None if value is None else texts.figure(rule.metric, value)),
         "value": texts.NO_DATA if value is None else repr(value),
         "threshold": texts.plain(rule.threshold),
+        "unit": texts.unit(rule.metric),
         "condition": rule.condition,
     }
     digest = blake2b(repr((alert.place, alert.no_data)).encode(), digest_size=8).hexdigest()

@@ -31,8 +31,6 @@ REVISION: Final = "revision"
 """The annotation that proves which edit of a rule a server has loaded."""
 
 VALUE: Final = "{{ $value }}"
-FIGURE: Final = '{{ if ge $value 1000.0 }}{{ printf "%.0f" $value }}{{ else }}{{ printf "%.4g" $value }}{{ end }}'
-"""`texts.figure` as a template: https://prometheus.io/docs/prometheus/latest/configuration/template_reference/"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ def group(rule: AlertRule, rendering: Rendering) -> Group:
     """Translate one rule on a figure."""
     wholes = [compared(_figure(rule, reading, rendering), rule) for reading in readings(rule)]
     expr = wholes[0] if len(wholes) == 1 else " and ".join(f"({whole})" for whole in wholes)
-    rules = [_rule(rule, expr, rendering, labels_of(rule), texts.message(rule, FIGURE), VALUE)]
+    message = texts.message(rule, texts.figure_template(rule.metric))
+    rules = [_rule(rule, expr, rendering, labels_of(rule), message, VALUE)]
     if rule.on_no_data == "alert":
         rules.append(
             _rule(
@@ -109,6 +108,7 @@ def annotations_of(rule: AlertRule, rendering: Rendering, message: str, value: s
         "message": message,
         "value": value,
         "threshold": texts.plain(rule.threshold),
+        "unit": texts.unit(rule.metric),
         "condition": rule.condition,
         "window": " and ".join(minutes(reading.window_minutes) for reading in readings(rule)),
     }

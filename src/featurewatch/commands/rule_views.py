@@ -18,8 +18,11 @@ def rules_of(bridge: Asker, features: Sequence[str] = ()) -> list[Any]:
 
 def condition(rule: Mapping[str, Any]) -> str:
     """Say in short what a rule asks for."""
+    from ..alerts.texts import amount, plain
+
     words = {"greater_than": ">", "less_than": "<", "equals": "="}
-    return f"{rule['metric']} {words[rule['condition']]} {rule['threshold']:g} over {rule['window_minutes']} min"
+    limit = amount(rule["metric"], plain(rule["threshold"]))
+    return f"{rule['metric']} {words[rule['condition']]} {limit} over {rule['window_minutes']} min"
 
 
 def state(rule: Mapping[str, Any]) -> str:

@@ -114,6 +114,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
+    from ..alerts.texts import NO_DATA, amount, figure
     from ..errors import BadInput
     from .asking import Asker, segment
 
@@ -133,12 +134,13 @@ def _preview(arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return 0
     print(f"{condition(told['rule'])}: {_often(told)} between {told['start'][:16]} and {told['end'][:16]}")
+    metric = told["rule"]["metric"]
     rows = [
         (
             one["environment"],
             one["start"][:16],
             (one["end"] or "still")[:16],
-            "no data" if one["value"] is None else f"{one['value']:g}",
+            NO_DATA if one["value"] is None else amount(metric, figure(metric, one["value"])),
         )
         for one in told["firings"][-_SHOWN:]
     ]
