@@ -130,6 +130,7 @@ def test_a_file_that_is_wrong_changes_nothing_and_says_everything(run: Run, file
         f"{file}:7: features.summarize.rules[0].metric: 'eror_rate' is no metric; did you mean error_rate?" in told.err
     )
     assert f"{file}:8: features.summarize.rules[1].threshold: expected a number, got 'x'" in told.err
+    assert [line.split(":")[2] for line in told.err.splitlines()] == ["7", "8"]
     assert rules_at(url) == {}
 
 

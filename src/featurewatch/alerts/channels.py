@@ -14,7 +14,7 @@ from ..fields import Fields, refuse, shown
 from ..times import format_instant
 from . import channel_values as values
 
-__all__ = ["KINDS", "SET", "Draft", "Setting", "channel_name", "example", "read_channel", "show"]
+__all__ = ["KINDS", "SET", "Draft", "Kind", "Setting", "channel_name", "example", "read_channel", "show"]
 
 SET: Final = "set"
 """What stands in an answer where a secret is. Sent back in its place, it means the secret that there is."""

@@ -22,7 +22,7 @@ from ..stores.base import LogFilter, LogStore, MetricStore
 from ..times import NS
 from . import texts
 from .conditions import Reading, breached, readings
-from .prometheus import NO_DATA_LABEL, labels_of
+from .prometheus import NO_DATA_LABEL, labels_of, window_of
 from .signals import Signal
 from .tracker import Tracker
 
@@ -289,6 +289,7 @@ def _signal(rule: AlertRule, alert: _Alert, value: float | None, now_ns: int) ->
         "threshold": texts.plain(rule.threshold),
         "unit": texts.unit(rule.metric),
         "condition": rule.condition,
+        "window": window_of(rule),
     }
     digest = blake2b(repr((alert.place, alert.no_data)).encode(), digest_size=8).hexdigest()
     return Signal(rule.id, alert.place.key, digest, now_ns, None, labels, annotations, "evaluator")

@@ -22,7 +22,7 @@ from .rule_files import Group, Rule, dump, file_name, fingerprint, minutes
 
 __all__ = [
     "NO_DATA_LABEL", "RULE_LABEL", "Rendering", "annotations_of", "compared", "environments_of", "group", "group_name",
-    "labels_of", "render",
+    "labels_of", "render", "window_of",
 ]  # fmt: skip
 
 RULE_LABEL: Final = "rule_id"
@@ -110,7 +110,7 @@ def annotations_of(rule: AlertRule, rendering: Rendering, message: str, value: s
         "threshold": texts.plain(rule.threshold),
         "unit": texts.unit(rule.metric),
         "condition": rule.condition,
-        "window": " and ".join(minutes(reading.window_minutes) for reading in readings(rule)),
+        "window": window_of(rule),
     }
     if rule.burn is not None:
         told["summary"] = (
@@ -120,6 +120,11 @@ def annotations_of(rule: AlertRule, rendering: Rendering, message: str, value: s
         address = f"{rendering.console_url.rstrip('/')}/#/feature/{rule.feature}"
         told["link"] = f"{escaped(address)}?env={{{{ $labels.environment | urlquery }}}}"
     return told
+
+
+def window_of(rule: AlertRule) -> str:
+    """Say what a rule's figure is taken over: `5m`, or `1h and 5m` where there are two windows."""
+    return " and ".join(minutes(reading.window_minutes) for reading in readings(rule))
 
 
 def compared(expression: str, rule: AlertRule) -> str:

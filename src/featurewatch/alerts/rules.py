@@ -40,7 +40,9 @@ _LONGEST_NAME: Final = 200
 _MOST_CHANNELS: Final = 20
 _LARGEST: Final = 1e15
 _DAY_MINUTES: Final = 1440
-_EXAMPLE: Final = "{'name': 'Errors', 'metric': 'error_rate', 'condition': 'greater_than', 'threshold': 20}"
+_EXAMPLE: Final = (
+    "{'name': 'Errors', 'metric': 'error_rate', 'condition': 'greater_than', 'threshold': 20, 'severity': 'high'}"
+)
 _SLOWEST_MS: Final = BUCKETS[-1] * 1000
 """What a percentile never exceeds: durations beyond the highest bucket are read as its bound."""
 
@@ -204,8 +206,10 @@ class _Reader:
             self._wrong("threshold", f"expected a number, got {shown(value)}")
         elif not math.isfinite(value):
             self._wrong("threshold", f"expected a finite number, got {value}: nothing compares with that")
-        elif not 0 <= value <= _LARGEST:
+        elif value < 0:
             self._wrong("threshold", f"expected 0 or more, got {shown(value)}: no figure is less", out_of_range=True)
+        elif value > _LARGEST:
+            self._wrong("threshold", f"expected at most {_LARGEST:g}, got {shown(value)}", out_of_range=True)
         else:
             return float(value)
         return 0.0

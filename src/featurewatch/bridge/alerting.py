@@ -16,9 +16,10 @@ from ..alerts.backfill import Backfill
 from ..alerts.book import RuleBook
 from ..alerts.delivery import Deliverer
 from ..alerts.deployments import Deployments
+from ..alerts.endings import RuleFinder
 from ..alerts.evaluator import Evaluator, Out
 from ..alerts.explain import Evidence, explain
-from ..alerts.history import History, RuleFinder
+from ..alerts.history import History
 from ..alerts.notifier import Notifier
 from ..alerts.outlets import ToAlertmanager, ToPeople
 from ..alerts.watch import Watch
