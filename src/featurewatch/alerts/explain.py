@@ -91,9 +91,11 @@ def _reasons(told: Evidence, people: Sequence[str], silenced: Sequence[str], inh
     reasons += [
         f"{window.feature} is under maintenance until {format_instant(window.ends_ns)}" for window in told.maintenance
     ]
+    said = {window.silence for window in told.maintenance}
+    said |= {told.episode.hold.silence} if told.episode.hold else set()
     for id_ in silenced:
         silence = (told.silences or {}).get(id_)
-        if silence is not None and (told.episode.hold is None or id_ != told.episode.hold.silence):
+        if silence is not None and id_ not in said:
             reasons.append(f"{silence.created_by} silenced it until {format_instant(silence.ends_ns)}")
     titles = told.inhibitors or {}
     reasons += [f"a more severe alert inhibits it: {titles.get(name) or name}" for name in inhibited]
