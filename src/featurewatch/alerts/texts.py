@@ -8,7 +8,18 @@ from typing import Final
 from ..alert_model import LOG_ENTRIES, AlertRule, Condition
 from ..formulas import METRICS
 
-__all__ = ["IN_WORDS", "NO_DATA", "amount", "figure", "figure_template", "message", "plain", "title", "unit"]
+__all__ = [
+    "IN_WORDS",
+    "NO_DATA",
+    "amount",
+    "crossing",
+    "figure",
+    "figure_template",
+    "message",
+    "plain",
+    "title",
+    "unit",
+]
 
 IN_WORDS: Final[dict[Condition, str]] = {
     "greater_than": "greater than",
@@ -35,8 +46,16 @@ def message(rule: AlertRule, value: str | None) -> str:
     """Say what is wrong; `value` is a figure as it is shown, without its unit; None where the series are absent."""
     if value is None:
         return f"{rule.metric} has {NO_DATA}: nothing was heard of {rule.feature}"
-    told, limit = amount(rule.metric, value), amount(rule.metric, plain(rule.threshold))
-    return f"{rule.metric} is {told}, which is {IN_WORDS[rule.condition]} threshold of {limit}"
+    return f"{rule.metric} is {amount(rule.metric, value)}, which is {_limit(rule)}"
+
+
+def crossing(rule: AlertRule) -> str:
+    """Say what was wrong where the value is not known any more."""
+    return f"{rule.metric} was {_limit(rule)}"
+
+
+def _limit(rule: AlertRule) -> str:
+    return f"{IN_WORDS[rule.condition]} threshold of {amount(rule.metric, plain(rule.threshold))}"
 
 
 def unit(metric: str) -> str:
