@@ -35,3 +35,10 @@ def test_a_silence_of_maintenance_or_of_an_acknowledgement_is_told_as_that_alone
         "ann acknowledged it: nobody is notified while that lasts", "chat is under maintenance", "bob silenced it"
     ]  # fmt: skip
     assert [one["id"] for one in told["silences"]] == ["s1", "s2", "s3"]
+
+
+def test_of_an_alertmanager_that_is_away_nothing_is_claimed() -> None:
+    alert = Alert("a", "r1", KEY, "", "", "high", "active", NOW_NS)
+    told = explain(Evidence(Episode(alert, {}), rule=None, now_ns=NOW_NS, reachable=False))
+    assert told["firing_in_alertmanager"] is None
+    assert told["summary"].startswith("Alertmanager cannot be reached")

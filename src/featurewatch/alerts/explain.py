@@ -71,7 +71,7 @@ def explain(told: Evidence) -> dict[str, Any]:
             {"timestamp": format_instant(remark.at_ns), "receiver": remark.author, "status": remark.text}
             for remark in deliveries
         ],
-        "firing_in_alertmanager": bool(told.seen) if told.reachable is not None else None,
+        "firing_in_alertmanager": bool(told.seen) if told.reachable else None,
         "next_notification_at": None if due is None else format_instant(due),
     }
     return shown | {"alert_status": alert.status}
