@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from featurewatch.alert_model import Alert, AlertRule, ResolveReason
+from featurewatch.alert_model import Alert, AlertRule, LogSelection, ResolveReason
 from featurewatch.alerts.endings import MOST_LATE, why
 from featurewatch.episode_model import Place
 from featurewatch.errors import Unavailable
 from featurewatch.model import FeatureKey, Measurement
+from featurewatch.stores.base import LogFilter
 from featurewatch.times import NS
 
 MINUTE_NS = 60 * NS
@@ -91,6 +92,34 @@ async def test_what_is_heard_of_late_is_told_as_it_was(
     figures: Figures, rule: AlertRule | None, expected: ResolveReason | None
 ) -> None:
     assert await reason(figures, LONG_AGO_NS, fired(), rule) == expected
+
+
+@dataclass
+class Lines:
+    """A store of lines that counts so many, and remembers what was asked."""
+
+    count: int
+    asked: list[Any] = field(default_factory=list)
+
+    async def counts(
+        self, key: FeatureKey, filter: LogFilter, start_ns: int, end_ns: int, step_s: int
+    ) -> Sequence[int]:
+        self.asked.append((filter.search, end_ns - start_ns, end_ns))
+        return [self.count]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(50, "rule_changed"), (3, "recovered")])
+async def test_lines_are_counted_where_their_rule_was_edited(count: int, expected: ResolveReason) -> None:
+    rule = edited(metric="log_entries", kind="logs", logs=LogSelection(search="timeout"), threshold=1000.0)
+
+    async def find(ids: Collection[str]) -> Mapping[str, AlertRule]:
+        return {"r1": rule}
+
+    at, lines = Place("r1", KEY), Lines(count)
+    alert = fired(metric="log_entries", threshold=10.0)
+    found = await why({at: LONG_AGO_NS}, {at: alert}, find, Figures(), NOW_NS, logs=lines)  # type: ignore[arg-type]  # stores of few verbs
+    assert found == {at: expected}
+    assert lines.asked == [("timeout", 5 * MINUTE_NS, LONG_AGO_NS)]
 
 
 async def test_what_ends_now_is_told_as_it_is() -> None:

@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
-from ..alert_model import CONDITIONS, Alert, AlertRule, ResolveReason
+from ..alert_model import CONDITIONS, Alert, AlertRule, LogSelection, ResolveReason
 from ..episode_model import Place
 from ..errors import BadInput, FeaturewatchError
 from ..formulas import METRICS
 from ..model import FeatureKey
-from ..stores.base import MetricStore
+from ..stores.base import LogFilter, LogStore, MetricStore
 from ..times import NS, parse_duration
 from .conditions import holds
 
@@ -46,13 +46,20 @@ class _Figure(NamedTuple):
 
 
 async def why(
-    ends: Mapping[Place, int], fired: Mapping[Place, Alert], rules: RuleFinder, metrics: MetricStore, now_ns: int
+    ends: Mapping[Place, int],
+    fired: Mapping[Place, Alert],
+    rules: RuleFinder,
+    metrics: MetricStore,
+    now_ns: int,
+    *,
+    logs: LogStore | None = None,
 ) -> dict[Place, ResolveReason]:
     """Find out why alerts ended; those of which it cannot be known are left out.
 
     Args:
         ends: when each ended, ns.
         fired: the alerts as they fired, of those that are known.
+        logs: counts the lines of rules on lines that were edited; None: these recovered.
     """
     if not ends:
         return {}
@@ -63,18 +70,26 @@ async def why(
         return {}
     reasons: dict[Place, ResolveReason] = {}
     asked: dict[Place, _Figure] = {}
+    counted: list[Place] = []
     for at, end_ns in ends.items():
         rule = found.get(at.rule_id)
         if rule is None or not rule.enabled:
             reasons[at] = "rule_removed"
         elif rule.metric in METRICS:
             asked[at] = _figure(at.key, rule, fired.get(at), end_ns, now_ns)
+        elif logs is not None and _edited(rule, fired.get(at)) and len(counted) < MOST_LATE:
+            counted.append(at)
         else:
             reasons[at] = "recovered"
+    for at in counted:
+        rule = found[at.rule_id]
+        value = await _lines(rule, fired[at], ends[at], logs) if logs is not None else None
+        if value is not None:
+            reasons[at] = _reason(rule, fired[at], rule.metric, value)
     values = await _values(set(asked.values()), metrics)
     for at, figure in asked.items():
         if figure in values:
-            reasons[at] = _reason(found[at.rule_id], fired.get(at), figure, values[figure])
+            reasons[at] = _reason(found[at.rule_id], fired.get(at), figure.metric, values[figure])
     return reasons
 
 
@@ -132,12 +147,27 @@ async def _values(asked: Collection[_Figure], metrics: MetricStore) -> dict[_Fig
     return values
 
 
-def _reason(rule: AlertRule, alert: Alert | None, figure: _Figure, value: float | None) -> ResolveReason:
+async def _lines(rule: AlertRule, alert: Alert, end_ns: int, logs: LogStore) -> float | None:
+    """Count the lines of the window in which an alert ended, selected as the rule does now."""
+    wanted, minutes = rule.logs or LogSelection(), _window(alert.metadata.get("window")) or rule.window_minutes
+    chosen = LogFilter(frozenset(wanted.levels), wanted.source, wanted.search)
+    try:
+        return sum(await logs.counts(alert.key, chosen, end_ns - minutes * _MINUTE_NS, end_ns, minutes * 60))
+    except FeaturewatchError as error:
+        _log.warning("why an alert of %s ended is not known: %s", alert.key.feature, error)
+        return None
+
+
+def _edited(rule: AlertRule, alert: Alert | None) -> bool:
+    return alert is not None and rule.updated_ns > alert.triggered_ns
+
+
+def _reason(rule: AlertRule, alert: Alert | None, metric: str, value: float | None) -> ResolveReason:
     if value is None:
         return "no_data"
-    if alert is not None and rule.updated_ns > alert.triggered_ns:
+    if alert is not None and _edited(rule, alert):
         condition, threshold = alert.metadata.get("condition"), alert.metadata.get("threshold")
         before = next((known for known in CONDITIONS if known == condition), None)
-        if before and isinstance(threshold, (int, float)) and holds(figure.metric, before, threshold, value):
+        if before and isinstance(threshold, (int, float)) and holds(metric, before, threshold, value):
             return "rule_changed"
     return "recovered"

@@ -10,7 +10,7 @@ from ..alert_model import Alert, ResolveReason
 from ..episode_model import Episode, Place, Remark, Step
 from ..ids import new_id
 from ..model import AlertSummary, FeatureKey, MetricsSnapshot, Severity
-from ..stores.base import MetricStore
+from ..stores.base import LogStore, MetricStore
 from ..stores.state_alerts import Alerts, Written
 from .endings import RuleFinder, why
 from .episodes import hear, lost, place
@@ -28,6 +28,7 @@ class History:
     Args:
         rules: finds rules by id, for the reason why an alert ended.
         known: the last snapshot of a feature, kept with an alert that fires.
+        logs: counts lines, for the same reason.
         settled: called with the episodes that a step brought to an end or cleared, so that their silences end at once.
     """
 
@@ -40,6 +41,7 @@ class History:
         *,
         clock: Callable[[], int],
         settled: Callable[[Sequence[Episode]], None] = lambda _: None,
+        logs: LogStore | None = None,
     ) -> None:
         self.alerts = alerts
         self.heard: Counter[str] = Counter()
@@ -49,6 +51,7 @@ class History:
         self.changed: Counter[tuple[FeatureKey, Severity, str]] = Counter()
         """What became of alerts: triggered, acknowledged, resolved."""
         self._metrics = metrics
+        self._logs = logs
         self._rules = rules
         self._known = known
         self._clock = clock
@@ -181,7 +184,7 @@ class History:
 
     async def _reasons(self, ends: Mapping[Place, int]) -> dict[Place, ResolveReason]:
         fired = {episode.place: episode.alert for episode in reversed(self._unsettled.values())}
-        return await why(ends, fired, self._rules, self._metrics, self._clock())
+        return await why(ends, fired, self._rules, self._metrics, self._clock(), logs=self._logs)
 
 
 def _changes(before: Episode | None, step: Step) -> list[str]:

@@ -135,6 +135,7 @@ async def start(
         snapshots.last,
         clock=clock,
         settled=settled,
+        logs=stores.logs,
     )
     await history.load()
     snapshots.show_alerts(history.open_alerts)
