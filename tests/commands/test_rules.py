@@ -229,7 +229,10 @@ def test_rules_are_listed_with_how_far_they_got(run: Run, file: Path) -> None:
     assert any(line.split()[1:4] == ["Slow", "1", "saved"] for line in status.out.splitlines())
     assert len(json.loads(run("rules", "list", "--json").out)) == 7
     assert json.loads(run("rules", "status", "--json").out)[0]["deployment"]["state"] == "saved"
-    assert len(run("rules", "list", "nothing").out.splitlines()) == 1
+    for name in ("list", "status"):
+        misspelt = run("rules", name, "sumarize")
+        assert (misspelt.code, misspelt.out) == (1, "")
+        assert misspelt.err == "featurewatch: feature 'sumarize' is not known, did you mean summarize?\n"
 
 
 def test_a_rule_is_previewed_as_it_is_or_changed_or_made_up(run: Run, file: Path, url: str) -> None:
