@@ -95,7 +95,7 @@ def test_what_is_refused_is_told_and_the_others_are_done(url: str, run: Run) -> 
 
 
 def test_an_acknowledgement_for_no_time_at_all_is_refused(url: str, run: Run) -> None:
-    id_ = fire(url, "chat")
+    id_ = fire(url, "quiet")
     told = run("alerts", "ack", id_, "--for", "0")
     assert told.code == 2
     assert "expires_minutes: input should be greater than 0" in told.err
