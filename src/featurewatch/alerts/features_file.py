@@ -15,10 +15,10 @@ from typing import Any, Final
 from .. import alert_wire
 from ..alert_model import CHANNEL_NAME, CHANNEL_NAME_RULE, AlertRule, Channel
 from ..errors import BadInput, OutOfRange, Problem
-from ..fields import Fields, shown
+from ..fields import Fields, nearest, shown
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE
 from .channels import KINDS, Kind, read_channel
-from .rules import LONGEST_MINUTES, nearest, read_channels, read_rule
+from .rules import LONGEST_MINUTES, read_channels, read_rule
 from .slo import check_window
 from .yaml_lines import Document, Path, read_yaml
 
