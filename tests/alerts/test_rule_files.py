@@ -71,6 +71,14 @@ def test_rules_are_written_to_the_letter(name: str) -> None:
     assert text == (GOLDEN / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("window", ["1d", "36h", "7d", "30d", "90d", "366d"])
+def test_the_more_urgent_a_rule_of_an_objective_the_faster_the_budget_burns(window: str) -> None:
+    rules = slo_rules(FeatureRecord("chat", "Chat", slo=Slo(99.5, window)))
+    assert [rule.severity for rule in rules] == ["critical", "high", "medium", "low"]
+    assert [rule.burn and rule.burn.factor for rule in rules] == [14.4, 6, 3, 1]
+    assert [rule.threshold for rule in rules] == [7.2, 3, 1.5, 0.5]
+
+
 AMOUNTS: Final = {
     "uptime": {0.0: "0 %", 33.333333: "33.33 %", 99.996: "99.996 %", 100.0: "100 %"},
     "response_time_p95": {412.345: "412.3 ms", 999.96: "1000 ms", 12340.6: "12341 ms"},
