@@ -278,6 +278,11 @@ def test_what_is_exported_is_imported_elsewhere(run: Run, file: Path, url: str, 
     assert [after["Errors"][name] for name in kept] == [before["Errors"][name] for name in kept]
     assert after["Errors"]["origin"] == "import"
     assert run("rules", "import", str(path)).out.splitlines()[-1] == "0 made, 2 there already, 4 not imported"
+    of_errors = f"{url}{API}/features/summarize/alerts/rules/{after['Errors']['id']}"
+    assert httpx.put(of_errors, json={"cooldown_minutes": 5}).status_code == 200
+    exported = run("rules", "export", "summarize")
+    path.write_text(exported.out)
+    assert run("rules", "import", str(path)).out.splitlines()[-1] == "0 made, 2 there already, 4 not imported"
 
 
 def test_an_import_says_of_each_rule_what_became_of_it(run: Run, file: Path, tmp_path: Path) -> None:
