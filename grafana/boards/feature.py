@@ -28,7 +28,19 @@ from .shape import dashboard, with_rows
 OBJECTIVE: Final = "featurewatch_slo_objective_ratio"
 OBJECTIVE_WINDOWS: Final = ("30d", "28d", "7d", "1d", "90d")
 
-_WORST: Final = {"error_rate": "Highest error rate", "response_time_p95": "Slowest p95"}
+_LARGE: Final = {
+    "uptime": ("Uptime", 3), "success_rate": ("Success rate", 3), "error_rate": ("Error rate", 3),
+    "response_time": ("Response time", 3), "response_time_p95": ("p95", 3),
+    "requests_per_minute": ("Calls a minute", 3),
+    "response_time_p50": ("p50", 3), "response_time_p99": ("p99", 3),
+    "time_to_first_token_p95": ("First token, p95", 4), "total_requests": ("Calls", 3),
+    "tokens_per_request": ("Tokens of a call", 4), "cost_per_request": ("Cost of a call", 4), "total_cost": ("Cost", 3),
+}  # fmt: skip
+"""The figures that are shown large, and how wide: two rows, the first of which begins with the health."""
+
+_SUMMED: Final = frozenset({"requests_per_minute", "total_requests", "total_cost"})
+"""Figures of several features that add up; of the others the worst one counts."""
+
 _COLUMNS: Final = {
     "uptime": "Uptime", "success_rate": "Success", "error_rate": "Errors", "response_time": "Mean",
     "response_time_p50": "p50", "response_time_p95": "p95", "response_time_p99": "p99",
@@ -70,7 +82,7 @@ def feature() -> Dashboard:
 
 
 def _now() -> list[kit.Built]:
-    """Show the worst of the chosen features, by name: seven numbers in each panel were too small to be read."""
+    """Show each figure large, of several features the worst: seven numbers in one panel are too small to be read."""
     health = "max by (" + KEYS + ") (featurewatch_feature_health{" + SCOPE + "}%s)"
     return [
         kit.big(
@@ -79,21 +91,24 @@ def _now() -> list[kit.Built]:
             unit="none", width=6, course=False, named=True, mappings=kit.HEALTH, links=to.SERIES,
             no_data="The bridge tells nothing: is it scraped?",
         ),
-        *(
-            kit.big(
-                title, f"{METRICS[name].help} Over 5 minutes, the highest of the chosen features; all are below.",
-                [kit.query(f"{figure(name)} and on ({KEYS}) topk(1, {figure(name)} @ end())", to.NAME)],
-                unit=kit.UNITS[METRICS[name].unit], width=6, named=True, steps=kit.marked(METRICS[name].mark),
-                links=to.SERIES, no_data="No calls",
-            )
-            for name, title in _WORST.items()
-        ),
-        kit.big(
-            "Calls a minute", "Calls a minute over 5 minutes, of the chosen features together.",
-            [kit.query(current(f"sum({figure('requests_per_minute')})"), "calls")],
-            unit="reqpm", width=6, links=to.CHOSEN, no_data="No calls",
-        ),
+        *(_large(name, title, width) for name, (title, width) in _LARGE.items()),
     ]  # fmt: skip
+
+
+def _large(name: str, title: str, width: int) -> kit.Built:
+    row = METRICS[name]
+    over = "" if name == "uptime" else " Over 5 minutes."
+    if name in _SUMMED:
+        expr, of_several = current(f"sum({figure(name)})"), "their sum"
+    else:
+        least = row.mark is not None and row.mark.above
+        expr = f"{figure(name)} and on ({KEYS}) {'bottomk' if least else 'topk'}(1, {figure(name)} @ end())"
+        of_several = "the lowest" if least else "the highest"
+    return kit.big(
+        title, f"{row.help}{over} Of several chosen features {of_several}; all are below.",
+        [kit.query(expr, to.NAME)], unit=kit.UNITS[row.unit], width=width, course=False, steps=kit.marked(row.mark),
+        links=to.CHOSEN if name in _SUMMED else to.SERIES, no_data="No calls",
+    )  # fmt: skip
 
 
 def _figures() -> kit.Built:
