@@ -70,3 +70,8 @@ def test_marks_for_display() -> None:
     marks = statuses({"uptime": 99.0, "success_rate": 95.1, "error_rate": 1.0, "response_time": 499.0, "total_cost": 1})
     assert marks == {"uptime": "warning", "success_rate": "good", "error_rate": "warning", "response_time": "good"}
     assert statuses({"uptime": None, "error_rate": 5.0}) == {"uptime": "unknown", "error_rate": "error"}
+
+
+def test_a_threshold_that_is_missed_by_a_hair_is_not_said_to_be_met() -> None:
+    _, reasons = judge({"uptime": 99.996, "error_rate": 0.1}, Thresholds(uptime=99.999))
+    assert reasons == ("uptime is 99.996 %, the threshold is 99.999 %",)

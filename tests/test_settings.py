@@ -89,6 +89,7 @@ def test_jwts_are_authentication_so_another_host_is_accepted() -> None:
         ({"JWT_SECRET": "abcd" * 20}, "JWT_SECRET: expected random text"),
         ({"JWT_SECRET": f"-----BEGIN PUBLIC KEY-----\\n{SECRET}"}, "JWT_SECRET: a public or private key is no shared"),
         ({"JWT_SECRET": ""}, "JWT_AUDIENCE is set, but nothing to verify JWTs with"),
+        ({"ALERTMANAGER_URLS": "http://a:9093, b:9093"}, "http:// or https://, got 'http://a:9093,b:9093'"),
         ({"JWT_JWKS_URL": "ftp://issuer/keys"}, "JWT_JWKS_URL: expected a URL that starts with http"),
         ({"JWT_JWKS_URL": f"https://user:{SECRET}@issuer/keys"}, "JWT_JWKS_URL: expected a URL without credentials"),
         ({"AUTH_COOKIE": "two words"}, "FEATUREWATCH_AUTH_COOKIE"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = ["SECRET_BYTES", "redacted", "weakness"]
+__all__ = ["SECRET_BYTES", "redacted", "weakness", "without_values"]
 
 SECRET_BYTES: Final = 32
 """What HS256 needs at least (RFC 7518, section 3.2); a shorter secret can be found by trying."""
+
+_IN_BACKTICKS: Final = re.compile(r"`[^`]*`?")
+_PARSED: Final = re.compile(r"""parse "(?:[^"\\]|\\.)*"?""")
+_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"']+", re.IGNORECASE)
 
 _EXAMPLES: Final = frozenset(
     {
@@ -32,6 +37,17 @@ def redacted(text: str) -> str:
         rest = "…@" + rest.rpartition("@")[2]
     place, question, _ = rest.partition("?")
     return head + place + (question and "?…")
+
+
+def without_values(text: str) -> str:
+    """Cut what a program in Go quotes of a configuration when it refuses it: values in backticks, and addresses.
+
+    >>> without_values("line 4: cannot unmarshal !!str `hunter2` into bool")
+    'line 4: cannot unmarshal !!str `…` into bool'
+    >>> without_values('parse "https://ops:hunter2@example.com:x": invalid port ":x" after host')
+    'parse "…": invalid port ":x" after host'
+    """
+    return _ADDRESS.sub("…", _PARSED.sub('parse "…"', _IN_BACKTICKS.sub("`…`", text)))
 
 
 def weakness(secret: str, *, public: bool) -> str:

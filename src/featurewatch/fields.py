@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -61,7 +62,8 @@ class Fields:
         if value is None:
             self.wrong(name, f"is missing; expected {', '.join(choices)}")
         elif not isinstance(value, str) or value not in choices:
-            self.wrong(name, f"expected {', '.join(choices)}, got {shown(value)}")
+            near = nearest(value, choices) if isinstance(value, str) else ""
+            self.wrong(name, f"expected {', '.join(choices)}, got {shown(value)}{near}")
         else:
             return value
         return default or choices[0]
@@ -140,6 +142,16 @@ def refuse(problems: Sequence[Problem], what: str, count: int) -> None:
         message = f"{wrong} of {count} {what} are wrong and none was kept; {message}"
     kind = OutOfRange if all(problem.out_of_range for problem in problems) else BadInput
     raise kind(message, problems=problems)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Name what was probably meant, as the end of a sentence; "" where nothing is near."""
+    names = list(known)
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), folded, 1, 0.5) or [
+        name for name in folded if word and name.startswith(word.lower())
+    ]
+    return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def shown(value: Any) -> str:

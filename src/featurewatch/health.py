@@ -38,13 +38,13 @@ def judge(
     uptime, error_rate = metrics.get("uptime"), metrics.get("error_rate")
     p95, calls = metrics.get("response_time_p95"), metrics.get("total_requests") or 0
     if error_rate is not None:
-        reason = f"error_rate is {error_rate:.4g} %, the threshold is {thresholds.error_rate:g} %"
+        reason = f"error_rate is {_percent(error_rate)} %, the threshold is {thresholds.error_rate:g} %"
         if error_rate >= BROKEN_ERROR_RATE and calls >= FEW_CALLS:
             errors.append(reason)
         elif error_rate >= thresholds.error_rate:
             warnings.append(reason)
     if uptime is not None and uptime < thresholds.uptime:
-        warnings.append(f"uptime is {uptime:.4g} %, the threshold is {thresholds.uptime:g} %")
+        warnings.append(f"uptime is {_percent(uptime)} %, the threshold is {thresholds.uptime:g} %")
     if p95 is not None and p95 >= thresholds.response_time_p95:
         warnings.append(f"response_time_p95 is {p95:.0f} ms, the threshold is {thresholds.response_time_p95:g} ms")
     if errors:
@@ -54,3 +54,8 @@ def judge(
     if warnings:
         return "warning", tuple(warnings)
     return "healthy", ()
+
+
+def _percent(value: float) -> str:
+    """Show a percentage: near 100 in six digits, since 99.996 misses a threshold that 100 does not."""
+    return f"{value:.6g}" if value > 99 else f"{value:.4g}"

@@ -391,5 +391,6 @@ def _explain(problem: Any) -> str:
     told = f"{PREFIX}{name.upper()}: {text[0].lower()}{text[1:]}"
     if name in SECRETS:
         return f"{told}, got {len(str(problem['input']))} characters, which are not shown"
-    shown = redacted(str(problem["input"]))
+    given = problem["input"]
+    shown = redacted(",".join(map(str, given)) if isinstance(given, tuple) else str(given))
     return f"{told}, got {shown if len(shown) <= 60 else shown[:60] + '…'!r}"

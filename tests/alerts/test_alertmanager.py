@@ -81,6 +81,8 @@ def base(text: str) -> Base:
     [
         ("route: {receiver: a\nreceivers", "not valid YAML: .* at line 2"),
         ("route: {receiver: a}\nreceivers: [{name: a}]\n---\nmore: 1\n", "not valid YAML"),
+        ("route: &a\n  receiver: a\n  routes: [*a]\nreceivers: [{name: a}]", "nested too deep, or within itself"),
+        ("[" * 5000, "nested too deep"),
         ("", "expected a mapping with route and receivers"),
         ("- a", "expected a mapping"),
         ("receivers: [{name: a}]", "expected route"),

@@ -166,10 +166,13 @@ async def test_an_operators_base_that_breaks_keeps_the_last_good_one(
             ("route: {receiver: [", "is not valid YAML"),
             ("route: {receiver: theirs, group_wait: 5 parsecs}\nreceivers: [{name: theirs}]\n", "refused by amtool"),
             ("route: {receiver: theirs}\nreceivers: [{name: theirs, webhook_configs: [{urll: x}]}]\n", "urll"),
+            (f"global: {{http_config: {{basic_auth: hunter2}}}}\n{MINIMAL}", "cannot unmarshal !!str `…`"),
+            (f"global: {{slack_api_url: 'http://hooks:x/hunter2'}}\n{MINIMAL}", 'parse "…": invalid port'),
         ):
             base.write_text(text)
             await publisher.ensure("test", [Route(("ops",), 5)])
             assert said in publisher.problem
+            assert "hunter2" not in publisher.problem
             assert f"ALERTMANAGER_BASE_CONFIG {base}" in publisher.problem
             assert own_alertmanager.config.read_bytes() == good
         base.unlink()

@@ -91,7 +91,7 @@ async def test_it_fires_once_and_ends_once() -> None:
     ]
     fired = world.told[0]
     assert fired.annotations["title"] == "Errors Alert"
-    assert fired.annotations["message"] == "error_rate is 20.1, which is greater than threshold of 20"
+    assert fired.annotations["message"] == "error_rate is 20.1 %, which is greater than threshold of 20 %"
     assert fired.labels == {
         "alertname": "Errors", "feature": "chat", "environment": "production", "rule_id": "r1", "metric": "error_rate",
         "severity": "high", "featurewatch_route": "none",

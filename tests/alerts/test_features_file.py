@@ -90,7 +90,17 @@ def test_what_a_file_declares_is_read() -> None:
         ("features:\n  chat:\n    rules: {name: x}", "features.yml:3: features.chat.rules: expected a list"),
         ("features:\n  chat:\n    rules:\n      - x", "features.yml:4: features.chat.rules[0]: expected name, metric"),
         ("features:\n  chat: {}\n  chat: {}", "features.yml:3: 'chat' is said twice"),
-        ("channels:\n  ops: {}", "features.yml:2: channels.ops.kind: expected a kind of channel"),
+        ("channels:\n  ops: {}", "features.yml:2: channels.ops.kind: is missing; expected webhook, email"),
+        ("channels:\n  ops: {kind: slck}", "features.yml:2: channels.ops.kind: expected webhook, email"),
+        (
+            "channels:\n  ops:\n    kind: slack\n    settings: {chanel: x, webhook_url: set}",
+            "features.yml:4: channels.ops.settings.chanel: is not known here; did you mean channel?",
+        ),
+        (
+            "channels:\n  ops:\n    kind: webhook\n    settings:\n      url: ftp://example.com",
+            "features.yml:5: channels.ops.settings.url: expected a URL",
+        ),
+        ("channels:\n  ops: {kind: email, send_resolved: x}", "channels.ops.send_resolved: expected true or false"),
         ("channels:\n  ops: {kind: webhook, setings: {}}", "did you mean settings?"),
         ("channels:\n  ops: {kind: webhook, settings: {url: '${NO}'}}", "channels.ops.settings.url: ${NO} is not set"),
     ],

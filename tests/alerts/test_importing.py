@@ -96,7 +96,7 @@ def full(expr: str) -> str:
         ('feature:error_rate:over5m{F} > 20', ("error_rate", "greater_than", 20, "chat", None, 5)),
         ('feature:uptime:over24h{F,environment="staging"} < 99', ("uptime", "less_than", 99, "chat", "staging", 1440)),
         # layout
-        ('# a comment\n  sum (\n rate( REQ{ feature="chat" , instance=~".+" } [ 5m ] ) ) # more\n > 2',
+        ('# a comment\n  sum (\n rate( REQ{ feature="chat" , instance=~".+" } [ 5m ] ) ) # more\n > 2 # the end',
          ("requests_per_minute", "greater_than", 120, "chat", None, 5)),
         ('(sum(rate({__name__="REQ",feature=\'chat\'}[300s]))) > +2',
          ("requests_per_minute", "greater_than", 120, "chat", None, 5)),

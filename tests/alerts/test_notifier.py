@@ -29,7 +29,10 @@ RULE = AlertRule(
 
 def episode(rule: str = "r1", *, severity: str = "high", status: str = "active", key: FeatureKey = KEY) -> Episode:
     labels = {"alertname": "Errors", "severity": severity, "metric": "error_rate", "feature": key.feature}
-    notes = {"title": "Errors Alert", "message": "error_rate is 30"}
+    notes = {
+        "title": "Errors Alert", "message": "error_rate is 30 %", "value": "30.0", "threshold": "20", "unit": "percent",
+        "condition": "greater_than", "window": "5m",
+    }  # fmt: skip
     step = hear(Signal(rule, key, rule, NOW, None, labels, notes), None, lambda: f"alert-{rule}-{key.environment}")
     assert step is not None
     return replace(step.episode, alert=replace(step.episode.alert, status=status))  # type: ignore[arg-type]
@@ -114,6 +117,25 @@ async def test_alerts_of_a_feature_travel_together() -> None:
     assert sorted(await world.told(notifier)) == [
         ("ops", "firing", ["firing"]), ("ops", "firing", ["firing", "firing"]),
     ]  # fmt: skip
+
+
+async def test_a_group_says_what_a_rule_file_says_and_what_its_alerts_have_in_common() -> None:
+    world = World()
+    world.rules["r2"] = replace(RULE, id="r2")
+    notifier = world.notifier()
+    await notifier.look([episode("r1"), replace(episode("r2"), alert=replace(episode("r2").alert, title="Other"))])
+    async with asyncio.timeout(10):
+        while workers := list(notifier._workers.values()):
+            await asyncio.wait(workers)
+    ((_, group),) = world.sent
+    said = {"message": "error_rate is 30 %", "value": "30", "threshold": "20", "unit": "percent",
+            "condition": "greater_than", "window": "5m"}  # fmt: skip
+    assert group["alerts"][0]["annotations"] == {"title": "Errors Alert", **said}
+    assert group["commonAnnotations"] == said
+    assert group["commonLabels"] == {
+        "alertname": "Errors", "severity": "high", "metric": "error_rate", "feature": "chat"
+    }  # fmt: skip
+    assert group["groupLabels"] == {"feature": "chat", "environment": "production"}
 
 
 @pytest.mark.parametrize("status", ["acknowledged", "resolved"])

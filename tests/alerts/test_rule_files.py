@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurewatch.alert_model import CONDITIONS, AlertRule, LogSelection
-from featurewatch.alerts import loki, prometheus
+from featurewatch.alerts import loki, prometheus, texts
 from featurewatch.alerts.prometheus import Rendering
 from featurewatch.alerts.rule_files import Group, Rule, as_data, dump, file_name, minutes, quote
 from featurewatch.alerts.slo import slo_rules
 from featurewatch.formulas import METRICS
 from featurewatch.model import FeatureRecord, Slo
 
-from .promtool import needs_promtool, promtool, write
+from .promtool import needs_promtool, promtool, run, write
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 
@@ -69,6 +69,42 @@ def test_rules_are_written_to_the_letter(name: str) -> None:
     if os.environ.get("FEATUREWATCH_TEST_WRITE_GOLDEN"):
         (GOLDEN / name).write_text(text, encoding="utf-8")
     assert text == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("window", ["1d", "36h", "7d", "30d", "90d", "366d"])
+def test_the_more_urgent_a_rule_of_an_objective_the_faster_the_budget_burns(window: str) -> None:
+    rules = slo_rules(FeatureRecord("chat", "Chat", slo=Slo(99.5, window)))
+    assert [rule.severity for rule in rules] == ["critical", "high", "medium", "low"]
+    assert [rule.burn and rule.burn.factor for rule in rules] == [14.4, 6, 3, 1]
+    assert [rule.threshold for rule in rules] == [7.2, 3, 1.5, 0.5]
+
+
+AMOUNTS: Final = {
+    "uptime": {0.0: "0 %", 33.333333: "33.33 %", 99.996: "99.996 %", 100.0: "100 %"},
+    "response_time_p95": {412.345: "412.3 ms", 999.96: "1000 ms", 12340.6: "12341 ms"},
+    "cost_per_request": {0.0: "0 USD", 0.00002: "0.0000200 USD", 0.0021: "0.0021 USD", 1523.4: "1523 USD"},
+    "requests_per_minute": {2.5: "2.5"},
+    "tokens_per_request": {1250.0: "1250"},
+    "log_entries": {7.0: "7"},
+}
+"""Values of figures, and how messages tell them."""
+
+
+@needs_promtool
+def test_messages_tell_values_with_their_unit_alike_in_prometheus_and_the_bridge(tmp_path: Path) -> None:
+    groups, alerts = [], []
+    for metric, told in AMOUNTS.items():
+        for number, (value, shown) in enumerate(told.items()):
+            rule = replace(ERRORS, metric=metric, threshold=20.0)
+            assert texts.amount(metric, texts.figure(metric, value)) == shown
+            message = texts.message(rule, texts.figure_template(metric))
+            name = f"{metric}-{number}"
+            groups.append(Group(name, (Rule(name, f"vector({value!r})", 0, 0, {}, {"message": message}),)))
+            said = f"{metric} is {shown}, which is greater than threshold of {texts.amount(metric, '20')}"
+            alerts.append(
+                {"alertname": name, "eval_time": "0m", "exp_alerts": [{"exp_annotations": {"message": said}}]}
+            )
+    run(tmp_path, [{"files": {"rules.yml": dump(groups)}, "tests": [{"input_series": [], "alert_rule_test": alerts}]}])
 
 
 @needs_promtool

@@ -50,7 +50,7 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         made = await client.post(f"{API}/features/chat/alerts/rules", json=RULE)
         assert made.status_code in (200, 201), made.text
         fired = (await until(client, bool))[0]
-        assert fired["message"] == "error_rate is 50, which is greater than threshold of 20"
+        assert fired["message"] == "error_rate is 50 %, which is greater than threshold of 20 %"
         assert fired["metadata"]["metrics_snapshot"]["error_rate"] == 50
         await asyncio.to_thread(sink.wait_told, 1)
         assert sink.at("/hook")[0]["body"]["groupLabels"] == {"feature": "chat", "environment": "development"}
@@ -86,7 +86,7 @@ async def test_apprise_is_told_again_after_a_failure_and_of_the_end(tmp_path: Pa
         first, again = (post["body"] for post in sink.at("/apprise"))
         assert first == again
         assert (again["title"], again["type"]) == ("[firing] Errors Alert (chat development)", "failure")
-        assert "error_rate is 50, which is greater than threshold of 20" in again["message"]
+        assert "error_rate is 50 %, which is greater than threshold of 20 %" in again["message"]
         await calls(client, 200, 0)
         await until(client, lambda _: len(sink.at("/apprise")) == 3)
         assert (sink.at("/apprise")[2]["body"]["title"], sink.at("/apprise")[2]["body"]["type"]) == (

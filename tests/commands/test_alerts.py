@@ -89,3 +89,16 @@ def test_what_is_refused_is_told_and_the_others_are_done(url: str, run: Run) -> 
     wrong = run("alerts", "list", "--status", "closed")
     assert wrong.code != 0
     assert "expected active, acknowledged, resolved or open" in wrong.err
+    misspelt = run("alerts", "list", "serch")
+    assert (misspelt.code, misspelt.out) == (1, ""), "which is not all clear"
+    assert "did you mean search?" in misspelt.err
+
+
+def test_an_acknowledgement_for_no_time_at_all_is_refused(url: str, run: Run) -> None:
+    id_ = fire(url, "quiet")
+    told = run("alerts", "ack", id_, "--for", "0")
+    assert told.code == 2
+    assert "expires_minutes: input should be greater than 0" in told.err
+    assert httpx.get(f"{url}{API}/alerts/{id_}").json()["status"] == "active"
+    with pytest.raises(SystemExit):
+        run("alerts", "ack", id_, "--for", "nan")

@@ -102,7 +102,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(run: Run, file: Path
     assert told.code == 3
     assert told.out.splitlines() == [
         "~ rule summarize/Errors", "    threshold: 20 → 10",
-        "+ rule summarize/Slower", "    rule: response_time_p95 greater_than 4000, low",
+        "+ rule summarize/Slower", "    rule: response_time_p95 greater_than 4000 ms, low",
         "- rule summarize/Slow",
         "1 to add, 1 to change, 1 to remove",
     ]  # fmt: skip
@@ -130,6 +130,7 @@ def test_a_file_that_is_wrong_changes_nothing_and_says_everything(run: Run, file
         f"{file}:7: features.summarize.rules[0].metric: 'eror_rate' is no metric; did you mean error_rate?" in told.err
     )
     assert f"{file}:8: features.summarize.rules[1].threshold: expected a number, got 'x'" in told.err
+    assert [line.split(":")[2] for line in told.err.splitlines()] == ["7", "8"]
     assert rules_at(url) == {}
 
 
@@ -221,14 +222,17 @@ def test_rules_are_listed_with_how_far_they_got(run: Run, file: Path) -> None:
     run("apply", str(file))
     listed = run("rules", "list").out.splitlines()
     assert listed[0].split() == ["FEATURE", "NAME", "CONDITION", "SEVERITY", "STATE", "CHANNELS", "ID"]
-    assert any(line.startswith("summarize  Errors") and "error_rate > 20 over 5 min" in line for line in listed)
+    assert any(line.startswith("summarize  Errors") and "error_rate > 20 % over 5 min" in line for line in listed)
     assert len(listed) == 1 + 7
     status = run("rules", "status", "summarize")
     assert status.code == 0
     assert any(line.split()[1:4] == ["Slow", "1", "saved"] for line in status.out.splitlines())
     assert len(json.loads(run("rules", "list", "--json").out)) == 7
     assert json.loads(run("rules", "status", "--json").out)[0]["deployment"]["state"] == "saved"
-    assert len(run("rules", "list", "nothing").out.splitlines()) == 1
+    for name in ("list", "status"):
+        misspelt = run("rules", name, "sumarize")
+        assert (misspelt.code, misspelt.out) == (1, "")
+        assert misspelt.err == "featurewatch: feature 'sumarize' is not known, did you mean summarize?\n"
 
 
 def test_a_rule_is_previewed_as_it_is_or_changed_or_made_up(run: Run, file: Path, url: str) -> None:
@@ -236,7 +240,7 @@ def test_a_rule_is_previewed_as_it_is_or_changed_or_made_up(run: Run, file: Path
     httpx.post(f"{url}{API}/features/summarize/requests", json=[{"outcome": "error", "duration_ms": 5}] * 3)
     told = run("rules", "preview", "summarize", "Errors", "--for", "0")
     assert told.code == 0, told.err
-    assert told.out.startswith("error_rate > 20 over 5 min: would")
+    assert told.out.startswith("error_rate > 20 % over 5 min: would")
     assert (
         json.loads(run("rules", "preview", "summarize", "Errors", "--threshold", "99", "--json").out)["rule"][
             "threshold"
@@ -273,6 +277,11 @@ def test_what_is_exported_is_imported_elsewhere(run: Run, file: Path, url: str, 
     after = rules_at(url)
     assert [after["Errors"][name] for name in kept] == [before["Errors"][name] for name in kept]
     assert after["Errors"]["origin"] == "import"
+    assert run("rules", "import", str(path)).out.splitlines()[-1] == "0 made, 2 there already, 4 not imported"
+    of_errors = f"{url}{API}/features/summarize/alerts/rules/{after['Errors']['id']}"
+    assert httpx.put(of_errors, json={"cooldown_minutes": 5}).status_code == 200
+    exported = run("rules", "export", "summarize")
+    path.write_text(exported.out)
     assert run("rules", "import", str(path)).out.splitlines()[-1] == "0 made, 2 there already, 4 not imported"
 
 

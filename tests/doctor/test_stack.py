@@ -58,6 +58,11 @@ def test_nothing_is_found_on_a_healthy_idle_stack(healthy: Healthy) -> None:
         assert found >= {"schema", "structured-metadata", "out-of-order", "shard-streams", "retention"}
 
 
+def test_a_prometheus_that_was_just_reloaded_is_given_time_to_find_alertmanager(healthy: Healthy) -> None:
+    assert httpx.post(f"{healthy.prometheus.url}/-/reload", timeout=30).status_code == 200
+    assert "alerting" not in wrong(healthy.examine("upstreams"))
+
+
 def test_of_the_test_alert_nothing_remains(healthy: Healthy) -> None:
     report = healthy.examine("webhook")
     assert [(finding.check, finding.severity) for finding in report.findings] == [("webhook", "ok")]

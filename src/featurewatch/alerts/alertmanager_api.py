@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from ..confidential import without_values
 from ..errors import UpstreamError
 from ..stores.upstream import Upstream
 from .alertmanager_channels import Abilities
@@ -60,7 +61,7 @@ class Alertmanager:
             return ""
         if answer.status_code in (401, 403, 404, 405, 429, 502, 503, 504):
             raise self.upstream.refusal(answer)
-        said = " ".join(answer.text.split())[:300]
+        said = without_values(" ".join(answer.text.split()))[:300]
         return said.removeprefix("failed to reload config: ") or f"{answer.status_code} without a reason"
 
     async def loaded(self) -> Loaded:

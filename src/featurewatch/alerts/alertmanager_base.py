@@ -92,6 +92,13 @@ def read_base(text: str, folder: PurePath, what: str) -> Base:
         SettingsError: it is none; one line says what is wrong and where.
     """
     try:
+        return _read(text, folder, what)
+    except RecursionError:
+        raise SettingsError(f"{what} is nested too deep, or within itself; the last good one stays") from None
+
+
+def _read(text: str, folder: PurePath, what: str) -> Base:
+    try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark

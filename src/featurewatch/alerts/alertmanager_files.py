@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from ..confidential import without_values
 from ..errors import FeaturewatchError, UpstreamError
 from .alertmanager import HEADER
 from .alertmanager_api import Alertmanager, config_hash
@@ -112,7 +113,7 @@ class AlertmanagerFiles:
         if ran is None or ran.code == 0:
             return ""
         said = " ".join(ran.output.partition("FAILED:")[2].partition("amtool: error")[0].split())
-        return said or " ".join(ran.output.split())[:300]
+        return without_values(said or " ".join(ran.output.split()))[:300]
 
     async def publish(self, text: str, secrets: Mapping[str, str], notes: Mapping[str, Any]) -> str:
         """Make this the configuration of all, and say why it is not proven yet, "" where it is.

@@ -10,7 +10,7 @@ from .. import alert_wire
 from ..alert_model import AlertRule
 from ..model import Thresholds
 from .features_file import Declared, DeclaredFeature
-from .texts import plain
+from .texts import amount, plain
 
 __all__ = ["SET", "Action", "Existing", "Step", "difference", "summary"]
 
@@ -155,7 +155,7 @@ def _rule(feature: str, rule: AlertRule, there: Mapping[str, Any] | None) -> Ste
     wanted = alert_wire.rule(rule)
     body = {name: wanted[name] for name in (*alert_wire.RULE_FIELDS, "origin") if name in wanted}
     if there is None:
-        told = f"{rule.metric} {rule.condition} {plain(rule.threshold)}, {rule.severity}"
+        told = f"{rule.metric} {rule.condition} {amount(rule.metric, plain(rule.threshold))}, {rule.severity}"
         return Step("add", target, {"rule": (None, told)}, "POST", path, body)
     changes = {
         name: (there.get(name), body.get(name))

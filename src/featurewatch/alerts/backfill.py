@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..alert_model import RULE_ID
 from ..episode_model import Episode, Place
@@ -18,6 +18,8 @@ from .history import History
 from .signals import Signal
 
 __all__ = ["Backfill", "Span", "spans"]
+
+Retold: TypeAlias = Callable[[Sequence[Signal]], Awaitable[list[Signal]]]
 
 SERIES: Final = 'ALERTS{alertstate="firing", rule_id=~".+", feature=~".+"}'
 FURTHEST_S: Final = 7 * 86_400
@@ -62,11 +64,15 @@ def spans(result: Any) -> Iterator[Span]:
 
 
 class Backfill:
-    """Completes the history from Prometheus: episodes that began and ended unseen, and when what was open ended."""
+    """Completes the history from Prometheus: episodes that began and ended unseen, and when what was open ended.
 
-    def __init__(self, prometheus: Upstream, history: History) -> None:
+    `retold` gives signals of such episodes the texts that Prometheus does not keep.
+    """
+
+    def __init__(self, prometheus: Upstream, history: History, retold: Retold | None = None) -> None:
         self._prometheus = prometheus
         self._history = history
+        self._retold = retold
 
     async def run(self, start_ns: int, end_ns: int, firing: Collection[Place]) -> int:
         """Read what fired within a time and keep what is not known; return how many episodes changed.
@@ -97,6 +103,8 @@ class Backfill:
             if not (at in firing and span is max(listed, key=lambda one: one.end_ns))
             and not any(episode.place == at and _touches(span, episode) for episode in known)
         ]
+        if fresh and self._retold is not None:
+            fresh = await self._retold(fresh)
         return changed + await self._history.take(fresh)
 
     async def _read(self, start_s: float, end_s: float) -> Any:

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..alert_model import CHANNEL_KINDS, CHANNEL_NAME, CHANNEL_NAME_RULE, SEVERITIES, Channel, ChannelKind
 from ..errors import BadInput, Problem
-from ..fields import Fields, refuse, shown
+from ..fields import Fields, nearest, refuse, shown
 from ..times import format_instant
 from . import channel_values as values
 
-__all__ = ["KINDS", "SET", "Draft", "Setting", "channel_name", "example", "read_channel", "show"]
+__all__ = ["KINDS", "SET", "Draft", "Kind", "Setting", "channel_name", "example", "read_channel", "show"]
 
 SET: Final = "set"
 """What stands in an answer where a secret is. Sent back in its place, it means the secret that there is."""
@@ -277,9 +277,14 @@ def _severities(fields: Fields) -> tuple[Any, ...]:
     value = fields.get("severities")
     if value is None:
         return ()
-    if not isinstance(value, list) or not value or any(each not in SEVERITIES for each in value):
-        fields.wrong("severities", f"expected a list of {', '.join(SEVERITIES)}, got {shown(value)}")
+    if not isinstance(value, list) or not value:
+        got = "an empty one, which nobody would be told by" if value == [] else shown(value)
+        fields.wrong("severities", f"expected a list of {', '.join(SEVERITIES)}, got {got}")
         return ()
+    for each in value:
+        if each not in SEVERITIES:
+            near = nearest(each, SEVERITIES) if isinstance(each, str) else ""
+            fields.wrong("severities", f"expected {', '.join(SEVERITIES)}, got {shown(each)}{near}")
     found = tuple(severity for severity in SEVERITIES if severity in value)
     return () if len(found) == len(SEVERITIES) else found
 

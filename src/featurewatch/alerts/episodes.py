@@ -16,7 +16,7 @@ from .signals import Signal
 
 __all__ = ["close", "hear", "lost", "place", "says"]
 
-_SHOWN: Final = ("value", "threshold", "condition", "window", "generator_url", "runbook_url")
+_SHOWN: Final = ("value", "threshold", "unit", "condition", "window", "generator_url", "runbook_url")
 """Annotations that an alert's metadata repeats."""
 
 

@@ -22,7 +22,7 @@ from ..stores.base import LogFilter, LogStore, MetricStore
 from ..times import NS
 from . import texts
 from .conditions import Reading, breached, readings
-from .prometheus import NO_DATA_LABEL, labels_of
+from .prometheus import NO_DATA_LABEL, labels_of, window_of
 from .signals import Signal
 from .tracker import Tracker
 
@@ -284,10 +284,12 @@ def _signal(rule: AlertRule, alert: _Alert, value: float | None, now_ns: int) ->
         labels[NO_DATA_LABEL] = "true"
     annotations = {
         "title": texts.title(rule),
-        "message": texts.message(rule, None if value is None else texts.figure(value)),
+        "message": texts.message(rule, None if value is None else texts.figure(rule.metric, value)),
         "value": texts.NO_DATA if value is None else repr(value),
         "threshold": texts.plain(rule.threshold),
+        "unit": texts.unit(rule.metric),
         "condition": rule.condition,
+        "window": window_of(rule),
     }
     digest = blake2b(repr((alert.place, alert.no_data)).encode(), digest_size=8).hexdigest()
     return Signal(rule.id, alert.place.key, digest, now_ns, None, labels, annotations, "evaluator")

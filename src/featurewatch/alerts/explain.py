@@ -71,7 +71,7 @@ def explain(told: Evidence) -> dict[str, Any]:
             {"timestamp": format_instant(remark.at_ns), "receiver": remark.author, "status": remark.text}
             for remark in deliveries
         ],
-        "firing_in_alertmanager": bool(told.seen) if told.reachable is not None else None,
+        "firing_in_alertmanager": bool(told.seen) if told.reachable else None,
         "next_notification_at": None if due is None else format_instant(due),
     }
     return shown | {"alert_status": alert.status}
@@ -91,9 +91,11 @@ def _reasons(told: Evidence, people: Sequence[str], silenced: Sequence[str], inh
     reasons += [
         f"{window.feature} is under maintenance until {format_instant(window.ends_ns)}" for window in told.maintenance
     ]
+    said = {window.silence for window in told.maintenance}
+    said |= {told.episode.hold.silence} if told.episode.hold else set()
     for id_ in silenced:
         silence = (told.silences or {}).get(id_)
-        if silence is not None and (told.episode.hold is None or id_ != told.episode.hold.silence):
+        if silence is not None and id_ not in said:
             reasons.append(f"{silence.created_by} silenced it until {format_instant(silence.ends_ns)}")
     titles = told.inhibitors or {}
     reasons += [f"a more severe alert inhibits it: {titles.get(name) or name}" for name in inhibited]

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .. import alert_wire
-from ..alert_model import CHANNEL_NAME, CHANNEL_NAME_RULE, AlertRule
+from ..alert_model import CHANNEL_NAME, CHANNEL_NAME_RULE, AlertRule, Channel
 from ..errors import BadInput, OutOfRange, Problem
-from ..fields import Fields, shown
+from ..fields import Fields, nearest, shown
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, FEATURE_ID, FEATURE_ID_RULE
-from .rules import LONGEST_MINUTES, nearest, read_channels, read_rule
+from .channels import KINDS, Kind, read_channel
+from .rules import LONGEST_MINUTES, read_channels, read_rule
 from .slo import check_window
 from .yaml_lines import Document, Path, read_yaml
 
@@ -188,13 +189,17 @@ class _File:
 
     def _channel(self, path: Path, body: Any) -> dict[str, Any]:
         given = self._mapping(path, body, _CHANNEL)
-        if not isinstance(given.get("kind"), str):
-            self._wrong((*path, "kind"), f"expected a kind of channel such as webhook, got {shown(given.get('kind'))}")
-        settings = self._mapping((*path, "settings"), given.get("settings"))
-        return {
-            **given,
-            "settings": {name: self._filled((*path, "settings", name), settings[name]) for name in settings},
-        }
+        kind = KINDS.get(given["kind"]) if isinstance(given.get("kind"), str) else None
+        known = [name for setting in kind.settings for name in (setting.name, *setting.aliases)] if kind else []
+        settings, before = self._mapping((*path, "settings"), given.get("settings"), known), len(self._wrongs)
+        filled = {name: self._filled((*path, "settings", name), value) for name, value in settings.items()}
+        channel = {**given, "settings": filled}
+        if len(self._wrongs) == before:
+            try:
+                read_channel(str(path[-1]), channel, _kept(str(path[-1]), kind, given.get("kind")))
+            except BadInput as error:
+                self._wrongs += [((*path, *problem.field.split(".")), problem) for problem in error.problems]
+        return channel
 
     def _filled(self, path: Path, value: Any) -> Any:
         """Put the environment's values where a text names them."""
@@ -252,6 +257,13 @@ class _File:
         kind = OutOfRange if all(problem.out_of_range for _, _, problem in told) else BadInput
         more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
         raise kind(f"{problems[0].message}{more}", problems=problems)
+
+
+def _kept(name: str, kind: Kind | None, called: Any) -> Channel | None:
+    """Stand in for the channel that the bridge may have: a secret that is given as answers show it stays as it is."""
+    if kind is None:
+        return None
+    return Channel(name, called, secrets={setting.name: "" for setting in kind.settings if setting.secret})
 
 
 def _where(path: Path) -> str:

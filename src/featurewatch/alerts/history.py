@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ..alert_model import CONDITIONS, Alert, AlertRule, ResolveReason
+from ..alert_model import Alert, ResolveReason
 from ..episode_model import Episode, Place, Remark, Step
-from ..errors import FeaturewatchError
-from ..formulas import METRICS
 from ..ids import new_id
 from ..model import AlertSummary, FeatureKey, MetricsSnapshot, Severity
-from ..stores.base import MetricStore
+from ..stores.base import LogStore, MetricStore
 from ..stores.state_alerts import Alerts, Written
-from .conditions import holds
+from .endings import RuleFinder, why
 from .episodes import hear, lost, place
 from .signals import Delivery, Signal
 
-__all__ = ["History", "RuleFinder"]
-
-RuleFinder = Callable[[Collection[str]], Awaitable[Mapping[str, AlertRule]]]
-"""Finds rules by their ids; those that are gone are left out."""
+__all__ = ["History"]
 
 Known = Callable[[FeatureKey], MetricsSnapshot | None]
 """Returns a feature's last snapshot, at once, None where there is none."""
-
-_log = logging.getLogger(__name__)
 
 
 class History:
@@ -36,6 +28,7 @@ class History:
     Args:
         rules: finds rules by id, for the reason why an alert ended.
         known: the last snapshot of a feature, kept with an alert that fires.
+        logs: counts lines, for the same reason.
         settled: called with the episodes that a step brought to an end or cleared, so that their silences end at once.
     """
 
@@ -48,6 +41,7 @@ class History:
         *,
         clock: Callable[[], int],
         settled: Callable[[Sequence[Episode]], None] = lambda _: None,
+        logs: LogStore | None = None,
     ) -> None:
         self.alerts = alerts
         self.heard: Counter[str] = Counter()
@@ -57,6 +51,7 @@ class History:
         self.changed: Counter[tuple[FeatureKey, Severity, str]] = Counter()
         """What became of alerts: triggered, acknowledged, resolved."""
         self._metrics = metrics
+        self._logs = logs
         self._rules = rules
         self._known = known
         self._clock = clock
@@ -106,7 +101,8 @@ class History:
             return 0
         self.heard.update(signal.source for signal in signals)
         places = {place(signal) for signal in signals}
-        reasons = await self._reasons([place(signal) for signal in signals if signal.ends_ns is not None])
+        ended = sorted((signal.ends_ns, place(signal)) for signal in signals if signal.ends_ns is not None)
+        reasons = await self._reasons({at: ends_ns for ends_ns, at in ended})
         now = self._clock()
 
         def work(current: Mapping[Place, Episode]) -> Written:
@@ -129,8 +125,8 @@ class History:
         """Take note that of these places' instances only those present fire still."""
         if not missing:
             return 0
-        reasons = await self._reasons(missing)
         now = self._clock()
+        reasons = await self._reasons(dict.fromkeys(missing, now))
 
         def work(current: Mapping[Place, Episode]) -> Written:
             steps = []
@@ -144,7 +140,7 @@ class History:
 
     async def end(self, at: Place, at_ns: int) -> int:
         """Take note that a place's open episode ended at an instant that was found out afterwards."""
-        reasons = await self._reasons([at])
+        reasons = await self._reasons({at: at_ns})
 
         def work(current: Mapping[Place, Episode]) -> Written:
             episode = current.get(at)
@@ -186,37 +182,9 @@ class History:
             alert = replace(alert, resolve_reason=reason)
         return step._replace(episode=replace(step.episode, alert=alert))
 
-    async def _reasons(self, places: Collection[Place]) -> dict[Place, ResolveReason]:
-        """Find out why alerts end now: the rule is gone or was edited, its figure is absent, or it recovered."""
-        if not places:
-            return {}
-        try:
-            rules = await self._rules({at.rule_id for at in places})
-        except FeaturewatchError as error:
-            _log.warning("why alerts ended is not known: %s", error)
-            return {}
-        reasons: dict[Place, ResolveReason] = {}
-        by_window: defaultdict[int, set[Place]] = defaultdict(set)
-        for at in places:
-            rule = rules.get(at.rule_id)
-            if rule is None or not rule.enabled:
-                reasons[at] = "rule_removed"
-            elif rule.metric in METRICS:
-                by_window[rule.window_minutes].add(at)
-            else:
-                reasons[at] = "recovered"
+    async def _reasons(self, ends: Mapping[Place, int]) -> dict[Place, ResolveReason]:
         fired = {episode.place: episode.alert for episode in reversed(self._unsettled.values())}
-        for window, asked in by_window.items():
-            try:
-                measured = await self._metrics.measure({at.key for at in asked}, window * 60.0)
-            except FeaturewatchError as error:
-                _log.warning("why alerts ended is not known: %s", error)
-                continue
-            for at in asked:
-                figures = measured.get(at.key)
-                value = None if figures is None else figures.metrics.get(rules[at.rule_id].metric)
-                reasons[at] = _reason(rules[at.rule_id], fired.get(at), value)
-        return reasons
+        return await why(ends, fired, self._rules, self._metrics, self._clock(), logs=self._logs)
 
 
 def _changes(before: Episode | None, step: Step) -> list[str]:
@@ -226,17 +194,6 @@ def _changes(before: Episode | None, step: Step) -> list[str]:
     if acknowledged and (before is None or before.alert.status != "acknowledged"):
         named.append("acknowledged")
     return named
-
-
-def _reason(rule: AlertRule, fired: Alert | None, value: float | None) -> ResolveReason:
-    if value is None:
-        return "no_data"
-    if fired is not None and rule.updated_ns > fired.triggered_ns:
-        condition, threshold = fired.metadata.get("condition"), fired.metadata.get("threshold")
-        before = next((known for known in CONDITIONS if known == condition), None)
-        if before and isinstance(threshold, (int, float)) and holds(rule.metric, before, threshold, value):
-            return "rule_changed"
-    return "recovered"
 
 
 def _summary(alert: Alert) -> AlertSummary:

@@ -12,7 +12,6 @@ from ..stores.promql import duration
 from . import texts
 from .conditions import holds
 from .prometheus import (
-    FIGURE,
     REVISION,
     VALUE,
     Rendering,
@@ -48,7 +47,8 @@ def group(rule: AlertRule, rendering: Rendering) -> Group:
     if holds(rule.metric, rule.condition, rule.threshold, 0):
         counted = " or ".join([counted, *_zeros(rule, rendering)])
     expr = compared(counted, rule)
-    named, said = labels_of(rule), annotations_of(rule, rendering, texts.message(rule, FIGURE), VALUE)
+    message = texts.message(rule, texts.figure_template(rule.metric))
+    named, said = labels_of(rule), annotations_of(rule, rendering, message, VALUE)
     digest = fingerprint(expr, rule.for_minutes, rule.keep_firing_minutes, named, said)
     said[REVISION] = f"{rule.revision}.{digest}"
     return Group(

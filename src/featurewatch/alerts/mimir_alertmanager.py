@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from ..confidential import without_values
 from ..errors import UpstreamError
 from ..stores.upstream import Upstream
 from .alertmanager import HEADER
@@ -79,7 +80,8 @@ class MimirAlertmanager:
         headers = {"Content-Type": "application/yaml"}
         answer = await self._upstream.request("POST", _PATH, content=body.encode(), headers=headers)
         if answer.status_code in (400, 422):
-            raise Refusal(f"{self._upstream.target.shown} refuses it: {' '.join(answer.text.split())[:300]}")
+            said = without_values(" ".join(answer.text.split()))[:300]
+            raise Refusal(f"{self._upstream.target.shown} refuses it: {said}")
         if not answer.is_success:
             raise self._upstream.refusal(answer)
         self._notes, self._told = dict(notes), text

@@ -20,6 +20,7 @@ from ..episode_model import Episode, Maintenance, Remark
 from ..errors import FeaturewatchError, TooMany, Unavailable
 from ..model import FeatureKey
 from ..times import NS, format_instant
+from . import texts
 from .notifications import NEVER, Group, wanted
 
 __all__ = ["Notifier", "NotifierStats", "Send"]
@@ -32,6 +33,7 @@ QUEUED: Final = 1_000
 ATTEMPTS: Final = 8
 FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 300.0
+_FIGURES: Final = ("threshold", "unit", "condition", "window")
 
 _log = logging.getLogger(__name__)
 
@@ -168,8 +170,10 @@ class Notifier:
         return {
             "version": "4", "groupKey": f"{channel}:{key.feature}/{key.environment}", "truncatedAlerts": 0,
             "status": "firing" if any(fires for _, fires in alerts) else "resolved",
-            "receiver": f"featurewatch/{channel}", "groupLabels": labels, "commonLabels": labels,
-            "commonAnnotations": {}, "externalURL": self._link, "alerts": told,
+            "receiver": f"featurewatch/{channel}", "groupLabels": labels,
+            "commonLabels": _common([alert["labels"] for alert in told]),
+            "commonAnnotations": _common([alert["annotations"] for alert in told]),
+            "externalURL": self._link, "alerts": told,
         }  # fmt: skip
 
     def _put(self, letter: _Letter) -> None:
@@ -237,13 +241,28 @@ def _named(alerts: Sequence[tuple[Episode, bool]]) -> tuple[tuple[str, bool], ..
     return tuple((episode.alert.id, fires) for episode, fires in alerts)
 
 
+def _common(told: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what is the same in all."""
+    return dict(set.intersection(*(set(one.items()) for one in told)))
+
+
+def _figures(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the annotations of a rule file say too, from what is kept of an alert."""
+    told = {"value": metadata.get("trigger_value"), **{name: metadata.get(name) for name in _FIGURES}}
+    return {
+        name: texts.plain(value) if isinstance(value, (int, float)) else str(value)
+        for name, value in told.items()
+        if value is not None
+    }
+
+
 def _alert(episode: Episode, fires: bool, link: str) -> dict[str, Any]:
     alert = episode.alert
     name, instance = next(iter(episode.instances.items()))
     return {
         "status": "firing" if fires else "resolved",
         "labels": {**instance.labels, "severity": alert.severity},
-        "annotations": {"title": alert.title, "message": alert.message},
+        "annotations": {"title": alert.title, "message": alert.message, **_figures(alert.metadata)},
         "startsAt": format_instant(alert.triggered_ns),
         "endsAt": NEVER if fires else format_instant(alert.resolved_ns or alert.triggered_ns),
         "generatorURL": link,

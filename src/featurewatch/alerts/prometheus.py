@@ -22,7 +22,7 @@ from .rule_files import Group, Rule, dump, file_name, fingerprint, minutes
 
 __all__ = [
     "NO_DATA_LABEL", "RULE_LABEL", "Rendering", "annotations_of", "compared", "environments_of", "group", "group_name",
-    "labels_of", "render",
+    "labels_of", "render", "window_of",
 ]  # fmt: skip
 
 RULE_LABEL: Final = "rule_id"
@@ -31,8 +31,6 @@ REVISION: Final = "revision"
 """The annotation that proves which edit of a rule a server has loaded."""
 
 VALUE: Final = "{{ $value }}"
-FIGURE: Final = '{{ if ge $value 1000.0 }}{{ printf "%.0f" $value }}{{ else }}{{ printf "%.4g" $value }}{{ end }}'
-"""`texts.figure` as a template: https://prometheus.io/docs/prometheus/latest/configuration/template_reference/"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ def group(rule: AlertRule, rendering: Rendering) -> Group:
     """Translate one rule on a figure."""
     wholes = [compared(_figure(rule, reading, rendering), rule) for reading in readings(rule)]
     expr = wholes[0] if len(wholes) == 1 else " and ".join(f"({whole})" for whole in wholes)
-    rules = [_rule(rule, expr, rendering, labels_of(rule), texts.message(rule, FIGURE), VALUE)]
+    message = texts.message(rule, texts.figure_template(rule.metric))
+    rules = [_rule(rule, expr, rendering, labels_of(rule), message, VALUE)]
     if rule.on_no_data == "alert":
         rules.append(
             _rule(
@@ -109,8 +108,9 @@ def annotations_of(rule: AlertRule, rendering: Rendering, message: str, value: s
         "message": message,
         "value": value,
         "threshold": texts.plain(rule.threshold),
+        "unit": texts.unit(rule.metric),
         "condition": rule.condition,
-        "window": " and ".join(minutes(reading.window_minutes) for reading in readings(rule)),
+        "window": window_of(rule),
     }
     if rule.burn is not None:
         told["summary"] = (
@@ -120,6 +120,11 @@ def annotations_of(rule: AlertRule, rendering: Rendering, message: str, value: s
         address = f"{rendering.console_url.rstrip('/')}/#/feature/{rule.feature}"
         told["link"] = f"{escaped(address)}?env={{{{ $labels.environment | urlquery }}}}"
     return told
+
+
+def window_of(rule: AlertRule) -> str:
+    """Say what a rule's figure is taken over: `5m`, or `1h and 5m` where there are two windows."""
+    return " and ".join(minutes(reading.window_minutes) for reading in readings(rule))
 
 
 def compared(expression: str, rule: AlertRule) -> str:

@@ -55,7 +55,7 @@ class Binary:
 Expr: TypeAlias = Number | Selector | Call | Aggregation | Binary
 
 _TOKEN: Final = re.compile(
-    r"""\s*(?:\#[^\n]*\s*)*(?:
+    r"""\s*(?:\#[^\n]*\n\s*)*(?:
         (?P<number>0x[0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
       | (?P<duration>(?:\d+(?:ms|[smhdwy]))+(?![\w.]))
       | (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)

@@ -6,10 +6,9 @@ that it changes, or else the default; null gives a field its default back.
 
 from __future__ import annotations
 
-import difflib
 import math
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -25,14 +24,14 @@ from ..alert_model import (
 )
 from ..errors import BadInput, Problem
 from ..families import BUCKETS
-from ..fields import Fields, refuse, shown
+from ..fields import Fields, nearest, refuse, shown
 from ..formulas import METRICS, Quantile, metric_named
 from ..levels import parse_level
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, LEVELS, Level
 from .conditions import NEAR, counts
 from .texts import plain
 
-__all__ = ["LONGEST_MINUTES", "nearest", "read_channels", "read_rule"]
+__all__ = ["LONGEST_MINUTES", "read_channels", "read_rule"]
 
 LONGEST_MINUTES: Final = 7200
 _ORIGINS: Final = ("api", "file", "import")
@@ -40,7 +39,9 @@ _LONGEST_NAME: Final = 200
 _MOST_CHANNELS: Final = 20
 _LARGEST: Final = 1e15
 _DAY_MINUTES: Final = 1440
-_EXAMPLE: Final = "{'name': 'Errors', 'metric': 'error_rate', 'condition': 'greater_than', 'threshold': 20}"
+_EXAMPLE: Final = (
+    "{'name': 'Errors', 'metric': 'error_rate', 'condition': 'greater_than', 'threshold': 20, 'severity': 'high'}"
+)
 _SLOWEST_MS: Final = BUCKETS[-1] * 1000
 """What a percentile never exceeds: durations beyond the highest bucket are read as its bound."""
 
@@ -67,16 +68,6 @@ def read_rule(
     rule = _Reader(body, feature, base, problems).rule(channels)
     refuse(problems, "rules", 1)
     return rule
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Name what was probably meant, as the end of a sentence; "" where nothing is near."""
-    names = list(known)
-    folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(word.lower(), folded, 1, 0.5) or [
-        name for name in folded if word and name.startswith(word.lower())
-    ]
-    return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def read_channels(
@@ -204,8 +195,10 @@ class _Reader:
             self._wrong("threshold", f"expected a number, got {shown(value)}")
         elif not math.isfinite(value):
             self._wrong("threshold", f"expected a finite number, got {value}: nothing compares with that")
-        elif not 0 <= value <= _LARGEST:
+        elif value < 0:
             self._wrong("threshold", f"expected 0 or more, got {shown(value)}: no figure is less", out_of_range=True)
+        elif value > _LARGEST:
+            self._wrong("threshold", f"expected at most {_LARGEST:g}, got {shown(value)}", out_of_range=True)
         else:
             return float(value)
         return 0.0

@@ -24,7 +24,7 @@ SHORTEST_WINDOW_S: Final = 86_400.0
 
 _LEAST_LONG: Final = 10
 _LEAST_SHORT: Final = 2
-"""Minutes below which a window holds too few scrapes."""
+"""Minutes below which a window holds too few scrapes. The factor stays, so that the more urgent is the steeper."""
 
 _MOST: Final = 95.0
 """Percent. Where a loose objective would ask for more failures than there can be, so many count: an outage alerts."""
@@ -34,9 +34,15 @@ _MONTH_MINUTES: Final = 30 * 1440
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
+    """How fast of 30 days' budget `share` is gone within `long_minutes`: the factor, which holds for any window."""
+
     share: float
     long_minutes: int
     severity: Severity
+
+    @property
+    def factor(self) -> float:
+        return round(self.share * _MONTH_MINUTES / self.long_minutes, 4)
 
 
 _PACES: Final = (
@@ -75,7 +81,7 @@ def check_window(window: str) -> None:
 def _rule(record: FeatureRecord, slo: Slo, minutes: float, index: int, pace: _Pace) -> AlertRule:
     long_minutes = max(_LEAST_LONG, round(pace.long_minutes * minutes / _MONTH_MINUTES))
     burn = Burn(
-        factor=round(pace.share * minutes / long_minutes, 4),
+        factor=pace.factor,
         long_minutes=long_minutes,
         short_minutes=max(_LEAST_SHORT, round(long_minutes / 12)),
     )

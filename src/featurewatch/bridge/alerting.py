@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..alert_model import Deed, RuleKind
@@ -16,11 +17,13 @@ from ..alerts.backfill import Backfill
 from ..alerts.book import RuleBook
 from ..alerts.delivery import Deliverer
 from ..alerts.deployments import Deployments
+from ..alerts.endings import RuleFinder
 from ..alerts.evaluator import Evaluator, Out
 from ..alerts.explain import Evidence, explain
-from ..alerts.history import History, RuleFinder
+from ..alerts.history import History
 from ..alerts.notifier import Notifier
 from ..alerts.outlets import ToAlertmanager, ToPeople
+from ..alerts.retelling import retell
 from ..alerts.watch import Watch
 from ..episode_model import Episode, Maintenance
 from ..errors import FeaturewatchError
@@ -132,6 +135,7 @@ async def start(
         snapshots.last,
         clock=clock,
         settled=settled,
+        logs=stores.logs,
     )
     await history.load()
     snapshots.show_alerts(history.open_alerts)
@@ -148,7 +152,7 @@ async def start(
         if settings.prometheus_url:
             prometheus = Upstream(target_of(settings, "prometheus"))
             running.push_async_callback(prometheus.close)
-            backfill = Backfill(prometheus, history)
+            backfill = Backfill(prometheus, history, partial(retell, rules=book.find, metrics=stores.metrics))
         watch = Watch(api, history, actions, backfill, clock=clock, interval_s=settings.alert_poll_interval)
         settle.append(watch.settle)
         await watch.start()

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from .parser import Commands, add_command, add_connection, connection
-from .rule_views import table
+from .parser import Commands, add_command, add_connection, connection, number
+from .rule_views import check_features, table
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -49,7 +49,7 @@ def register(commands: Commands) -> None:
         parser.add_argument("-m", "--comment", default="", help="why")
         if name == "ack":
             parser.add_argument(
-                "--for", type=float, dest="minutes", metavar="MINUTES", help="only for so long; else until it resolves"
+                "--for", type=number, dest="minutes", metavar="MINUTES", help="only for so long; else until it resolves"
             )
         parser.add_argument("--json", action="store_true", help="as JSON")
         add_connection(parser)
@@ -74,6 +74,8 @@ def _list(arguments: argparse.Namespace) -> int:
     }
     with Asker(connection(arguments)) as bridge:
         alerts: list[dict[str, Any]] = bridge.ask("GET", "/alerts", query=query)["alerts"]
+        if not alerts:
+            check_features(bridge, arguments.feature)
     if arguments.json:
         print(json.dumps(alerts, indent=2, ensure_ascii=False))
         return 0
@@ -85,7 +87,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _acknowledge(arguments: argparse.Namespace) -> int:
-    return _act(arguments, "acknowledge", {"expires_minutes": arguments.minutes} if arguments.minutes else {})
+    return _act(arguments, "acknowledge", {} if arguments.minutes is None else {"expires_minutes": arguments.minutes})
 
 
 def _unacknowledge(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_file", "register"]
 
+WRONG: Final = 2
 WOULD_CHANGE: Final = 3
 _MARKS: Final = {"add": "+", "change": "~", "remove": "-", "send": "?", "keep": " "}
 
@@ -65,9 +66,11 @@ def _apply(arguments: argparse.Namespace) -> int:
     try:
         declared = read_features(read_file(arguments.file), name=str(arguments.file), environ=os.environ)
     except BadInput as error:
-        for problem in error.problems[1:]:
+        if not error.problems:
+            raise
+        for problem in error.problems:
             print(f"featurewatch: {problem.message}", file=sys.stderr)
-        raise
+        return WRONG
     with Asker(connection(arguments)) as bridge:
         existing = _existing(bridge, declared)
         _check_channels(bridge, declared)
@@ -144,4 +147,6 @@ def _show(steps: Sequence[Step], *, verbose: bool) -> None:
 
 
 def _value(value: Any) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "none" if value in (None, "") else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeAlias
 
-__all__ = ["Commands", "Connection", "Parser", "add_command", "add_connection", "connection", "suggest"]
+__all__ = ["Commands", "Connection", "Parser", "add_command", "add_connection", "connection", "number", "suggest"]
 
 _INVALID = re.compile(r"(?:argument \S+: )?invalid choice: '?(.*?)'? \(choose from (.*)\)")
 
@@ -41,6 +42,17 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     """Name the choice that is nearest to a word, as the end of a sentence; empty where none is near."""
     near = difflib.get_close_matches(word.lower(), list(choices), 1, 0.5)
     return f", did you mean {near[0]}?" if near else ""
+
+
+def number(text: str) -> float:
+    """Read an option that is a number; NaN and infinity are none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number such as 20, got {text!r}")
+    return value
 
 
 def add_command(

@@ -147,6 +147,8 @@ def _make(bridge: Asker, rule: AlertRule, kept: Mapping[Any, Mapping[str, Any]],
     there = kept.get((rule.feature, rule.name))
     if there is not None:
         differs = [name for name in alert_wire.RULE_FIELDS if there.get(name) != body.get(name)]
+        if differs == ["cooldown_minutes"] and not body["notification_channels"]:
+            return "="  # nobody is reminded, and a file does not say how often
         if not differs:
             return "="
         print(f"x {rule.feature}/{rule.name}: there is another rule of this name: {', '.join(differs)} differ")

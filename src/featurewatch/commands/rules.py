@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from .parser import Commands, add_command, add_connection, connection, suggest
+from .parser import Commands, add_command, add_connection, connection, number, suggest
 from .rule_files import register_export, register_import
 from .rule_views import condition, rules_of, state, table
 
@@ -49,7 +49,7 @@ def _register_preview(below: Commands) -> None:
     parser.add_argument("rule", nargs="?", metavar="RULE", help="name or id of a rule that there is; options change it")
     parser.add_argument("--metric", help="such as error_rate")
     parser.add_argument("--condition", choices=("greater_than", "less_than", "equals"))
-    parser.add_argument("--threshold", type=float, metavar="NUMBER")
+    parser.add_argument("--threshold", type=number, metavar="NUMBER")
     for name, what in (
         ("window", "what the figure is taken over"),
         ("for", "how long the condition has to hold"),
@@ -114,6 +114,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
+    from ..alerts.texts import NO_DATA, amount, figure
     from ..errors import BadInput
     from .asking import Asker, segment
 
@@ -133,12 +134,13 @@ def _preview(arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return 0
     print(f"{condition(told['rule'])}: {_often(told)} between {told['start'][:16]} and {told['end'][:16]}")
+    metric = told["rule"]["metric"]
     rows = [
         (
             one["environment"],
             one["start"][:16],
             (one["end"] or "still")[:16],
-            "no data" if one["value"] is None else f"{one['value']:g}",
+            NO_DATA if one["value"] is None else amount(metric, figure(metric, one["value"])),
         )
         for one in told["firings"][-_SHOWN:]
     ]

@@ -21,6 +21,7 @@ from .upstreams import answers, clock, recent
 __all__ = ["Need", "PrometheusFacts", "Written", "gather", "judge", "written"]
 
 OLDEST: Final = (2, 42)
+_SETTLES_S: Final = 7
 _GROUP: Final = re.compile(rf"""\bname["']?:\s*["']?({re.escape(PREFIX)}[^"',}}\s]+)""")
 
 
@@ -75,6 +76,9 @@ async def gather(upstream: Upstream, *, clock: Callable[[], int] = time.time_ns)
     build, flags, config, runtime, rules, managers = await asyncio.gather(
         *(get(upstream, f"/api/v1/{path}") for path in paths)
     )
+    settings = load_yaml(data_of(config, "data", "yaml"))
+    if _names_alertmanagers(settings):
+        managers = await _settled(upstream, managers)
     told = data_of(flags, "data")
     ours = isinstance(told, dict) and "web.enable-lifecycle" in told
     active = data_of(managers, "data", "activeAlertmanagers")
@@ -85,11 +89,26 @@ async def gather(upstream: Upstream, *, clock: Callable[[], int] = time.time_ns)
         answer,
         str(data_of(build, "data", "version") or "") if ours else "",
         told if ours else None,
-        load_yaml(data_of(config, "data", "yaml")),
+        settings,
         an_object(data_of(runtime, "data")) or None,
         objects(groups) if isinstance(groups, list) else None,
         [str(one.get("url", "")) for one in objects(active)] if isinstance(active, list) else None,
     )
+
+
+def _names_alertmanagers(config: Mapping[str, Any] | None) -> bool:
+    alerting = (config or {}).get("alerting")
+    return isinstance(alerting, dict) and bool(alerting.get("alertmanagers"))
+
+
+async def _settled(upstream: Upstream, managers: Got) -> Got:
+    """Ask for the Alertmanagers again while there is none: after a start or a reload it looks for them for 5 s."""
+    for _ in range(_SETTLES_S):
+        if data_of(managers, "data", "activeAlertmanagers") != []:
+            break
+        await asyncio.sleep(1)
+        managers = await get(upstream, "/api/v1/alertmanagers")
+    return managers
 
 
 def judge(facts: PrometheusFacts, need: Need, rules: Written | None) -> list[Finding]:

@@ -18,7 +18,7 @@ class AlertShape(Schema):
     ruleId: str
     featureId: str = Field(examples=[FEATURE])
     title: str = Field(examples=["Errors Alert"])
-    message: str = Field(examples=["error_rate is 32.1, which is greater than threshold of 20"])
+    message: str = Field(examples=["error_rate is 32.1 %, which is greater than threshold of 20 %"])
     severity: Literal["low", "medium", "high", "critical"]
     status: Literal["active", "acknowledged", "resolved"]
     triggered_at: str = Field(examples=[AT])
