@@ -94,6 +94,26 @@ def test_a_mistyped_variable_is_told_with_the_nearest(
     assert [record.getMessage() for record in caplog.records] == ([told] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"logs": "loki"}, "logs: loki names no address, so no line is sent: set loki_url or endpoint"),
+        ({"logs": "otlp"}, "logs: otlp names no address, so no line is sent: set otlp_endpoint or endpoint"),
+        ({"logs": "loki", "loki_url": "http://l:3100"}, ""),
+        ({"logs": "otlp", "endpoint": "http://b"}, ""),
+        ({"logs": "loki", "disabled": True}, ""),
+        ({"logs": "none"}, ""),
+        ({}, ""),
+    ],
+    ids=str,
+)
+def test_lines_that_have_nowhere_to_go_are_told(
+    given: dict[str, object], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config(**given)
+    assert [record.getMessage() for record in caplog.records] == ([told] if told else [])
+
+
 def test_no_variable_of_the_bridge_is_taken_for_a_mistyped_one(caplog: pytest.LogCaptureFixture) -> None:
     of_bridge = {f"FEATUREWATCH_{name.upper()}" for name in (*Settings.model_fields, *COMMAND_NAMES)}
     config(dict.fromkeys(of_bridge, ""))

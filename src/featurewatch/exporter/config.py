@@ -198,6 +198,7 @@ def read(given: Mapping[str, Any], environ: Mapping[str, str], drops: Drops) -> 
             found += [credentials] if credentials else []
     config = Config(**values, _credentials=tuple(found))
     _tell_wrong_headers(config, environ, drops)
+    _tell_nowhere(config, drops)
     _tell_mistyped(environ, drops)
     return config
 
@@ -211,6 +212,13 @@ def _tell_wrong_headers(config: Config, environ: Mapping[str, str], drops: Drops
             f"setting {place}", "%s: expected a header such as api-key=abc, in ASCII and with %%20 for a space; what "
             "came is not shown, and ignored", place,
         )  # fmt: skip
+
+
+def _tell_nowhere(config: Config, drops: Drops) -> None:
+    """Tell that lines were asked for and have nowhere to go."""
+    where = {"loki": "loki_url or endpoint", "otlp": "otlp_endpoint or endpoint"}.get(config.logs)
+    if where and not (config.logs_kind or config.disabled):
+        drops.tell("setting logs", "logs: %s names no address, so no line is sent: set %s", config.logs, where)
 
 
 def _tell_mistyped(environ: Mapping[str, str], drops: Drops) -> None:
