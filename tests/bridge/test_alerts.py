@@ -214,7 +214,14 @@ async def test_maintenance_is_set_listed_explained_and_ended(client: httpx.Async
     assert [one["id"] for one in (await client.get(url)).json()["maintenance"]] == [made["id"]]
     why = (await client.get(f"{API}/alerts/{(await listed(client))[0]['id']}/explain")).json()
     assert any("under maintenance" in reason for reason in why["reasons"])
-    for body, status in (({}, 400), ({"end_time": "2020-01-01T00:00:00Z"}, 422), ({"duration_minutes": 0}, 422)):
+    wrong: tuple[tuple[dict[str, Any], int], ...] = (
+        ({}, 400),
+        ({"end_time": "2020-01-01T00:00:00Z"}, 422),
+        ({"duration_minutes": 0}, 422),
+        ({"start_time": "9998-01-01T00:00:00Z", "duration_minutes": 5}, 422),
+        ({"end_time": "2999-01-01T00:00:00Z", "duration_minutes": 5}, 400),
+    )
+    for body, status in wrong:
         assert (await client.post(url, json=body)).status_code == status, body
     assert (await client.delete(f"{url}/{made['id']}")).status_code == 204
     assert (await client.delete(f"{url}/{made['id']}")).status_code == 404

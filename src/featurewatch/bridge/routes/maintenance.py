@@ -52,6 +52,8 @@ async def begin_maintenance(call: Call) -> Response:
     starts_ns = now if not told.start_time else parse_instant(told.start_time, name="start_time")
     if told.environment and ENVIRONMENT.fullmatch(told.environment) is None:
         raise BadInput(f"environment: expected {ENVIRONMENT_RULE}, got {told.environment[:60]!r}")
+    if told.end_time and told.duration_minutes:
+        raise BadInput("end_time: expected it or duration_minutes, got both")
     if told.end_time:
         ends_ns = parse_instant(told.end_time, name="end_time")
     elif told.duration_minutes:
@@ -60,6 +62,8 @@ async def begin_maintenance(call: Call) -> Response:
         raise BadInput("end_time is missing: say when it ends, or duration_minutes")
     if ends_ns <= max(starts_ns, now):
         raise OutOfRange("end_time: expected an instant after start_time, and still to come")
+    if starts_ns - now > LONGEST_S * NS:
+        raise OutOfRange("start_time: expected an instant within 366 days")
     if ends_ns - starts_ns > LONGEST_S * NS:
         raise OutOfRange("end_time: expected at most 366 days after start_time")
     window = Maintenance(

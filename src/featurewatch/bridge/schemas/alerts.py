@@ -127,7 +127,7 @@ class MaintenanceIn(Schema):
     )
 
     start_time: str | None = Field(None, description="ISO 8601; now by default.")
-    end_time: str | None = Field(None, description="ISO 8601; it or duration_minutes is needed.")
+    end_time: str | None = Field(None, description="ISO 8601; either it or duration_minutes is needed.")
     duration_minutes: float | None = Field(None, gt=0, le=525_600)
     environment: str | None = Field(None, description="Only this environment; left out: all.")
     comment: str | None = Field(None, max_length=4_000)
