@@ -88,6 +88,7 @@ def demo_stack(folder: Path) -> Iterator[DemoStack]:
             "FEATUREWATCH_ALERTMANAGER_CONFIG": str(alertmanager.config),
             "FEATUREWATCH_WEBHOOK_URL": f"http://127.0.0.1:{port}/api/v1/webhooks/alertmanager",
             "FEATUREWATCH_METRICS_INTERVAL": "1s",
+            "FEATUREWATCH_DOCTOR_INTERVAL": "10s",
             **({"FEATUREWATCH_LOKI_URL": loki.url} if loki else {}),
         }
         running = opened.enter_context(bridge(folder / "bridge", port=port, env=settings))

@@ -4,51 +4,53 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import kit
+from . import kit, tables
 from . import links as to
-from .queries import KEYS, or_zero, value
+from .queries import BRIDGE, KEYS, value, zero_while_bridge
 
 STATE: Final = "featurewatch_alert_state"
 SINCE: Final = "featurewatch_alert_triggered_timestamp_seconds"
 
 _LABELS: Final = f"{KEYS}, alert, severity, rule_id"
 _COLUMNS: Final = {
-    "Value #A": "State", "feature": "feature", "environment": "environment", "alert": "Alert", "severity": "Severity",
-    "Value #B": "Since", "rule_id": "Rule",
+    "Value #A": "State", "severity": "Severity", "feature": "Feature", "environment": "Environment", "alert": "Alert",
+    "Value #B": "Since",
 }  # fmt: skip
 
 
 def alert_table(height: int = 8) -> kit.Built:
     """List the alerts that are not over."""
-    severities = {"options": {name: {"text": name, "color": color} for name, color in kit.SEVERITIES.items()}}
+    or_unknown = f"{value(STATE, _LABELS, how='max')} or on () 0 * count({BRIDGE})"
     return (
-        kit.rows(
+        tables.rows(
             "Alerts that are not over",
-            "Active and acknowledged alerts, and those that people closed while their condition holds.",
+            "Active, then acknowledged alerts, then those that people closed while their condition holds; the newest "
+            "of each first. Unknown: the bridge is not scraped.",
             [
-                kit.instant(or_zero(value(STATE, _LABELS, how="max")), "A"),
-                kit.instant(or_zero(f"1000 * {value(SINCE, _LABELS, how='max')}"), "B"),
+                kit.instant(f"{or_unknown} or on () vector(-1)", "A"),
+                kit.instant(f"1000 * {value(SINCE, _LABELS, how='max')}", "B"),
             ],
             unit="none",
             height=height,
             links=to.ROW,
             no_data="No alert is open",
         )
-        .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time",)))
-        .with_transformation(kit.above_zero("State"))
-        .override_by_name("State", kit.mapped(kit.ALERT_STATES))
-        .override_by_name("Severity", kit.column(mappings=[{"type": "value", **severities}]))
-        .override_by_name("Since", kit.column("dateTimeFromNow"))
-        .sort_by([kit.worst_first("Since")])
+        .with_transformation(tables.merged())
+        .with_transformation(tables.arranged(_COLUMNS, hidden=("Time", "rule_id")))
+        .with_transformation(tables.other_than("State", 0))
+        .override_by_name("State", tables.mapped(kit.ALERT_STATES))
+        .override_by_name("Severity", tables.worded(kit.SEVERITIES))
+        .override_by_name("Since", tables.column("dateTimeFromNow", custom_width=180))
+        .sort_by([tables.worst_first("State", least=True), tables.worst_first("Since")])
     )
 
 
 def alert_timeline(height: int = 8) -> kit.Built:
     """Draw how long each alert was active and acknowledged."""
-    states = or_zero(value(STATE, f"{KEYS}, alert", how="max"), "alert")
+    states = zero_while_bridge(value(STATE, f"{KEYS}, alert", how="max"), "alert")
     return kit.states(
         "Alerts over time", "When each alert was active, acknowledged, or closed while its condition held.",
         [kit.query(states, "{{feature}} · {{environment}} · {{alert}}")],
-        mappings=kit.ALERT_STATES, links=to.SERIES, height=height, no_data="No alert in this time",
+        mappings=kit.ALERT_STATES, links=to.SERIES, height=height,
+        no_data="The bridge is not scraped",
     )  # fmt: skip

@@ -6,16 +6,16 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from . import happenings, kit, variables
+from . import happenings, kit, tables, variables
 from . import links as to
 from .alert_panels import STATE, alert_table, alert_timeline
-from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value
+from .queries import KEYS, RANGE, RATE, SCOPE, gained, or_zero, value, zero_by_bridge, zero_while_bridge
 from .shape import dashboard, with_rows
 
 CHANGES: Final = "featurewatch_alert_changes_total"
 
 _HISTORY_COLUMNS: Final = {
-    "Value": "Times", "feature": "feature", "environment": "environment", "severity": "Severity", "change": "Change",
+    "change": "Change", "Value": "Times", "severity": "Severity", "feature": "Feature", "environment": "Environment",
 }  # fmt: skip
 _CHANGE_COLORS: Final = {"triggered": kit.RED, "acknowledged": kit.ORANGE, "resolved": kit.GREEN}
 
@@ -53,8 +53,8 @@ def _now() -> list[kit.Built]:
     }
     return [
         kit.big(
-            title, description, [kit.query(or_zero(expr), title.lower())],
-            unit="short", width=6, steps=steps, links=to.CHOSEN,
+            title, description, [kit.query(zero_by_bridge(expr), title.lower())],
+            unit="short", width=6, steps=steps, links=to.CHOSEN, no_data="The bridge is not scraped",
         )
         for title, (description, expr, steps) in told.items()
     ]  # fmt: skip
@@ -65,8 +65,8 @@ def _by_severity() -> kit.Built:
     return kit.coloured(
         kit.graph(
             "Open alerts by severity", "Active and acknowledged alerts.",
-            [kit.query(or_zero(expr, "severity"), "{{severity}}")],
-            unit="short", stacked=True, links=to.CHOSEN, no_data="No alert in this time",
+            [kit.query(zero_while_bridge(expr, "severity"), "{{severity}}")],
+            unit="short", stacked=True, links=to.CHOSEN, no_data="The bridge is not scraped",
         ),
         kit.SEVERITIES,
     )  # fmt: skip
@@ -84,15 +84,15 @@ def _firing() -> kit.Built:
 
 def _history() -> list[kit.Built]:
     told = {
-        "triggered": ("Triggered", "Alerts that began in this time.", kit.ZERO_IS_GOOD),
+        "triggered": ("Triggered", "Alerts that began in this time.", kit.NEUTRAL),
         "acknowledged": ("Acknowledged in this time", "Alerts that somebody took.", kit.NEUTRAL),
         "resolved": ("Resolved", "Alerts that ended in this time.", kit.NEUTRAL),
     }
     return [
         kit.big(
             title, description,
-            [kit.instant(or_zero(gained(CHANGES, "change", over=RANGE, more=f'change="{change}"')))],
-            unit="short", width=8, steps=steps, links=to.CHOSEN,
+            [kit.instant(zero_by_bridge(gained(CHANGES, "change", over=RANGE, more=f'change="{change}"')))],
+            unit="short", width=8, steps=steps, links=to.CHOSEN, no_data="The bridge is not scraped",
         )
         for change, (title, description, steps) in told.items()
     ]  # fmt: skip
@@ -101,16 +101,19 @@ def _history() -> list[kit.Built]:
 def _history_table() -> kit.Built:
     counted = gained(CHANGES, f"{KEYS}, severity, change", over=RANGE)
     return (
-        kit.rows(
+        tables.rows(
             "What became of alerts",
             "How often alerts of each feature were triggered, acknowledged and resolved in this time. Each alert with "
             "its figures, comments and deliveries is in the console.",
             [kit.instant(or_zero(counted))],
-            unit="short", width=12, links=to.ROW, no_data="No alert in this time",
+            unit="short", width=12, links=to.ROW, no_data="No alert in this time is known",
         )
-        .with_transformation(kit.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
-        .with_transformation(kit.above_zero("Times"))
-        .sort_by([kit.worst_first("Times")])
+        .with_transformation(tables.arranged(_HISTORY_COLUMNS, hidden=("Time",)))
+        .with_transformation(tables.above_zero("Times"))
+        .override_by_name("Change", tables.worded(_CHANGE_COLORS))
+        .override_by_name("Severity", tables.worded(kit.SEVERITIES))
+        .override_by_name("Times", tables.column("short", custom_width=100))
+        .sort_by([tables.worst_first("Times")])
     )  # fmt: skip
 
 
@@ -119,18 +122,20 @@ def _changes() -> kit.Built:
         kit.graph(
             "Alerts that began, were taken, and ended", "How many alerts changed, over time.",
             [kit.query(or_zero(gained(CHANGES, "change"), "change"), "{{change}}")],
-            unit="short", bars=True, stacked=True, links=to.CHOSEN, no_data="No alert in this time",
+            unit="short", bars=True, every="1m", stacked=True, links=to.CHOSEN, no_data="No alert in this time",
         ),
         _CHANGE_COLORS,
     )  # fmt: skip
 
 
 def _alertmanager() -> list[kit.Built]:
-    def per_minute(name: str, by: str) -> str:
-        return f"sum by ({by}) (rate({name}[{RATE}])) * 60"
+    def per_minute(name: str) -> str:
+        """Read how many there were, for the kinds of which there was one in this time: of most there never is any."""
+        used = f"sum by (integration) (increase({name}[{RANGE}])) > 0"
+        return or_zero(f"sum by (integration) (rate({name}[{RATE}])) * 60 and {used}", "integration")
 
-    sent = per_minute("alertmanager_notifications_total", "integration")
-    failed = per_minute("alertmanager_notifications_failed_total", "integration")
+    sent = per_minute("alertmanager_notifications_total")
+    failed = per_minute("alertmanager_notifications_failed_total")
     seconds = f"sum by (le) (rate(alertmanager_notification_latency_seconds_bucket[{RATE}]))"
     lost = " + ".join(
         f"sum(rate(prometheus_notifications_{name}_total[{RATE}])) * 60" for name in ("dropped", "errors")
@@ -139,12 +144,12 @@ def _alertmanager() -> list[kit.Built]:
     return [
         kit.graph(
             "Sent", "Notifications a minute that Alertmanager sent, by kind of receiver.",
-            [kit.query(or_zero(f"{sent} > 0", "integration"), "{{integration}}")],
+            [kit.query(sent, "{{integration}}")],
             unit="short", width=6, no_data=missing,
         ),
         kit.graph(
             "Failed", "Notifications a minute that a receiver did not take: look at its address and its credentials.",
-            [kit.query(or_zero(f"{failed} > 0", "integration"), "{{integration}}")],
+            [kit.query(failed, "{{integration}}")],
             unit="short", width=6, steps=((None, kit.GREEN), (0.01, kit.RED)), no_data=missing,
         ),
         kit.graph(

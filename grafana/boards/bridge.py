@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.builders.prometheus import Dataquery as PrometheusQuery
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from featurewatch.families import DROPPED, WAITING
 
 from . import kit, variables
 from . import links as to
-from .queries import RATE, or_zero
+from .bridge_now import now
+from .bridge_queries import SCOPE, counted, of, own, quantile, rate
+from .queries import RANGE, RATE, or_zero
 from .shape import dashboard, with_rows
-
-TICKS: Final = "featurewatch_poll_ticks_total"
-"""What each bridge has and nothing else."""
-
-SCOPE: Final = 'job=~"$job", instance=~"$instance"'
 
 _BAD: Final[kit.Steps] = ((None, kit.GREEN), (0.001, kit.YELLOW))
 _STATE_COLORS: Final = {
@@ -36,7 +33,7 @@ def itself() -> Dashboard:
     return with_rows(
         made,
         {
-            "Now": _now(),
+            "Now": now(),
             "Streams": _streams(),
             "What comes in": _intake(),
             "What waits and what is lost": _waiting(),
@@ -44,104 +41,43 @@ def itself() -> Dashboard:
             "Rules": _rules(),
             "Process": _process(),
         },
+        folded=("Streams", "What comes in", "What waits and what is lost", "Queries", "Rules", "Process"),
     )
-
-
-def _of(name: str, by: str = "", *, how: str = "sum", more: str = "") -> str:
-    """Read a gauge of the bridges that are chosen."""
-    matchers = ", ".join(part for part in (SCOPE, more) if part)
-    return f"{how} by ({by}) ({name}{{{matchers}}})" if by else f"{how}({name}{{{matchers}}})"
-
-
-def _own(series: str) -> str:
-    """Read what every process has of the bridges alone: all jobs are chosen where none is."""
-    selected = series if "{" in series else f"{series}{{{SCOPE}}}"
-    return f"sum by (instance) ({selected} and on (job, instance) {TICKS}{{{SCOPE}}})"
-
-
-def _rate(name: str, by: str = "", *, more: str = "", a: int = 1) -> str:
-    """Write how fast a counter of the bridges that are chosen grows, per `a` seconds."""
-    matchers = ", ".join(part for part in (SCOPE, more) if part)
-    inner = f"rate({name}{{{matchers}}}[{RATE}])"
-    return (f"sum by ({by}) ({inner})" if by else f"sum({inner})") + (f" * {a}" if a != 1 else "")
-
-
-def _counted(name: str, label: str) -> PrometheusQuery:
-    """Ask how much a counter grows a minute, by a label that has no value before something is counted."""
-    return kit.query(or_zero(_rate(name, label, a=60), label), f"{{{{{label}}}}}")
-
-
-def _quantile(q: float, name: str, by: str) -> str:
-    """Write a quantile of a histogram; what had no observation has no series."""
-    return f"histogram_quantile({q}, sum by (le, {by}) (rate({name}_bucket{{{SCOPE}}}[{RATE}]))) >= 0"
-
-
-def _now() -> list[kit.Built]:
-    slow = ((None, kit.GREEN), (1, kit.YELLOW), (5, kit.RED))
-    return [
-        kit.big(
-            "Bridges", "Bridges that answer Prometheus.", [kit.query(f"count({TICKS}{{{SCOPE}}})", "bridges")],
-            unit="short", width=4, steps=((None, kit.RED), (1, kit.GREEN)), no_data="The bridge is not scraped",
-        ),
-        kit.big(
-            "Open streams", "WebSockets and event streams that are open.",
-            [kit.query(or_zero(_of("featurewatch_streams_open")), "streams")], unit="short", width=4,
-        ),
-        kit.big(
-            "Features", "Features that the bridge measures, by environment.",
-            [kit.query("count(max by (feature, environment) (featurewatch_feature_health))", "features")],
-            unit="short", width=4,
-        ),
-        kit.big(
-            "Last tick", "How long it took to measure all features once.",
-            [kit.query(_of("featurewatch_poll_last_seconds", how="max"), "tick")], unit="s", width=4, steps=slow,
-        ),
-        kit.big(
-            "Failed ticks", "Ticks a minute that failed or showed stale figures: a store does not answer.",
-            [kit.query(_rate("featurewatch_poll_failures_total", a=60), "failed")],
-            unit="short", width=4, steps=_BAD,
-        ),
-        kit.big(
-            "Figures are recorded", "1 where figures are read as Prometheus's recording rules left them, 0 where not.",
-            [kit.query(or_zero(_of("featurewatch_metric_store_recorded", how="max")), "recorded")],
-            unit="none", width=4, mappings={0: ("no", kit.BLUE), 1: ("yes", kit.GREEN)},
-        ),
-    ]  # fmt: skip
 
 
 def _streams() -> list[kit.Built]:
     return [
         kit.graph(
             "Clients", "Open streams by transport.",
-            [kit.query(or_zero(_of("featurewatch_streams_open", "transport"), "transport"), "{{transport}}")],
+            [kit.query(or_zero(of("featurewatch_streams_open", "transport"), "transport"), "{{transport}}")],
             unit="short", stacked=True,
         ),
         kit.graph(
             "Messages", "Messages a second to all clients.",
-            [kit.query(_rate("featurewatch_streams_messages_total"), "messages")], unit="mps",
+            [kit.query(rate("featurewatch_streams_messages_total"), "messages")], unit="mps",
         ),
         kit.graph(
             "Lines dropped", "Lines a minute that clients did not get, by reason; each client is told by a gap.",
-            [_counted("featurewatch_streams_dropped_lines_total", "reason")],
+            [counted("featurewatch_streams_dropped_lines_total", "reason")],
             unit="short", width=8, steps=_BAD, no_data="Nothing was dropped",
         ),
         kit.graph(
             "Gaps told", "Gaps a minute that clients were told of, by reason.",
-            [_counted("featurewatch_streams_gaps_total", "reason")],
+            [counted("featurewatch_streams_gaps_total", "reason")],
             unit="short", width=8, steps=_BAD, no_data="No gap was told",
         ),
         kit.graph(
             "Closed by the bridge", "Streams a minute that the bridge closed; 1013: a client that does not read.",
-            [_counted("featurewatch_streams_closed_total", "code")],
+            [counted("featurewatch_streams_closed_total", "code")],
             unit="short", width=8, no_data="None was closed",
         ),
     ]  # fmt: skip
 
 
 def _intake() -> list[kit.Built]:
-    taken = _rate("featurewatch_ingested_total", "signal, protocol")
-    refused = _rate("featurewatch_refused_total", "signal, code", a=60)
-    slow = _quantile(0.95, "featurewatch_http_request_duration_seconds", "route")
+    taken = rate("featurewatch_ingested_total", "signal, protocol")
+    refused = rate("featurewatch_refused_total", "signal, code", a=60)
+    slow = quantile(0.95, "featurewatch_http_request_duration_seconds", "route")
     return [
         kit.graph(
             "Taken in", "What was taken in and is safe, a second, by signal and protocol.",
@@ -152,15 +88,18 @@ def _intake() -> list[kit.Built]:
             "Refused", "What was refused a minute, by signal and code, and requests over their limit.",
             [
                 kit.query(or_zero(refused, "code"), "{{signal}} · {{code}}", "A"),
-                kit.query(_rate("featurewatch_rate_limited_total", "limit", a=60), "limit of {{limit}}", "B"),
+                kit.query(rate("featurewatch_rate_limited_total", "limit", a=60), "limit of {{limit}}", "B"),
             ],
             unit="short", steps=_BAD,
         ),
         kit.graph(
             "Answers", "Requests a second by status; streams are left out.",
-            [kit.query(_rate("featurewatch_http_request_duration_seconds_count", "status"), "{{status}}")],
+            [kit.query(rate("featurewatch_http_request_duration_seconds_count", "status"), "{{status}}")],
             unit="reqps", stacked=True,
-        ),
+        )
+        .override_by_regexp("/^2/", _shade(kit.GREEN))
+        .override_by_regexp("/^4/", _shade(kit.YELLOW))
+        .override_by_regexp("/^5/", _shade(kit.RED)),
         kit.graph(
             "Slowest routes", "The 95th percentile of the ten slowest routes.",
             [kit.query(f"topk(10, {slow})", "{{route}}")],
@@ -169,13 +108,18 @@ def _intake() -> list[kit.Built]:
     ]  # fmt: skip
 
 
+def _shade(color: str) -> list[DynamicConfigValue]:
+    return [DynamicConfigValue("color", {"mode": "shades", "fixedColor": color})]
+
+
 def _waiting() -> list[kit.Built]:
-    dropped = f"sum by (signal, reason) (rate({DROPPED.name}[{RATE}])) * 60 > 0"
+    dropped = f"sum by (signal, reason) (rate({DROPPED.name}[{RATE}])) * 60"
+    dropped += f" and sum by (signal, reason) (increase({DROPPED.name}[{RANGE}])) > 0"
     waits = f"max by (job, instance, where) ({WAITING.name})"
-    samples = _rate("featurewatch_metric_store_dropped_samples_total", a=60)
+    samples = rate("featurewatch_metric_store_dropped_samples_total", a=60)
     queues = {
-        "A": ("lines, embedded store", _of("featurewatch_log_store_queued_bytes")),
-        "B": ("lines, journal of Loki's tail", _of("featurewatch_loki_queued_bytes")),
+        "A": ("lines, embedded store", of("featurewatch_log_store_queued_bytes")),
+        "B": ("lines, journal of Loki's tail", of("featurewatch_loki_queued_bytes")),
     }
     return [
         kit.graph(
@@ -190,14 +134,14 @@ def _waiting() -> list[kit.Built]:
         ),
         kit.graph(
             "Behind Loki", "How far back the last comparison with Loki's counts lies: lines older than that are sure.",
-            [kit.query(or_zero(_of("featurewatch_loki_lag_seconds", how="max")), "lag")],
+            [kit.query(or_zero(of("featurewatch_loki_lag_seconds", how="max")), "lag")],
             unit="s", width=8, steps=((None, kit.GREEN), (120, kit.YELLOW), (600, kit.RED)), no_data="There is no Loki",
         ),
         kit.graph(
             "Lines into Loki", "Lines a second that the bridge pushed, and pushes a minute that failed.",
             [
-                kit.query(or_zero(_rate("featurewatch_loki_pushed_lines_total")), "lines a second", "A"),
-                kit.query(or_zero(_rate("featurewatch_loki_push_failures_total", a=60)), "failed a minute", "B"),
+                kit.query(or_zero(rate("featurewatch_loki_pushed_lines_total")), "lines a second", "A"),
+                kit.query(or_zero(rate("featurewatch_loki_push_failures_total", a=60)), "failed a minute", "B"),
             ],
             unit="short", width=8, no_data="There is no Loki",
         ),
@@ -210,7 +154,7 @@ def _waiting() -> list[kit.Built]:
             "Samples and series left out", "Samples that the embedded store dropped; series whose names are none.",
             [
                 kit.query(or_zero(samples), "samples a minute", "A"),
-                kit.query(or_zero(_of("featurewatch_metric_store_skipped_series", how="max")), "series", "B"),
+                kit.query(or_zero(of("featurewatch_metric_store_skipped_series", how="max")), "series", "B"),
             ],
             unit="short", width=8, steps=_BAD,
         ),
@@ -222,20 +166,20 @@ def _queries() -> list[kit.Built]:
     return [
         kit.graph(
             "How long upstreams take", "The 95th percentile of their answers.",
-            [kit.query(or_zero(_quantile(0.95, upstream, "upstream"), "upstream"), "{{upstream}}")],
+            [kit.query(or_zero(quantile(0.95, upstream, "upstream"), "upstream"), "{{upstream}}")],
             unit="s", width=8, steps=((None, kit.GREEN), (1, kit.YELLOW), (5, kit.RED)), shown=True,
             no_data="All stores are embedded",
         ),
         kit.graph(
             "Questions upstream", "Requests a second to each upstream: it does not grow with clients.",
-            [kit.query(or_zero(_rate(f"{upstream}_count", "upstream"), "upstream"), "{{upstream}}")],
+            [kit.query(or_zero(rate(f"{upstream}_count", "upstream"), "upstream"), "{{upstream}}")],
             unit="reqps", width=8, no_data="All stores are embedded",
         ),
         kit.graph(
             "Failures upstream", "Requests a minute that failed, by upstream and reason.",
             [
                 kit.query(
-                    or_zero(f'{_rate("featurewatch_upstream_failures_total", "upstream, reason", a=60)} > 0', "reason"),
+                    or_zero(rate("featurewatch_upstream_failures_total", "upstream, reason", a=60), "reason"),
                     "{{upstream}} · {{reason}}",
                 )
             ],
@@ -245,52 +189,43 @@ def _queries() -> list[kit.Built]:
 
 
 def _rules() -> list[kit.Built]:
-    refused, waiting = (_of(f"featurewatch_publisher_{name}") for name in ("refused", "waiting"))
-    failures = _rate("featurewatch_publisher_failures_total", a=60)
+    waiting, failures = of("featurewatch_publisher_waiting"), rate("featurewatch_publisher_failures_total", a=60)
     return [
         kit.coloured(
             kit.graph(
                 "Rules by how far they have come",
                 "Saved, written, loaded, evaluated: only an evaluated rule can fire. The console says why one failed.",
-                [kit.query(or_zero(_of("featurewatch_publisher_deployments", "state"), "state"), "{{state}}")],
+                [kit.query(or_zero(of("featurewatch_publisher_deployments", "state"), "state"), "{{state}}")],
                 unit="short", stacked=True, no_data="The bridge evaluates all rules itself",
             ),
             _STATE_COLORS,
         ),
-        kit.big(
-            "Not live as edited", "Rules whose last edit is not live: it was refused, and the edition before it holds.",
-            [kit.query(or_zero(refused), "refused")], unit="short", width=4, height=8, steps=kit.ZERO_IS_GOOD,
-        ),
-        kit.big(
-            "Waiting for proof", "1 while what was published is not proven to be live.",
-            [kit.query(or_zero(waiting), "waiting")],
-            unit="short", width=4, height=8, steps=((None, kit.GREEN), (1, kit.YELLOW)),
-        ),
-        kit.big(
-            "Publications failed", "Publications a minute that failed, or were not proven at once.",
-            [kit.query(or_zero(failures), "failed")], unit="short", width=4, height=8, steps=_BAD,
-        ),
         kit.graph(
-            "Recording rules", "Groups of recording rules that run in Prometheus: there are to be three.",
-            [kit.query(or_zero("count by (group) (featurewatch:rules:info)", "group"), "{{group}}")],
-            unit="short", width=8, stacked=True, no_data="prometheus/rules/featurewatch.yml is not loaded",
+            "Publications",
+            "Publications a minute that failed, or were not proven at once; waiting is 1 while what was published is "
+            "not proven to be live.",
+            [
+                kit.query(or_zero(failures), "failed", "A"),
+                kit.query(or_zero(waiting), "waiting", "B"),
+            ],
+            unit="short", no_data="The bridge evaluates all rules itself",
         ),
         kit.graph(
             "Evaluation by the bridge", "Rules that the bridge evaluates itself, and rounds a minute that failed.",
             [
-                kit.query(_of("featurewatch_evaluator_rules"), "rules", "A"),
-                kit.query(_rate("featurewatch_evaluator_failures_total", a=60), "failed a minute", "B"),
+                kit.query(of("featurewatch_evaluator_rules"), "rules", "A"),
+                kit.query(rate("featurewatch_evaluator_failures_total", a=60), "failed a minute", "B"),
             ],
-            unit="short", width=8,
+            unit="short",
         ),
         kit.graph(
             "Looks at Alertmanager", "Polls a minute, those that failed, and alerts that no webhook had told.",
             [
-                kit.query(or_zero(_rate("featurewatch_alertmanager_polls_total", a=60)), "polls", "A"),
-                kit.query(or_zero(_rate("featurewatch_alertmanager_poll_failures_total", a=60)), "failed", "B"),
-                kit.query(or_zero(_rate("featurewatch_alertmanager_poll_found_total", a=60)), "found by a poll", "C"),
+                kit.query(or_zero(rate("featurewatch_alertmanager_polls_total", a=60)), "polls", "A"),
+                kit.query(or_zero(rate("featurewatch_alertmanager_poll_failures_total", a=60)), "failed", "B"),
+                kit.query(or_zero(rate("featurewatch_alertmanager_poll_found_total", a=60)), "found by a poll", "C"),
             ],
-            unit="short", width=8, no_data="There is no Alertmanager",
+            unit="short", no_data="There is no Alertmanager",
         ),
     ]  # fmt: skip
 
@@ -299,19 +234,16 @@ def _process() -> list[kit.Built]:
     return [
         kit.graph(
             "Memory", "Memory that the process holds.",
-            [kit.query(_own("process_resident_memory_bytes"), "{{instance}}")], unit="bytes", width=8,
+            [kit.query(own("process_resident_memory_bytes"), "{{instance}}")], unit="bytes", width=8,
         ),
         kit.graph(
             "Processor", "Processor time: 1 is one core that does nothing else.",
-            [kit.query(_own(f"rate(process_cpu_seconds_total{{{SCOPE}}}[{RATE}])"), "{{instance}}")],
+            [kit.query(own(f"rate(process_cpu_seconds_total{{{SCOPE}}}[{RATE}])"), "{{instance}}")],
             unit="none", width=8,
         ),
         kit.graph(
-            "Open files", "Open files and sockets, and how many are allowed.",
-            [
-                kit.query(_own("process_open_fds"), "{{instance}}", "A"),
-                kit.query(_own("process_max_fds"), "{{instance}} · allowed", "B"),
-            ],
-            unit="short", width=8,
+            "Open files", "Open files and sockets, in percent of those that are allowed.",
+            [kit.query(f"100 * {own('process_open_fds')} / {own('process_max_fds')}", "{{instance}}")],
+            unit="percent", width=8, steps=((None, kit.GREEN), (80, kit.RED)),
         ),
     ]  # fmt: skip

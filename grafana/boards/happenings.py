@@ -9,9 +9,12 @@ from grafana_foundation_sdk.builders.dashboard import AnnotationQuery
 from featurewatch.families import INFO
 
 from . import kit
-from .queries import KEYS, SCOPE, STEP, gained, or_zero, value
+from .queries import KEYS, SCOPE, STEP, gained, or_zero
+
+ALERT_STATE: Final = "featurewatch_alert_state"
 
 _VERSIONS: Final = f"{KEYS}, version"
+_ALERTS: Final = f"{KEYS}, alert, severity"
 
 
 def of_features() -> list[AnnotationQuery]:
@@ -33,10 +36,14 @@ def test_results() -> AnnotationQuery:
 
 
 def alerts() -> AnnotationQuery:
-    """Mark for how long alerts are open."""
-    state = value("featurewatch_alert_state", f"{KEYS}, alert, severity", how="max")
+    """Mark where alerts begin.
+
+    Not for how long they are open: Grafana washes the graph red for each, and three of them hide what is drawn.
+    """
+    state = f"{ALERT_STATE}{{{SCOPE}}}"
+    now, before = (f"max by ({_ALERTS}) ({state}{when}) > 0" for when in ("", f" offset {STEP}"))
     text = "{{alert}} on {{feature}} ({{severity}})"
-    return _annotation("Alerts", f"{state} > 0", text, "red", f"{KEYS}, severity")
+    return _annotation("Alerts", f"{now} unless {before}", text, "red", f"{KEYS}, severity")
 
 
 def _annotation(name: str, expr: str, text: str, color: str, tags: str) -> AnnotationQuery:

@@ -10,16 +10,14 @@ from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
-from grafana_foundation_sdk.builders import heatmap, loki, prometheus, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import heatmap, loki, prometheus, stat, statetimeline, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common, dashboard
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from featurewatch.formulas import METRICS, Mark
-
-from . import links as to
+from featurewatch.formulas import Mark
 
 GREEN: Final = "green"
 YELLOW: Final = "yellow"
@@ -37,6 +35,14 @@ UNITS: Final = {
 }  # fmt: skip
 """Grafana's units for those of the table of figures."""
 
+NO_DATA: Final = "No data in this time"
+
+COUNTS: Final = frozenset({"short", "reqpm"})
+"""Units of what is counted: a graph of nothing but 0 has an axis to 1, not the 100 that Grafana makes up."""
+
+NONE: Final = r"/^[ ·]*none[ ·]*$/"
+"""What the legend makes of the 0 that stands for no series at all: its other labels are empty."""
+
 Steps = Sequence[tuple[float | None, str]]
 """From which value on a colour holds; the first is for all below the second."""
 
@@ -46,8 +52,14 @@ ZERO_IS_GOOD: Final[Steps] = ((None, GREEN), (1, RED))
 HEALTH: Final = {0: ("healthy", GREEN), 1: ("warning", YELLOW), 2: ("unknown", "purple"), 3: ("error", RED)}
 """`featurewatch_feature_health`: the worse, the higher."""
 
-ALERT_STATES: Final = {0: ("–", GREEN), 1: ("active", RED), 2: ("acknowledged", ORANGE), 3: ("closed by hand", BLUE)}
-"""`featurewatch_alert_state`."""
+ALERT_STATES: Final = {
+    -1: ("unknown", "purple"),
+    0: ("no alert", GREEN),
+    1: ("active", RED),
+    2: ("acknowledged", ORANGE),
+    3: ("closed by hand", BLUE),
+}
+"""`featurewatch_alert_state`; below 0 where no bridge is scraped, which would tell."""
 
 SEVERITIES: Final = {"low": BLUE, "medium": YELLOW, "high": ORANGE, "critical": RED}
 
@@ -85,7 +97,7 @@ def dressed(
     width: int,
     height: int,
     steps: Steps = NEUTRAL,
-    no_data: str = "No data in this time",
+    no_data: str = NO_DATA,
     mappings: Mapping[int, tuple[str, str]] | None = None,
     links: Sequence[Builder[dashboard.DashboardLink]] = (),
     source: common.DataSourceRef = PROMETHEUS,
@@ -135,6 +147,13 @@ def value_map(texts: Mapping[int, tuple[str, str]]) -> dashboard.ValueMap:
     )
 
 
+def unknown(text: str) -> dashboard.SpecialValueMap:
+    """Show the text for no data in grey: else it has the colour of the lowest threshold, which says good or bad."""
+    result = dashboard.ValueMappingResult(text=text, color=GREY)
+    match = dashboard.SpecialValueMatch.NULL_AND_NAN
+    return dashboard.SpecialValueMap(dashboard.DashboardSpecialValueMapOptions(match=match, result=result))
+
+
 def query(expr: str, legend: str = "", ref: str = "A") -> prometheus.Dataquery:
     """Ask for a graph; exemplars are shown wherever the series have some."""
     return (
@@ -179,17 +198,6 @@ def buckets(expr: str, ref: str = "A") -> prometheus.Dataquery:
     return query(expr, "{{le}}", ref).format(PromQueryFormat.HEATMAP)
 
 
-def figure_stat(metric: str, expr: str, title: str, width: int, *, decimals: int | None = None) -> stat.Panel:
-    """Show one figure of the table, large, with its course behind it; unit, text and colours are the table's."""
-    row = METRICS[metric]
-    panel = big(
-        title, f"{row.help} Over 5 minutes." if metric != "uptime" else row.help, [query(expr, to.NAME)],
-        unit=UNITS[row.unit], width=width, steps=marked(row.mark), links=to.SERIES,
-        no_data="No calls",
-    )  # fmt: skip
-    return panel if decimals is None else panel.decimals(decimals)
-
-
 def big(
     title: str,
     description: str,
@@ -198,15 +206,43 @@ def big(
     unit: str,
     width: int,
     height: int = 4,
+    course: bool = True,
+    named: bool = False,
+    grey: bool = True,
+    no_data: str = NO_DATA,
+    mappings: Mapping[int, tuple[str, str]] | None = None,
     **more: Any,
 ) -> stat.Panel:
-    """Show the last value of a series, large."""
-    return (
-        dressed(stat.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
+    """Show the last value of a series, large.
+
+    Args:
+        course: draw its curve behind it.
+        named: tell whose it is.
+        grey: the text for no data is grey; else it has the colour of the lowest threshold, where it says that much.
+    """
+    maps: list[dashboard.ValueMapping] = [value_map(mappings)] if mappings else []
+    if grey:
+        maps.append(unknown(no_data))
+    panel = (
+        dressed(
+            stat.Panel(),
+            title,
+            description,
+            targets,
+            unit=unit,
+            width=width,
+            height=height,
+            no_data=no_data,
+            **more,
+        )
+        .mappings(maps)
         .color_mode(common.BigValueColorMode.VALUE)
-        .graph_mode(common.BigValueGraphMode.AREA)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.AUTO)
+        .graph_mode(common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     )
+    # Else the curve begins at its least value, and a step from 4 to 5 looks like one from nothing.
+    return panel.min(0) if unit in COUNTS else panel
 
 
 def graph(
@@ -220,12 +256,16 @@ def graph(
     stacked: bool = False,
     shown: bool = False,
     bars: bool = False,
+    every: str = "",
     **more: Any,
 ) -> timeseries.Panel:
     """Draw series over time, with a legend that tells their mean, maximum and last value.
 
+    The legend shows three or four series at once, so the greatest of now stand first.
+
     Args:
         shown: draw the thresholds as dashed lines.
+        every: no two points are closer than that, such as "1m": bars of seconds are too thin to be seen.
     """
     legend = (
         common_builders.VizLegendOptions()
@@ -233,6 +273,8 @@ def graph(
         .placement(common.LegendPlacement.BOTTOM)
         .show_legend(True)
         .calcs(["mean", "max", "lastNotNull"])
+        .sort_by("Last *")
+        .sort_desc(True)
     )
     tooltip = (
         common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
@@ -245,7 +287,12 @@ def graph(
         .fill_opacity(20 if stacked else 8)
         .show_points(common.VisibilityMode.AUTO)
         .min(0)
+        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none"), fixed(GREY)])
     )
+    if unit in COUNTS:
+        panel = panel.axis_soft_max(1)
+    if every:
+        panel = panel.interval(every)
     if stacked:
         panel = panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if bars:
@@ -280,6 +327,7 @@ def states(
             **more,
         )
         .merge_values(True)
+        .override_by_regexp(NONE, [DynamicConfigValue("displayName", "none"), fixed(GREY)])
         .show_value(common.VisibilityMode.NEVER)
         .row_height(0.85)
         .fill_opacity(75)
@@ -295,8 +343,13 @@ def states(
 def coloured(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Panel:
     """Give series of these names colours of their own."""
     for name, color in colors.items():
-        panel = panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
+        panel = panel.override_by_name(name, [fixed(color)])
     return panel
+
+
+def fixed(color: str) -> DynamicConfigValue:
+    """Give a series or a column a colour of its own."""
+    return DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
 
 
 def heat(
@@ -317,73 +370,3 @@ def heat(
         .cell_gap(1)
         .show_legend()
     )
-
-
-def rows(
-    title: str,
-    description: str,
-    targets: Sequence[Builder[Dataquery]],
-    *,
-    unit: str,
-    width: int = 24,
-    height: int = 8,
-    **more: Any,
-) -> table.Panel:
-    """Show a table."""
-    return (
-        dressed(table.Panel(), title, description, targets, unit=unit, width=width, height=height, **more)
-        .filterable(True)
-        .cell_height(common.TableCellHeight.SM)
-    )
-
-
-def arranged(names: Mapping[str, str], hidden: Sequence[str] = ()) -> DataTransformerConfig:
-    """Name a table's columns and put them in this order; hide some."""
-    return DataTransformerConfig(
-        id_val="organize",
-        options={
-            "renameByName": dict(names),
-            "indexByName": {name: index for index, name in enumerate(names)},
-            "excludeByName": dict.fromkeys(hidden, True),
-        },
-    )
-
-
-def merged() -> DataTransformerConfig:
-    """Join the answers of several queries into one table by the labels that they share."""
-    return DataTransformerConfig(id_val="merge", options={})
-
-
-def above_zero(column: str) -> DataTransformerConfig:
-    """Leave out the row that `or vector(0)` adds where there is nothing to list."""
-    condition = {"fieldName": column, "config": {"id": "greater", "options": {"value": 0}}}
-    return DataTransformerConfig(
-        id_val="filterByValue", options={"filters": [condition], "type": "include", "match": "all"}
-    )
-
-
-def column(unit: str = "", steps: Steps = (), **properties: object) -> list[DynamicConfigValue]:
-    """Write how one column of a table is shown: its unit, its colours, and further properties, `_` for `.`."""
-    told = [DynamicConfigValue("unit", unit)] if unit else []
-    if steps:
-        told.append(
-            DynamicConfigValue(
-                "thresholds",
-                {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]},
-            )
-        )
-        told.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
-    return told + [DynamicConfigValue(name.replace("_", "."), value) for name, value in properties.items()]
-
-
-def mapped(texts: Mapping[int, tuple[str, str]]) -> list[DynamicConfigValue]:
-    """Show a column's numbers as coloured words."""
-    options = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in texts.items()}
-    return [
-        DynamicConfigValue("mappings", [{"type": "value", "options": options}]),
-        DynamicConfigValue("custom.cellOptions", {"type": "color-background"}),
-    ]
-
-
-def worst_first(column: str) -> common_builders.TableSortByFieldState:
-    return common_builders.TableSortByFieldState().display_name(column).desc(True)

@@ -8,12 +8,12 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from featurewatch.model import LEVELS
 
-from . import happenings, kit, logql, variables
+from . import happenings, kit, logql, tables, variables
 from . import links as to
 from .shape import dashboard, with_rows
 
-_PATTERN_COLUMNS: Final = {"Value #A": "Lines", "feature": "feature", "shape": "Pattern"}
-_SOURCE_COLUMNS: Final = {"Value #A": "Lines", "feature": "feature", "environment": "environment", "source": "Source"}
+_PATTERN_COLUMNS: Final = {"Value #A": "Lines", "feature": "Feature", "shape": "Pattern"}
+_SOURCE_COLUMNS: Final = {"Value #A": "Lines", "source": "Source", "feature": "Feature", "environment": "Environment"}
 
 
 def logs() -> Dashboard:
@@ -62,7 +62,7 @@ def _amounts() -> list[kit.Built]:
 def _amount(title: str, description: str, expr: str, steps: kit.Steps = kit.NEUTRAL) -> kit.Built:
     return kit.big(
         title, description, [kit.counted_now(expr)],
-        unit="short", width=6, steps=steps, source=kit.LOKI, no_data="No lines in this time",
+        unit="short", width=6, height=3, steps=steps, source=kit.LOKI, no_data="No lines in this time",
     )  # fmt: skip
 
 
@@ -70,37 +70,40 @@ def _by_feature() -> kit.Built:
     return kit.graph(
         "Lines by feature", "How many lines there are, by feature and environment.",
         [kit.counted(logql.count(logql.CHOSEN, "feature, environment"), to.NAME)],
-        unit="short", height=6, stacked=True, bars=True, source=kit.LOKI, links=to.SERIES,
+        unit="short", stacked=True, bars=True, every="30s", source=kit.LOKI, links=to.SERIES,
         no_data="No lines in this time",
     )  # fmt: skip
 
 
 def _patterns() -> kit.Built:
     return (
-        kit.rows(
+        tables.rows(
             "Patterns",
             "Lines that begin alike but for quoted texts, numbers and names, the most frequent first: what fills the "
             "log, and which error is one error. All lines of this time are read; choose a short one on a busy system.",
             [kit.counted_now(logql.patterns(logql.CHOSEN, 25))],
-            unit="short", width=16, height=12, source=kit.LOKI, no_data="No lines in this time",
+            unit="short", width=13, height=12, source=kit.LOKI, no_data="No lines in this time",
         )
-        .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_PATTERN_COLUMNS, hidden=("Time",)))
-        .override_by_name("Lines", kit.column("short", custom_width=90))
-        .override_by_name("feature", kit.column(custom_width=140))
-        .sort_by([kit.worst_first("Lines")])
+        .with_transformation(tables.merged())
+        .with_transformation(tables.arranged(_PATTERN_COLUMNS, hidden=("Time",)))
+        .override_by_name("Lines", tables.column("short", custom_width=100))
+        .override_by_name("Feature", tables.column(custom_width=140))
+        .sort_by([tables.worst_first("Lines")])
     )  # fmt: skip
 
 
 def _sources() -> kit.Built:
     return (
-        kit.rows(
+        tables.rows(
             "Sources",
             "Which loggers write the lines.",
             [kit.counted_now(f"topk(25, {logql.count(logql.CHOSEN, 'feature, environment, source', '$__range')})")],
-            unit="short", width=8, height=12, source=kit.LOKI, links=to.ROW, no_data="No lines in this time",
+            unit="short", width=11, height=12, source=kit.LOKI, links=to.ROW, no_data="No lines in this time",
         )
-        .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_SOURCE_COLUMNS, hidden=("Time",)))
-        .sort_by([kit.worst_first("Lines")])
+        .with_transformation(tables.merged())
+        .with_transformation(tables.arranged(_SOURCE_COLUMNS, hidden=("Time",)))
+        .override_by_name("Lines", tables.column("short", custom_width=100))
+        .override_by_name("Feature", tables.column(custom_width=130))
+        .override_by_name("Environment", tables.column(custom_width=150))
+        .sort_by([tables.worst_first("Lines")])
     )  # fmt: skip

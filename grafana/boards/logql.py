@@ -28,6 +28,9 @@ _ALIKE: Final = f'{{{{ regexReplaceAll "{_NAMES}" (regexReplaceAll "{_QUOTED}" _
 _BEGINNING: Final = r"^(?P<shape>(?:\S+\s+){0,3}\S+)"
 """Four words tell what a line is about; with more of them there would be as many patterns as lines."""
 
+_NAMED: Final = '{{ printf "%-12s" .feature }} {{ __line__ }}'
+"""Grafana shows a line without its labels: of several features nobody would know which wrote it."""
+
 assert tuple(COLORS) == tuple(LEVELS), "every level has a colour"
 
 
@@ -52,7 +55,7 @@ def volume_by_level(lines: str, width: int = 24) -> kit.Built:
             "Lines by level",
             "How many lines there are, by level.",
             [kit.counted(count(lines, "level"), "{{level}}")],
-            unit="short", width=width, height=6, stacked=True, bars=True, source=kit.LOKI,
+            unit="short", width=width, height=8, stacked=True, bars=True, every="30s", source=kit.LOKI,
             links=to.CHOSEN, no_data="No lines in this time",
         ),
         COLORS,
@@ -64,8 +67,9 @@ def lines_panel(lines: str, height: int = 16) -> kit.Built:
         kit.dressed(
             LogsPanel(),
             "Lines",
-            "The newest lines. Open one for its fields; its trace id leads to all lines of the trace.",
-            [kit.lines(lines)],
+            "The newest lines, after the feature that wrote them. Open one for its fields; its trace id leads to all "
+            "lines of the trace.",
+            [kit.lines(f"{lines} | line_format `{_NAMED}`")],
             unit="none", width=24, height=height, source=kit.LOKI, no_data="No lines in this time",
         )
         .show_time(True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, MatcherConfig
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, MatcherConfig
 
 from featurewatch.families import BUDGET, COST, ERRORS
 from featurewatch.formulas import METRICS
 
-from . import happenings, kit, variables
+from . import happenings, kit, tables, variables
 from . import links as to
-from .queries import KEYS, figure, increase, or_zero, rate, recorded_calls, value
+from .queries import KEYS, current, figure, increase, or_zero, rate, recorded_calls, value, zero_by_bridge
 from .shape import dashboard, with_rows
 
 HEALTH: Final = "featurewatch_feature_health"
@@ -24,7 +24,7 @@ _FIGURES: Final = {
 _COURSES: Final = {"requests_per_minute": "G", "error_rate": "H"}
 
 _COLUMNS: Final = {
-    "feature": "feature", "environment": "environment", "Value #A": "Health", "Value #B": "Uptime",
+    "feature": "Feature", "environment": "Environment", "Value #A": "Health", "Value #B": "Uptime",
     "Value #C": "Error rate", "Value #D": "p95", "Value #E": "Calls a minute", "Value #F": "Cost",
     "Trend #G": "Calls", "Trend #H": "Errors",
 }  # fmt: skip
@@ -39,7 +39,7 @@ def overview() -> Dashboard:
         [variables.prometheus(), *variables.places(), variables.console()],
         happenings.of_features(),
     )
-    return with_rows(made, {"At a glance": [*_glance(), _features()], "Side by side": [*_side_by_side(), _health()]})
+    return with_rows(made, {"At a glance": [*_glance(), _features(), _health()], "Side by side": _side_by_side()})
 
 
 def _glance() -> list[kit.Built]:
@@ -48,24 +48,26 @@ def _glance() -> list[kit.Built]:
     return [
         kit.big(
             "Features", "Features that sent figures, by environment, counted once each.",
-            [kit.query(f"count({figure('total_requests')})", "features")], unit="short", width=4,
+            [kit.query(or_zero(f"count({figure('total_requests')})"), "features")], unit="short", width=4,
         ),
         kit.big(
             "In error", "Features whose health is error: an urgent alert is open, or half of the calls fail.",
-            [kit.query(or_zero(troubled), "in error")], unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            [kit.query(zero_by_bridge(troubled), "in error")], unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            no_data="The bridge is not scraped",
         ),
         kit.big(
             "Open alerts", "Alerts that are active or acknowledged.",
-            [kit.query(or_zero(f"count({open_alerts} < 3)"), "alerts")],
-            unit="short", width=4, steps=kit.ZERO_IS_GOOD,
+            [kit.query(zero_by_bridge(f"count({open_alerts} < 3)"), "alerts")],
+            unit="short", width=4, steps=kit.ZERO_IS_GOOD, no_data="The bridge is not scraped",
         ),
         kit.big(
             "Calls", "Calls a minute, all features together.",
-            [kit.query(f"sum({figure('requests_per_minute')})", "calls")], unit="reqpm", width=4,
+            [kit.query(current(f"sum({figure('requests_per_minute')})"), "calls")], unit="reqpm", width=4,
+            no_data="No calls",
         ),
         kit.big(
             "Failed calls", "Failed among the calls that succeeded or failed, all features together, over 5 minutes.",
-            [kit.query(_error_rate(), "failed")],
+            [kit.query(current(_error_rate()), "failed")],
             unit="percent", width=4, steps=kit.marked(METRICS["error_rate"].mark), no_data="No calls",
         ),
         kit.big(
@@ -84,9 +86,9 @@ def _error_rate() -> str:
 def _features() -> kit.Built:
     marks = {name: kit.marked(METRICS[name].mark) for name in ("uptime", "error_rate")}
     slow = ((None, kit.GREEN), (5_000, kit.YELLOW), (10_000, kit.RED))
-    spark = {"type": "sparkline", "hideValue": True}
+    spark = tables.column(custom_cellOptions={"type": "sparkline", "hideValue": True})
     return (
-        kit.rows(
+        tables.rows(
             "Features, the one in trouble first",
             "Health, uptime over 24 hours, error rate, 95th percentile, calls a minute and cost over 5 minutes, and "
             "the course of calls and errors. What cannot be known is empty. Click a feature for its dashboard.",
@@ -96,23 +98,23 @@ def _features() -> kit.Built:
                 *(kit.query(_unnamed(metric), to.NAME, ref) for metric, ref in _COURSES.items()),
             ],
             unit="short",
-            height=12,
+            height=11,
             links=to.ROW,
             no_data="No feature sends figures",
         )
         .with_transformation(_as_sparklines("G"))
         .with_transformation(_as_sparklines("H"))
-        .with_transformation(kit.merged())
-        .with_transformation(kit.arranged(_COLUMNS, hidden=("Time",)))
-        .override_by_name("Health", kit.mapped(kit.HEALTH))
-        .override_by_name("Uptime", kit.column("percent", marks["uptime"], decimals=2))
-        .override_by_name("Error rate", kit.column("percent", marks["error_rate"], decimals=2))
-        .override_by_name("p95", kit.column("ms", slow))
-        .override_by_name("Calls a minute", kit.column("reqpm", decimals=1))
-        .override_by_name("Cost", kit.column("currencyUSD", decimals=4))
-        .override_by_name("Calls", [DynamicConfigValue("custom.cellOptions", spark)])
-        .override_by_name("Errors", [DynamicConfigValue("custom.cellOptions", spark)])
-        .sort_by([kit.worst_first("Health"), kit.worst_first("Error rate")])
+        .with_transformation(tables.merged())
+        .with_transformation(tables.arranged(_COLUMNS, hidden=("Time",)))
+        .override_by_name("Health", tables.mapped(kit.HEALTH))
+        .override_by_name("Uptime", tables.column("percent", marks["uptime"], decimals=2))
+        .override_by_name("Error rate", tables.column("percent", marks["error_rate"], decimals=2))
+        .override_by_name("p95", tables.column("ms", slow))
+        .override_by_name("Calls a minute", tables.column("reqpm", decimals=1))
+        .override_by_name("Cost", tables.column("currencyUSD", decimals=4))
+        .override_by_name("Calls", [*spark, kit.fixed(kit.BLUE)])
+        .override_by_name("Errors", [*spark, kit.fixed(kit.RED)])
+        .sort_by([tables.worst_first("Health"), tables.worst_first("Error rate")])
     )
 
 
@@ -169,5 +171,5 @@ def _health() -> kit.Built:
     return kit.states(
         "Health", "The health of each feature as the bridge judged it, over time.",
         [kit.query(value(HEALTH, KEYS, how="max"), to.NAME)], mappings=kit.HEALTH, links=to.SERIES,
-        no_data="The bridge is not scraped",
+        no_data="The bridge tells nothing: is it scraped?",
     )  # fmt: skip

@@ -11,6 +11,8 @@ SCOPE: Final = 'feature=~"$feature", environment=~"$environment"'
 """The series of the features and environments that are chosen."""
 
 KEYS: Final = "feature, environment"
+BRIDGE: Final = "featurewatch_poll_last_seconds"
+"""What every bridge exports, and nothing else does."""
 RATE: Final = "$__rate_interval"
 STEP: Final = "$__interval"
 RANGE: Final = "$__range"
@@ -62,6 +64,25 @@ def or_zero(expr: str, label: str = "") -> str:
     """
     zero = f'label_replace(vector(0), "{label}", "none", "", "")' if label else "vector(0)"
     return f"({expr}) or on () {zero}"
+
+
+def zero_by_bridge(expr: str, scope: str = "") -> str:
+    """Let an expression of the bridge's metrics answer 0 where it has no series and a bridge is scraped.
+
+    Where none is scraped now nothing is known: a green 0 would be a lie, and so would the last value there was.
+    """
+    bridges = f"{BRIDGE}{{{scope}}}"
+    return f"(({expr}) or on () 0 * count({bridges})) and on () count({bridges} @ end())"
+
+
+def zero_while_bridge(expr: str, label: str) -> str:
+    """Let an expression of the bridge's metrics answer 0, called "none", at the times when a bridge was scraped."""
+    return f'({expr}) or on () label_replace(0 * count({BRIDGE}), "{label}", "none", "", "")'
+
+
+def current(expr: str) -> str:
+    """Let a sum have no points where it has none now: Grafana shows the last one there was, however old, as of now."""
+    return f"({expr}) and on () count_over_time(({expr})[1m:] @ end())"
 
 
 def _name(family: Family | str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
@@ -41,10 +41,18 @@ def dashboard(
     return made
 
 
-def with_rows(made: Dashboard, rows: Mapping[str, Sequence[Builder[models.Panel]]]) -> Dashboard:
-    """Put panels below the titles of their rows, from left to right."""
+def with_rows(
+    made: Dashboard, rows: Mapping[str, Sequence[Builder[models.Panel]]], *, folded: Collection[str] = ()
+) -> Dashboard:
+    """Put panels below the titles of their rows, from left to right; folded rows ask nothing until they are opened."""
     for title, panels in rows.items():
-        made = made.with_row(Row(title))
+        row = Row(title)
+        if title in folded:
+            for panel in panels:
+                row = row.with_panel(panel)
+            made = made.with_row(row)
+            continue
+        made = made.with_row(row)
         for panel in panels:
             made = made.with_panel(panel)
     return made
@@ -53,6 +61,7 @@ def with_rows(made: Dashboard, rows: Mapping[str, Sequence[Builder[models.Panel]
 def written(made: Dashboard) -> str:
     """Write a dashboard's JSON; panels are numbered in their order."""
     built = made.build()
+    _close(built)
     for number, panel in enumerate(_all(built), 1):
         panel.id_val = number
     told = visible(json.loads(json.dumps(built, cls=JSONEncoder)))
@@ -68,6 +77,23 @@ def visible(value: Any) -> Any:
             name: visible(inner) for name, inner in value.items() if (name, inner) != ("placement", "inControlsMenu")
         }
     return value
+
+
+def _close(built: models.Dashboard) -> None:
+    """Let what follows a folded row stand directly below it, as Grafana does: the SDK leaves room for its panels."""
+    up = 0
+    for panel in built.panels or ():
+        at = _place(panel)
+        at.y -= up
+        inner = [_place(one) for one in panel.panels or ()] if isinstance(panel, models.RowPanel) else []
+        for place in inner:
+            place.y -= up
+        up += max((place.y + place.h for place in inner), default=at.y + 1) - (at.y + 1) if inner else 0
+
+
+def _place(panel: models.Panel | models.RowPanel) -> models.GridPos:
+    assert panel.grid_pos is not None, "the SDK places every panel"
+    return panel.grid_pos
 
 
 def _all(built: models.Dashboard) -> Sequence[models.Panel | models.RowPanel]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["Dashboard", "Query", "Values", "folder", "interpolate", "load", "queries_of", "values_of"]
+__all__ = ["SCRAPE_S", "Dashboard", "Query", "Values", "folder", "interpolate", "load", "queries_of", "values_of"]
 
 Dashboard: TypeAlias = Mapping[str, Any]
 """A dashboard's JSON, as Grafana exports and provisions it (the classic schema)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from featurewatch.doctor import bridge, loki, prometheus
+from featurewatch.doctor import bridge, dashboards, exporters, loki, prometheus
 from featurewatch.doctor.asking import Got
 from featurewatch.doctor.catalog import CHECKS
 from featurewatch.doctor.emptiness import Seen, judge_empty
@@ -18,6 +18,7 @@ from featurewatch.doctor.examination import PARTS
 from featurewatch.doctor.findings import Finding, Report
 from featurewatch.doctor.routing import apart, receivers_of, webhooks_of
 from featurewatch.doctor.selectors import Selector, filters, selectors_of, streams_of
+from featurewatch.doctor.targets import ExporterFacts, Place, Scraped
 from featurewatch.doctor.upstreams import clock
 from featurewatch.stores import recording
 
@@ -155,23 +156,95 @@ def test_an_old_loki() -> None:
     assert "schema v11 on boltdb-shipper" in found["schema"].found
 
 
+FLAGS = {"web.enable-lifecycle": "true", "enable-feature": "exemplar-storage"}
+
+
 def test_an_old_prometheus_whose_last_reload_failed() -> None:
-    flags = {"web.enable-lifecycle": "true", "enable-feature": "exemplar-storage"}
     facts = prometheus.PrometheusFacts(
         "Prometheus",
         "PROMETHEUS_URL",
         Got({}, ahead_s=0.0),
         "2.30.1",
-        flags,
+        FLAGS,
         {},
         {"reloadConfigSuccess": False},
         [],
         ["x"],
     )
-    found = {one.check: one.severity for one in prometheus.judge(facts, prometheus.Need(True, True, True), None)}
+    need = prometheus.Need(True, True, ["http://alertmanager:9093"])
+    found = {one.check: one.severity for one in prometheus.judge(facts, need, None)}
     assert found == {
         "reachable": "ok", "clock": "ok", "version": "error", "exemplars": "ok", "reload": "error", "alerting": "ok",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sent", "severity"),
+    [
+        (["http://127.0.0.1:9093/api/v2/alerts"], "ok"),
+        (["http://[::1]:9094/api/v2/alerts", "http://localhost:9093/prefix/api/v2/alerts"], "ok"),
+        (["http://alertmanager:9094/api/v2/alerts"], "ok"),  # perhaps the same one by its name among containers
+        (["http://localhost:9094/api/v2/alerts"], "warning"),
+        ([], "error"),
+    ],
+)
+def test_alerts_go_to_the_alertmanager_that_the_bridge_asks(sent: list[str], severity: str) -> None:
+    facts = prometheus.PrometheusFacts(
+        "Prometheus", "PROMETHEUS_URL", Got({}, ahead_s=0.0), "2.42.0", FLAGS, {}, {}, [], sent
+    )
+    need = prometheus.Need(True, True, ["http://127.0.0.1:9093"])
+    (found,) = (one for one in prometheus.judge(facts, need, None) if one.check == "alerting")
+    assert found.severity == severity
+    if severity == "warning":
+        assert "127.0.0.1:9094" in found.found
+        assert "127.0.0.1:9093" in found.found
+
+
+@pytest.mark.parametrize(
+    ("matcher", "severity"),
+    [
+        (("outcome", "=", "failure"), "error"),
+        (("outcome", "=~", "fail.*|timeout"), "error"),
+        (("outcome", "=", "error"), "ok"),
+        (("outcome", "=~", "err.*"), "ok"),
+        (("outcome", "!=", "failure"), "ok"),
+        (("outcome", "=~", "(("), "ok"),
+        (("feature", "=", "not-yet"), "ok"),
+    ],
+)
+def test_a_value_that_a_label_never_has_is_found(matcher: tuple[str, str, str], severity: str) -> None:
+    selector = Selector("feature_requests_total", (matcher,))
+    verdict = judge_empty("x", "is empty", [Seen(selector, 3, 0, frozenset({"feature", "outcome"}), 0, True)])
+    assert verdict.severity == severity
+    assert ("success, error, cancelled" in verdict.todo) is (severity == "error")
+
+
+def test_dashboards_are_asked_at_the_pace_of_the_scrapes_and_grafana_has_to_know_it() -> None:
+    usual, nothing = dashboards.read(None, 15.0)
+    slow, (told,) = dashboards.read(None, 60.0)
+    assert nothing == []
+    assert any("[60s]" in one.expr for one in usual)
+    assert any("[240s]" in one.expr for one in slow)
+    assert not any("[60s]" in one.expr for one in slow)
+    assert (told.severity, told.subject) == ("skipped", "Grafana")
+    assert "timeInterval" in told.found
+    assert "60 s" in told.found
+
+
+@pytest.mark.parametrize(("app_s", "bridge_s", "severity"), [(15, 60, "ok"), (15, 120, "warning"), (61, 15, "warning")])
+def test_apps_and_bridges_are_scraped_often_enough(app_s: float, bridge_s: float, severity: str) -> None:
+    app, itself = Place("app", "a:1"), Place("featurewatch", "b:1")
+    facts = ExporterFacts(
+        targets=(
+            Scraped(app, "app", "http://a:1/metrics", True, "", app_s),
+            Scraped(itself, "featurewatch", "http://b:1/metrics", True, "", bridge_s),
+            Scraped(Place("node", "c:1"), "node", "http://c:1/metrics", True, "", 600),
+        ),
+        known=frozenset({app}),
+        bridges=frozenset({itself}),
+    )
+    assert {one.severity for one in exporters.judge(facts) if one.check == "interval"} == {severity}
+    assert exporters.slowest_scrape_s(facts) == max(app_s, bridge_s)
 
 
 def test_a_bridge_that_is_asked_under_another_name_says_so_itself() -> None:

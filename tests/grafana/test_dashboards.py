@@ -143,18 +143,23 @@ def test_every_variable_that_a_text_names_exists(name: str) -> None:
 
 @every_dashboard
 def test_panels_have_numbers_and_places_of_their_own(name: str) -> None:
-    everything = DASHBOARDS[name]["panels"]
+    top = DASHBOARDS[name]["panels"]
+    everything = [one for panel in top for one in (panel, *panel.get("panels", []))]
     assert [panel["id"] for panel in everything] == list(range(1, len(everything) + 1))
-    taken: set[tuple[int, int]] = set()
-    for panel in everything:
-        at = panel["gridPos"]
-        x, y = at.get("x", 0), at.get("y", 0)
-        assert x + at["w"] <= 24
-        cells = {(column, row) for column in range(x, x + at["w"]) for row in range(y, y + at["h"])}
-        assert not cells & taken, panel["title"]
-        taken |= cells
-    rows = [panel["gridPos"] for panel in everything if panel["type"] == "row"]
+    for together in (top, *(panel["panels"] for panel in top if panel.get("panels"))):
+        taken: set[tuple[int, int]] = set()
+        for panel in together:
+            at = panel["gridPos"]
+            x, y = at.get("x", 0), at.get("y", 0)
+            assert x + at["w"] <= 24
+            cells = {(column, row) for column in range(x, x + at["w"]) for row in range(y, y + at["h"])}
+            assert not cells & taken, panel["title"]
+            taken |= cells
+    rows = [panel for panel in top if panel["type"] == "row"]
     assert len(rows) >= 2
+    for row in rows:
+        assert row["collapsed"] is bool(row["panels"]), "Grafana drops the panels of a row that is open"
+        assert all(panel["gridPos"]["y"] > row["gridPos"]["y"] for panel in row["panels"])
     titles = [panel["title"] for panel in panels_of(DASHBOARDS[name])]
     assert len(titles) == len(set(titles)), "a title names one panel"
 
@@ -234,10 +239,24 @@ def test_figures_are_read_as_they_are_recorded_in_the_units_of_the_table() -> No
     seen = set()
     for panel in panels_of(DASHBOARDS["featurewatch-feature"]):
         for target in panel["targets"]:
-            if row := by_name.get(target["expr"].partition("{")[0]):
-                assert panel["fieldConfig"]["defaults"]["unit"] == units[row.unit], panel["title"]
+            read = target["expr"].removeprefix("max by (feature, environment) (").partition("{")[0]
+            if row := by_name.get(read):
+                assert unit_of(panel, target["refId"]) == units[row.unit], (panel["title"], row.name)
                 seen.add(row.name)
     assert seen == METRICS.keys(), "every figure is shown"
+
+
+def unit_of(panel: dict[str, Any], ref: str) -> str:
+    """Return the unit of a query's values: in a table that of its column."""
+    if panel["type"] != "table":
+        return str(panel["fieldConfig"]["defaults"]["unit"])
+    (names,) = (one["options"]["renameByName"] for one in panel["transformations"] if one["id"] == "organize")
+    column = names[f"Value #{ref}"]
+    (properties,) = (
+        one["properties"] for one in panel["fieldConfig"]["overrides"] if one["matcher"]["options"] == column
+    )
+    (unit,) = (one["value"] for one in properties if one["id"] == "unit")
+    return str(unit)
 
 
 def test_every_family_of_an_app_is_shown() -> None:

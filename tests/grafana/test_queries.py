@@ -63,6 +63,8 @@ def test_what_happened_is_shown(stack: DemoStack) -> None:
         ("featurewatch-bridge", "Open streams"): 1,
         ("featurewatch-bridge", "Bridges"): 1,
         ("featurewatch-bridge", "Figures are recorded"): 1,
+        ("featurewatch-bridge", "Recording rules"): 3,
+        ("featurewatch-bridge", "What the doctor found"): 1,
         ("featurewatch-feature", "Objective"): 99.5,
         ("featurewatch-feature", "Cost against budget, 24 hours"): 20,
         ("featurewatch-overview", "Open alerts"): 2,
@@ -73,6 +75,25 @@ def test_what_happened_is_shown(stack: DemoStack) -> None:
         return {place: last[place] for place, least in named.items() if not float(last[place] or 0) >= least}
 
     wait_for(lambda: not missing(), within_s=WITHIN_S, what=f"what happened to be shown, missing: {missing()}")
+
+
+@pytest.mark.parametrize(("instance", "rows"), [(".+", True), ("nowhere", False)])
+def test_a_doctor_that_never_ran_is_told_from_one_that_found_nothing(
+    stack: DemoStack, instance: str, rows: bool
+) -> None:
+    stack.prometheus.wait_for("featurewatch_doctor_last_run_timestamp_seconds > 0")
+    (board,) = (dashboard for dashboard in load() if dashboard["uid"] == "featurewatch-bridge")
+    found, looked = (query for query in queries_of(board) if query.panel == "What the doctor found")
+    values = {**values_of(board), "instance": instance}
+    told, when = (
+        stack.prometheus.query(interpolate(query.expr, values, 300, 15, SCRAPE_S)) for query in (found, looked)
+    )
+    assert [series["metric"] for series in told] == [series["metric"] for series in when], "they become one table"
+    assert all(("severity" in series["metric"]) is rows for series in told)
+    assert all((float(series["value"][1]) >= 0) is rows for series in told), (
+        "the row of -1 is left out, and a text shown"
+    )
+    assert all((time.time() - float(series["value"][1]) / 1000 < 300) is rows for series in when)
 
 
 def test_annotations_mark_what_happened(stack: DemoStack) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from ..alert_model import Condition
 from ..families import FAMILIES, REQUESTS
 from ..formulas import METRICS, Gain, Metric, Observations, Observed, PerMinute, Quantile, Ratio
+from ..model import OUTCOMES
 from ..stores.recording import FIGURES, UPTIME_WINDOW_S, WINDOW_S
 from .promql_reader import Aggregation, Binary, Call, Expr, NotRead, Number, Selector
 
@@ -230,7 +231,7 @@ def _matched(selected: Selector, own: tuple[str, ...]) -> tuple[str, str | None,
     return found["feature"], found.get("environment"), values
 
 
-_OUTCOMES: Final = frozenset({"success", "error", "cancelled"})
+_OUTCOMES: Final = frozenset(OUTCOMES)
 
 
 def _chosen(operator: str, value: str) -> frozenset[str]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..families import FAMILIES
+from ..families import COST, FAMILIES, REQUESTS, TOKEN_KINDS, TOKENS
+from ..model import OUTCOMES
 from ..stores.recording import groups as recording_groups
-from .selectors import Selector, filters
+from .selectors import Selector, filters, fits
 
 __all__ = ["OK", "Seen", "Verdict", "judge_empty"]
 
@@ -73,6 +74,13 @@ _SOME_MODES: Final = (
 )
 """Of the bridge's metrics those that exist only where it is set up so: they begin with featurewatch_ and this."""
 
+_VALUES: Final = {
+    (REQUESTS.name, "outcome"): OUTCOMES,
+    (TOKENS.name, "kind"): TOKEN_KINDS,
+    (COST.name, "source"): ("reported", "estimated"),
+}
+"""Labels that have these values and never another."""
+
 _RECORDED: Final = frozenset(rule.record for group in recording_groups(50.0) for rule in group.rules)
 _SUFFIXES: Final = ("_bucket", "_sum", "_count", "_created", "_total")
 
@@ -134,18 +142,31 @@ def _of_bridge(name: str, declared: frozenset[str] | None, scraped: bool) -> Ver
 
 
 def _misnamed(seen: Seen) -> Verdict:
-    """Find a label that no series of the name has: such a query never selects anything."""
+    """Find a label or a value that no series of the name has or will have: such a query never selects anything."""
     if seen.chosen:
         return OK
     strange = sorted(label for label in seen.selector.required if label not in seen.labels)
     if not strange:
-        return OK
+        return _misvalued(seen.selector)
     have = ", ".join(sorted(seen.labels - {"__name__"})[:8])
     return Verdict(
         "error",
         f"selects by the label {', '.join(strange)}, which no series of {seen.selector.name} has",
         f"correct the label in the query; there are {have}",
     )
+
+
+def _misvalued(selector: Selector) -> Verdict:
+    """Find a value that a label of ours never has."""
+    for label, operator, value in selector.matchers:
+        values = _VALUES.get((selector.name, label))
+        if values and not any(fits(operator, value, each) for each in values):
+            return Verdict(
+                "error",
+                f'selects by {label}{operator}"{value}", which {selector.name} never has',
+                f"correct the value in the query; {label} is one of {', '.join(values)}",
+            )
+    return OK
 
 
 def _family(name: str) -> bool:

@@ -122,7 +122,7 @@ class _Run:
         found: list[Finding] = []
         for url, each in zip(asked, facts, strict=True):
             need = prometheus.Need(
-                url == settings.prometheus_url, folder is not None and url in rulers, bool(settings.alertmanager_urls)
+                url == settings.prometheus_url, folder is not None and url in rulers, settings.alertmanager_urls
             )
             if "upstreams" in parts:
                 found += prometheus.judge(each, need, written if need.rules else None)
@@ -144,9 +144,11 @@ class _Run:
         """Look at what the Prometheus that is asked has: the apps' series, and the answers to all queries."""
         parts, settings = self.wishes.parts, self.settings
         found: list[Finding] = []
-        if "exporters" in parts:
+        apps = targets.ExporterFacts()
+        if parts & {"exporters", "dashboards"}:
             matchers = dict(pair.split("=", 1) for pair in settings.prometheus_matchers)
             apps = await targets.gather(upstream, matchers)
+        if "exporters" in parts:
             found += exporters.judge(apps)
             if self.wishes.scrape:
                 found += await self._scrape(exporters.exporters_of(apps))
@@ -162,11 +164,11 @@ class _Run:
                 if (left := len(asked) - MOST_RULES) > 0:
                     found.append(left_out(check, shown, f"the queries of {left} more were not run"))
         if "dashboards" in parts:
-            found += await self._dashboards(runner)
+            found += await self._dashboards(runner, exporters.slowest_scrape_s(apps))
         return found
 
-    async def _dashboards(self, runner: PrometheusQueries) -> list[Finding]:
-        asked, found = await asyncio.to_thread(dashboards.read, self.wishes.dashboards)
+    async def _dashboards(self, runner: PrometheusQueries, scrape_s: float) -> list[Finding]:
+        asked, found = await asyncio.to_thread(dashboards.read, self.wishes.dashboards, scrape_s)
         answered = await runner.run([one for one in asked if one.source == "prometheus"])
         logs = [one for one in asked if one.source == "loki"]
         if logs and self.settings.loki_url and (upstream := self._open(target_of(self.settings, "loki"))) is not None:

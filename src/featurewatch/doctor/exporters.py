@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..families import BUCKETS, DROPPED, REQUESTS
+from ..model import OUTCOMES
 from .findings import Finding, broken, doubtful, fine, left_out
 from .names import family_meant, shown
 from .reasons import BY_DESIGN, TODO_OF_DROPS
 from .targets import OWN_BOUNDS, RESETS_OVER, ExporterFacts, Place, Scraped
 
-__all__ = ["exporters_of", "judge"]
+__all__ = ["exporters_of", "judge", "slowest_scrape_s"]
 
-OUTCOMES: Final = frozenset({"success", "error", "cancelled"})
 SLOWEST_SCRAPE_S: Final = 60.0
 MANY_RESETS: Final = 5
 MANY_SERIES: Final = 50_000
@@ -26,6 +26,11 @@ _MILLISECONDS_FROM: Final = 1000.0
 def exporters_of(facts: ExporterFacts) -> list[Scraped]:
     """Return the targets that are apps of ours: those that show features, or did within the last hour."""
     return [target for target in facts.targets if target.place in facts.known]
+
+
+def slowest_scrape_s(facts: ExporterFacts) -> float:
+    """Return how often the slowest of the apps and bridges is scraped, seconds; 0 where Prometheus does not tell."""
+    return max((target.interval_s for target in _read(facts)), default=0.0)
 
 
 def judge(facts: ExporterFacts) -> list[Finding]:
@@ -89,7 +94,7 @@ def _targets(facts: ExporterFacts) -> Iterator[Finding]:
     ours = exporters_of(facts)
     if not down and ours:
         yield fine("target", "apps", f"all {len(ours)} targets with features are up")
-    slow = [target for target in ours if target.interval_s > SLOWEST_SCRAPE_S]
+    slow = [target for target in _read(facts) if target.interval_s > SLOWEST_SCRAPE_S]
     for target in slow:
         yield doubtful(
             "interval",
@@ -100,6 +105,11 @@ def _targets(facts: ExporterFacts) -> Iterator[Finding]:
         )
     if not slow and ours:
         yield fine("interval", "apps", "scraped at least once a minute")
+
+
+def _read(facts: ExporterFacts) -> list[Scraped]:
+    """Return the targets whose series are read here: apps, and bridges."""
+    return [target for target in facts.targets if target.place in facts.known | facts.bridges]
 
 
 def _twice(facts: ExporterFacts) -> Iterator[Finding]:
@@ -142,10 +152,10 @@ def _zero(facts: ExporterFacts) -> Iterator[Finding]:
     wrong = False
     for place, keys in sorted(facts.outcomes.items()):
         for (feature, _), outcomes in sorted(keys.items()):
-            missing = OUTCOMES - outcomes
+            missing = set(OUTCOMES) - outcomes
             if missing:
                 wrong = True
-                others = len([key for key, told in keys.items() if OUTCOMES - told]) - 1
+                others = len([key for key, told in keys.items() if not told.issuperset(OUTCOMES)]) - 1
                 yield doubtful(
                     "zero-series",
                     str(place),

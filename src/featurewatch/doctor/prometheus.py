@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ..alerts.proof import PREFIX
 from ..stores.upstream import Upstream
@@ -28,12 +29,13 @@ class Need:
     """What is wanted of a Prometheus.
 
     Attributes:
-        queried: figures are asked of it; rules: the bridge writes rules for it; alertmanager: somebody is to be told.
+        queried: figures are asked of it; rules: the bridge writes rules for it.
+        alertmanagers: the URLs of those that the bridge asks; none: nobody is to be told.
     """
 
     queried: bool
     rules: bool
-    alertmanager: bool
+    alertmanagers: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,37 @@ def _alerting(facts: PrometheusFacts, need: Need) -> Finding:
     if facts.alertmanagers is None:
         return left_out("alerting", facts.shown, "it does not tell to whom it sends alerts")
     if facts.alertmanagers:
+        if other := _elsewhere(facts.alertmanagers, need.alertmanagers):
+            sent, asked = other
+            return doubtful(
+                "alerting",
+                facts.shown,
+                f"it sends its alerts to {sent}, and the bridge asks the Alertmanager at {asked}",
+                "let both name the same: alerting.alertmanagers of its configuration, and "
+                "FEATUREWATCH_ALERTMANAGER_URLS",
+            )
         return fine("alerting", facts.shown, f"sends alerts to {len(facts.alertmanagers)} Alertmanager(s)")
     todo = "name Alertmanager under alerting.alertmanagers of its configuration, and reload it"
-    if not need.alertmanager:
+    if not need.alertmanagers:
         todo += "; set FEATUREWATCH_ALERTMANAGER_URLS to it too"
     return broken("alerting", facts.shown, "it sends its alerts to nobody: rules fire, and no one hears of it", todo)
+
+
+def _elsewhere(sent: Sequence[str], asked: Sequence[str]) -> tuple[str, str] | None:
+    """Find an Alertmanager that is told and one that is asked on the same host, at other ports, where none is both.
+
+    Other names of a host prove nothing: containers have their own for what is one server.
+    """
+    told, known = [_address(url) for url in sent], [_address(url) for url in asked]
+    if not set(told) & set(known):
+        for host, port in told:
+            for its, other in known:
+                if host == its:
+                    return f"{host}:{port}", f"{its}:{other}"
+    return None
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return "127.0.0.1" if host in ("localhost", "::1") else host, parts.port or (443 if parts.scheme == "https" else 80)

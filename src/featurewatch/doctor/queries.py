@@ -12,6 +12,7 @@ from ..stores.upstream import Upstream
 from .asking import data_of, get, listed, query
 from .emptiness import OK, Seen, Verdict, judge_empty
 from .selectors import Selector, selectors_of, streams_of
+from .targets import OF_EVERY_BRIDGE
 
 __all__ = ["Answered", "Asked", "LokiQueries", "PrometheusQueries", "Source"]
 
@@ -20,8 +21,6 @@ Source: TypeAlias = Literal["prometheus", "loki"]
 AT_ONCE: Final = 4
 _WITHIN: Final = "1h"
 _CHANGED: Final = "10m"
-_BRIDGE: Final = "featurewatch_poll_ticks_total"
-"""What every bridge exports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,9 @@ class PrometheusQueries:
         named = await self._count(f"count(last_over_time({bare}[{_WITHIN}]))")
         if not named:
             scraped = (
-                bool(await self._count(f"count({_BRIDGE})")) if selector.name.startswith("featurewatch_") else True
+                bool(await self._count(f"count({OF_EVERY_BRIDGE})"))
+                if selector.name.startswith("featurewatch_")
+                else True
             )
             known = selector.name in self._records
             return Seen(selector, 0, 0, frozenset(), 0, known, self._declared, scraped)

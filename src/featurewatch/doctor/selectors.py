@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Selector", "filters", "selectors_of", "streams_of"]
+__all__ = ["Selector", "filters", "fits", "selectors_of", "streams_of"]
 
 _TOKEN: Final = re.compile(
     r"""(?P<skip>\s+|\#[^\n]*)|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)"""
@@ -36,7 +36,7 @@ class Selector:
         return tuple(
             label
             for label, operator, value in self.matchers
-            if label != "__name__" and ((operator == "=" and value) or (operator == "=~" and not _takes_nothing(value)))
+            if label != "__name__" and operator in ("=", "=~") and not fits(operator, value, "")
         )
 
 
@@ -114,10 +114,12 @@ def _matchers(tokens: list[tuple[str, str]], at: int) -> tuple[tuple[tuple[str, 
     return tuple(found), at + 1
 
 
-def _takes_nothing(pattern: str) -> bool:
-    """Whether a pattern matches an absent label too."""
+def fits(operator: str, value: str, told: str) -> bool:
+    """Whether a matcher takes what a label says, "" where it is absent; a pattern that cannot be read takes it."""
+    if operator in ("=", "!="):
+        return (told == value) is (operator == "=")
     try:
-        return re.fullmatch(pattern, "") is not None
+        return (re.fullmatch(value, told) is not None) is (operator == "=~")
     except re.error:
         return True
 

@@ -19,7 +19,7 @@ from ..times import parse_duration
 from .asking import Vector, data_of, get, listed, objects, query
 from .names import family_meant
 
-__all__ = ["ExporterFacts", "Place", "Scraped", "gather"]
+__all__ = ["OF_EVERY_BRIDGE", "ExporterFacts", "Place", "Scraped", "gather"]
 
 WATCHED: Final = (DURATION, FIRST_TOKEN)
 OWN_BOUNDS: Final = frozenset({*BUCKETS, float("inf")})
@@ -33,6 +33,8 @@ _QUERY: Final = re.compile(r"\?[^\s\"]+")
 """What a URL says behind its path may be a secret."""
 RESETS_OVER: Final = "30m"
 LOOKBACK: Final = "1h"
+OF_EVERY_BRIDGE: Final = "featurewatch_poll_ticks_total"
+"""What every bridge exports."""
 
 
 class Place(NamedTuple):
@@ -72,7 +74,7 @@ class ExporterFacts:
     """What is known of the apps by their series; `failures` are questions that were not answered.
 
     Attributes:
-        known: places that showed features within the last hour.
+        known: places that showed features within the last hour; bridges: those that showed a bridge's own figures.
         outcomes: by place, the outcomes of each feature and environment.
         histograms: whether there are some.
         bounds: by place and histogram those of the buckets, where they are not ours.
@@ -84,6 +86,7 @@ class ExporterFacts:
 
     targets: Sequence[Scraped] = ()
     known: frozenset[Place] = frozenset()
+    bridges: frozenset[Place] = frozenset()
     outcomes: Mapping[Place, Mapping[tuple[str, str], frozenset[str]]] = field(default_factory=dict)
     bounds: Mapping[tuple[Place, str], frozenset[float]] = field(default_factory=dict)
     durations: Mapping[tuple[Place, str], tuple[float, float]] = field(default_factory=dict)
@@ -110,6 +113,7 @@ async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
     requests, dropped = selector(REQUESTS.name, matchers), selector(DROPPED.name, matchers)
     # One outcome is enough to tell places: there are three of everything else.
     some = selector(REQUESTS.name, {"outcome": "success"}, matchers)
+    bridge = selector(OF_EVERY_BRIDGE, matchers)
     seconds = {suffix: selector(f"{DURATION.name}_{suffix}", matchers) for suffix in ("sum", "count")}
     highest = selector(f"{DURATION.name}_bucket", {"le": HIGHEST}, matchers)
     counters = [name for name in FAMILIES if name.endswith("_total")]
@@ -117,6 +121,7 @@ async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
     errors = selector("feature_errors_total", {"error_type": "other"}, matchers)
     questions = {
         "known": f"group by ({_BY}) (last_over_time({some}[{LOOKBACK}]))",
+        "bridges": f"group by ({_BY}) (last_over_time({bridge}[{LOOKBACK}]))",
         "outcomes": f"group by ({_BY}, feature, environment, outcome) ({requests})",
         "means": f"sum by ({_BY}, feature) ({seconds['sum']}) / (sum by ({_BY}, feature) ({seconds['count']}) > 0)",
         "above": f"1 - sum by ({_BY}, feature) ({highest}) / (sum by ({_BY}, feature) ({seconds['count']}) > 0)",
@@ -143,6 +148,7 @@ async def gather(upstream: Upstream, matchers: Matchers) -> ExporterFacts:
     return ExporterFacts(
         targets=tuple(filter(None, map(_target, listed(data_of(told, "data", "activeTargets"))))),
         known=frozenset(_place(labels) for labels, _ in vectors["known"].series) | outcomes.keys(),
+        bridges=frozenset(_place(labels) for labels, _ in vectors["bridges"].series),
         outcomes=outcomes,
         bounds=bounds,
         durations={_feature(at): (mean, above.get(_feature(at), 0.0)) for at, mean in vectors["means"].series},

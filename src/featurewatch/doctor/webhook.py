@@ -14,6 +14,7 @@ from ..alerts.routes import TEST_LABEL
 from ..errors import FeaturewatchError
 from ..stores.upstream import Upstream
 from .alertmanager import AlertmanagerFacts, leads, test_labels
+from .asking import an_object, get, listed, objects
 from .bridge import BridgeLine
 from .findings import Finding, broken, fine, left_out
 from .routing import apart
@@ -104,12 +105,38 @@ async def _send(
             if await bridge.get(f"{bridge.prefix}/doctor/alerts/{id_}"):
                 took = time.monotonic() - started
                 return fine("webhook", subject, f"a test alert was with the bridge after {took:.1f} s")
+            if (finding := await _suppressed(upstream, subject, id_)) is not None:
+                return finding
             await sleep(_PAUSE_S)
         return _lost(subject, address, within_s, held, before, await _answers(bridge))
     finally:
         # Ended at once: nothing of it stays, and whoever looks at Alertmanager is not puzzled by it.
         with suppress(FeaturewatchError):  # else it ends by itself in two minutes
             await upstream.ask("POST", "/api/v2/alerts", json=[_alert(id_, began, datetime.now(UTC))])
+
+
+async def _suppressed(upstream: Upstream, subject: str, id_: str) -> Finding | None:
+    """Say what keeps Alertmanager from telling anybody of the alert; None where nothing does."""
+    told = await get(upstream, "/api/v2/alerts", params={"filter": f'{TEST_LABEL}="{id_}"'})
+    status = an_object(objects(told.data)[0].get("status")) if objects(told.data) else {}
+    if silences := listed(status.get("silencedBy")):
+        silence = an_object((await get(upstream, f"/api/v2/silence/{silences[0]}")).data)
+        matchers = ", ".join(f"{one.get('name')} {one.get('value')}" for one in objects(silence.get("matchers")))
+        return broken(
+            "webhook",
+            subject,
+            f"a silence of {silence.get('createdBy') or 'nobody'} ({silence.get('comment') or 'no comment'}) on "
+            f"{matchers} holds the test alert back, and perhaps alerts of features",
+            f"let its matchers name what is meant, or end it: amtool silence expire {silences[0]}",
+        )
+    if inhibitors := listed(status.get("inhibitedBy")):
+        return broken(
+            "webhook",
+            subject,
+            f"an inhibition rule holds the test alert back, and perhaps alerts of features: of alert {inhibitors[0]}",
+            "let the rule's target_matchers name what is meant",
+        )
+    return None
 
 
 def _lost(
