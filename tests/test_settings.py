@@ -79,6 +79,18 @@ def test_jwts_are_authentication_so_another_host_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["prometheus:9090", "http://", "http:///x", "http://h:99999", "http://h:abc", "http://[::1", "http://a b",
+     f"http://u:{SECRET}@h:abc", f"ftp://u:{SECRET}@h", f"http://u:{SECRET}@h/?q=1", "http://h/#f"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["PROMETHEUS_URL", "LOKI_URL", "ALERTMANAGER_URLS"])
+def test_an_address_that_none_can_be_asked_at_is_refused_at_the_start(name: str, url: str) -> None:
+    message = refused(**{name: url})
+    assert f"FEATUREWATCH_{name}: expected a URL" in message
+    assert SECRET[:20] not in message
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({"JWT_AUDIENCE": ""}, "expected FEATUREWATCH_JWT_AUDIENCE beside"),

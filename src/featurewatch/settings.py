@@ -18,7 +18,7 @@ from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
 from .settings_alerting import DURATIONS as ALERTING_DURATIONS
 from .settings_alerting import LISTS as ALERTING_LISTS
-from .settings_alerting import Alerting, lacking
+from .settings_alerting import Alerting, http_url, lacking
 from .times import parse_duration
 
 PREFIX = "FEATUREWATCH_"
@@ -273,12 +273,15 @@ class Settings(Alerting):
             raise ValueError("expected a path such as /api/v1")
         return trimmed
 
-    @field_validator("prometheus_url", "loki_url", "grafana_url", "public_url", "otlp_forward_url", "jwt_jwks_url")
+    @field_validator("prometheus_url", "loki_url", "public_url", "otlp_forward_url")
     @classmethod
-    def _http_url(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("expected a URL that starts with http:// or https://")
-        return value.rstrip("/")
+    def _server(cls, value: str) -> str:
+        return http_url(value)
+
+    @field_validator("grafana_url", "jwt_jwks_url")
+    @classmethod
+    def _page(cls, value: str) -> str:
+        return http_url(value, query=True)
 
     @model_validator(mode="after")
     def _publishes(self) -> Settings:

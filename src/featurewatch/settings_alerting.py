@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-__all__ = ["DURATIONS", "LISTS", "Alerting", "lacking"]
+__all__ = ["DURATIONS", "LISTS", "Alerting", "http_url", "lacking"]
 
 DURATIONS: Final = (
     "alertmanager_timeout",
@@ -20,9 +20,26 @@ DURATIONS: Final = (
 LISTS: Final = ("prometheus_ruler_urls", "alertmanager_urls")
 
 
-def _http(url: str) -> str:
-    if url and not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
-        raise ValueError("expected a URL that starts with http:// or https://")
+def http_url(url: str, *, query: bool = False) -> str:
+    """Check a server's address and return it without a slash at its end; "" is none.
+
+    Args:
+        query: whether it may have a query and a fragment; paths are put after one that may not.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and (parts.port or 1) > 0  # a port that is none raises here
+    except ValueError:
+        whole = False
+    if not (whole and url.startswith(("http://", "https://")) and "".join(url.split()) == url):
+        raise ValueError("expected a URL that starts with http:// or https://, with a host and perhaps a port")
+    if not query and ("?" in url or "#" in url):
+        raise ValueError("expected a URL without ? and #, which paths are put after")
     return url.rstrip("/")
 
 
@@ -97,15 +114,20 @@ class Alerting(BaseModel):
     mimir_tls_verify: bool = Field(True, description="0: Mimir's certificate is not checked.")
     mimir_timeout: float = Field(10.0, gt=0, le=300, description="How long an answer of Mimir may take.")
 
-    @field_validator("webhook_url", "mimir_url")
+    @field_validator("webhook_url")
     @classmethod
-    def _url(cls, value: str) -> str:
-        return _http(value)
+    def _webhook(cls, value: str) -> str:
+        return http_url(value, query=True)
+
+    @field_validator("mimir_url")
+    @classmethod
+    def _server_of_mimir(cls, value: str) -> str:
+        return http_url(value)
 
     @field_validator(*LISTS)
     @classmethod
     def _urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(map(_http, value)))
+        return tuple(dict.fromkeys(map(http_url, value)))
 
     @model_validator(mode="after")
     def _belong_together(self) -> Alerting:

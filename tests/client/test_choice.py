@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from featurewatch.client.choice import FIRST_RETRY_S, LONGEST_RETRY_S, STABLE_S, Backoff, Choice
+from featurewatch.errors import BadInput
 
 
 def test_the_websocket_comes_first_and_stays_while_it_passes() -> None:
@@ -75,6 +76,11 @@ def test_the_one_that_is_wanted_alone_is_taken_always(wanted: str) -> None:
     assert choice.next(1e9) == wanted
     assert not choice.falls_back
     assert choice.due_in(0) is None
+
+
+def test_a_transport_that_there_is_not_is_refused() -> None:
+    with pytest.raises(BadInput, match="transport: expected one of auto, websocket, sse, got 'http'"):
+        Choice("http")  # type: ignore[arg-type]  # what a caller without types may write
 
 
 def test_pauses_double_at_random_between_half_and_all() -> None:

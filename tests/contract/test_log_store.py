@@ -416,7 +416,7 @@ async def test_a_search_text_that_is_too_long_is_refused(store: LogStore) -> Non
     await store.append([line("a" * 2000)])
     assert len((await store.query(LogQuery(CHAT, LogFilter(search="a" * 1000)))).entries) == 1
     with pytest.raises(OutOfRange, match="search: expected at most 1000 characters, got 1001"):
-        await store.query(LogQuery(CHAT, LogFilter(search="a" * 1001)))
+        LogFilter(search="a" * 1001)
 
 
 def test_store_and_predicate_agree(opener: Opener) -> None:

@@ -283,6 +283,19 @@ async def test_every_metric_has_a_history_that_agrees_with_its_window(fed: Feede
             assert (metric, at, value) == (metric, now_ms, pytest.approx(figures[metric], rel=0.1))
 
 
+async def test_uptime_has_a_history_of_many_minutes(fed: Feeder) -> None:
+    day_s, end_ms = 86_400, NOW // 1_000_000
+    first = App(start_ns=ago(40 * day_s), calls=[Done(ago(40 * day_s - 30), "error")])
+    second = App(instance="two", start_ns=ago(3600), calls=[Done(ago(1800))])
+    samples = [*flat(first.pushes(ago(40 * day_s - 90))), *flat(second.pushes(every_s=15))]
+    async with fed(samples, NOW) as store:
+        days = await store.history(CHAT, "uptime", end_ms - 45 * day_s * 1000, end_ms, day_s)
+        [(_, whole)] = await store.history(CHAT, "uptime", end_ms, end_ms, 41 * day_s)
+    assert len(days) == 46
+    assert [value for _, value in days if value is not None] == [0, 100]
+    assert whole is None or 0 <= whole <= 100  # of so long a window not every minute need be looked at
+
+
 async def test_history_counts_each_call_once_whatever_the_step(fed: Feeder) -> None:
     app = busy(seconds=600)
     low, high = between(app, 600)

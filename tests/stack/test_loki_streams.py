@@ -168,6 +168,29 @@ async def test_a_client_resumes_across_a_restart_of_the_bridge(loki: Loki, featu
             assert listener.connects == 2, listener.name
 
 
+async def test_lines_whose_fields_are_named_like_labels_come_once(loki: Loki, feature: str, tmp_path: Path) -> None:
+    """Loki's tail tells such a field in place of the label; the last one names no feature there, and is fetched."""
+    fields: list[dict[str, str]] = [
+        {},
+        {"pod": "b"},
+        {"environment": "staging"},
+        {"service_name": "other"},
+        {"feature": "x"},
+    ]
+    with bridge(tmp_path / "bridge", env={"FEATUREWATCH_LOKI_URL": loki.url}) as served:
+        await known(served, feature)
+        listener = Listener("all", served.url, feature)
+        async with following(listener), httpx.AsyncClient(trust_env=False) as client:
+            now = time.time_ns()
+            labels = {"service_name": "app", "feature": feature, "environment": "production", "pod": "a"}
+            values = [[str(now + at), f"line #{at + 1}", own] for at, own in enumerate(fields)]
+            pushed = {"streams": [{"stream": labels, "values": values}]}
+            assert (await client.post(f"{loki.url}/loki/api/v1/push", json=pushed)).status_code == 204
+            await until(lambda: not listener.missing(range(1, len(fields) + 1)), PATIENCE_S)
+        assert listener.twice == []
+        assert listener.gaps == []
+
+
 async def test_what_loki_is_asked_does_not_grow_with_the_clients(loki: Loki, feature: str, tmp_path: Path) -> None:
     async def asked() -> dict[str, float]:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as client:

@@ -92,6 +92,21 @@ def test_a_line_without_an_id_has_the_same_wherever_it_is_read() -> None:
     assert len(others | {entry.id}) == 5
 
 
+def test_a_field_with_the_name_of_a_label_leaves_a_line_its_id_and_its_place() -> None:
+    """Queries call it `…_extracted`; a tail tells it in place of the label."""
+    found = one({"pod_extracted": "y"}, pod="x")
+    assert found.metadata is not None
+    hidden = json.dumps(
+        {"streams": [{"stream": LABELS, "values": [[str(NOW), "hello", {"structuredMetadata": {"pod": "y"}}]]}]}
+    )
+    assert [entry.id for entry in read_frame(hidden, "production").entries] == [found.id]
+    for name in ("feature", "environment"):
+        whose = json.dumps(
+            {"streams": [{"stream": LABELS, "values": [[str(NOW), "hello", {"structuredMetadata": {name: "other"}}]]}]}
+        )
+        assert read_frame(whose, "production").entries == []
+
+
 def test_a_recorded_answer_and_a_recorded_tail_tell_the_same_lines() -> None:
     exchange = json.loads((RECORDED / "query_range_categorized.json").read_text())
     found = read_streams(json.loads(exchange["response"]["body"])["data"]["result"], "production")

@@ -365,6 +365,16 @@ async def test_what_a_question_meets_is_told_and_the_next_one_is_answered(
         assert len((await ask.page(LogQuery(CHAT))).entries) == 5
 
 
+async def test_no_answer_is_read_without_end(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featurewatch.stores.upstream.MOST_BYTES", 10_000)
+    loki = await filled(5)
+    loki.always = lambda _: answer(200, " " * 10_001)
+    async with queries(loki) as ask, pusher(loki, token) as push:
+        for asking in (ask.ping(), ask.keys(), push.append([line()])):
+            with pytest.raises(UpstreamError, match="answered with more than"):
+                await asking
+
+
 async def test_a_range_that_takes_too_long_is_asked_for_in_parts() -> None:
     loki = await filled(100, step_ns=30 * NS)
 

@@ -491,7 +491,7 @@ async def test_an_answer_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPa
             while True:
                 yield b" " * 65_536
 
-    monkeypatch.setattr("featurewatch.stores.prometheus_api.MOST_BYTES", 1_000_000)
+    monkeypatch.setattr("featurewatch.stores.upstream.MOST_BYTES", 1_000_000)
     async with faked(lambda _: httpx.Response(200, stream=Flood())) as store:
         with pytest.raises(UpstreamError, match="more than 1 MB"):
             await store.measure(None, 300)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from featurewatch.streams.server import StreamProtocol
 from featurewatch.streams.websocket import MAX_MESSAGE_BYTES
@@ -91,6 +91,29 @@ async def test_a_message_that_is_too_large_closes_with_1009(tmp_path: Path) -> N
             await hear(connection, "nothing")
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
+
+
+async def test_a_long_address_and_long_cookies_are_taken(tmp_path: Path) -> None:
+    query = "&".join(["featureId=summarize", *(f"featureId=feature-{number}" for number in range(999))])
+    async with (
+        serving(tmp_path) as bridge,
+        bridge.client(query, additional_headers={"Cookie": "session=" + "x" * 20_000}) as connection,
+    ):
+        assert (await hear(connection))["data"]["featureIds"] == ["summarize"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [([("X-Long", "x" * 65_536)], 431), ([(f"X-{number}", "x") for number in range(200)], 431), ([("X(", "x")], 400)],
+)
+async def test_a_handshake_that_cannot_be_read_is_answered(
+    tmp_path: Path, headers: list[tuple[str, str]], status: int
+) -> None:
+    async with serving(tmp_path) as bridge:
+        with pytest.raises(InvalidStatus) as refused:
+            async with bridge.client(additional_headers=headers):
+                pass
+        assert refused.value.response.status_code == status
 
 
 async def test_server_sent_events_over_a_real_socket(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ class AsyncClient:
             pause: sleeps between two attempts, for tests.
 
         Raises:
-            BadInput: there is no such filter, or no feature.
+            BadInput: there is no such filter or transport, or no feature.
         """
         wish = Wish(
             chosen(features),

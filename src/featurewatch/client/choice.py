@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
+
+from ..errors import BadInput
 
 __all__ = ["STABLE_S", "Backoff", "Choice", "Transport", "Wanted"]
 
@@ -50,9 +52,14 @@ class Choice:
 
     Args:
         wanted: `auto`, or the one that is to be taken in any case.
+
+    Raises:
+        BadInput: it is none of these.
     """
 
     def __init__(self, wanted: Wanted) -> None:
+        if wanted not in get_args(Wanted):
+            raise BadInput(f"transport: expected one of {', '.join(get_args(Wanted))}, got {wanted!r}")
         self._wanted = wanted
         self._due = 0.0
         self._retry_s = FIRST_RETRY_S

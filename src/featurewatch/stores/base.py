@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from ..errors import OutOfRange
 from ..model import (
     Event,
     EventKind,
@@ -29,17 +30,27 @@ LogListener: TypeAlias = Callable[[Sequence[StoredLog]], None]
 GapListener: TypeAlias = Callable[[LogGap], None]
 EventListener: TypeAlias = Callable[[Event], None]
 
+LONGEST_SEARCH: Final = 1000
+"""Characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
     """Which lines: all conditions must hold; an empty `levels`, `source` or `search` excludes nothing.
 
     `search` is found case-insensitively (Unicode) as a plain substring of message, source or metadata text.
+
+    Raises:
+        OutOfRange: the search text is too long.
     """
 
     levels: frozenset[Level] = frozenset()
     source: str = ""
     search: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.search) > LONGEST_SEARCH:
+            raise OutOfRange(f"search: expected at most {LONGEST_SEARCH} characters, got {len(self.search)}")
 
 
 @dataclass(frozen=True, slots=True)

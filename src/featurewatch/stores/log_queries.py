@@ -36,7 +36,7 @@ def page(connection: sqlite3.Connection, query: LogQuery) -> LogPage:
     """Read one page as LogQuery defines it.
 
     Raises:
-        BadInput: the cursor is none; OutOfRange: the limit is below 1 or the search text too long.
+        BadInput: the cursor is none; OutOfRange: the limit is below 1.
     """
     if query.limit < 1:
         raise OutOfRange(f"limit: expected at least 1, got {query.limit}")

@@ -42,6 +42,9 @@ PACKED: Final = ("id", "level", "source", "trace_id", "user_id", "metadata", "de
 """What stands before a packed line, in this order, each with SEPARATOR after it."""
 
 _OUR_LABELS: Final = frozenset({"service_name", "feature", "environment"})
+_WHOSE: Final = frozenset({"feature", "environment"})
+_HIDDEN: Final = "_extracted"
+"""Ends the name of a line's field where a label has that name; a tail tells such a field in place of the label."""
 _LEVELS: Final[dict[str, Level]] = {level: level for level in LEVELS}
 _NOTHING: Final[dict[str, str]] = {}
 
@@ -57,6 +60,8 @@ class Frame:
 def read_frame(text: str | bytes, environment: str) -> Frame:
     """Read a message of `/loki/api/v1/tail`.
 
+    A line with a field `feature` or `environment` hides the label: whose it is, queries tell, and it is left to them.
+
     Args:
         environment: of streams that name none.
 
@@ -67,7 +72,8 @@ def read_frame(text: str | bytes, environment: str) -> Frame:
         told = orjson.loads(text)
         streams, dropped = told.get("streams") or (), told.get("dropped_entries") or ()
         lost = [(_key(one.get("labels") or _NOTHING, environment), int(one["timestamp"])) for one in dropped]
-    except (ValueError, TypeError, KeyError, AttributeError):
+        streams = [one for one in streams if not any(map(_hides_whose, one["values"]))]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         raise _garbage(text) from None
     return Frame(read_streams(streams, environment), lost)
 
@@ -169,12 +175,21 @@ class _Stream:
             return "info"
 
 
+def _hides_whose(value: Sequence[Any]) -> bool:
+    return len(value) > 2 and not _WHOSE.isdisjoint(value[2].get("structuredMetadata") or ())
+
+
 def make_id(labels: Mapping[str, str], timestamp_ns: int, text: str, own: Mapping[str, str]) -> str:
     """Make the id of a line that has none: the same line gets the same, wherever it is read.
 
-    It begins with the time, as `ids.new_id` does, and for the same reason.
+    It begins with the time, as `ids.new_id` does, and for the same reason. A field hides the label of its name, as it
+    does in a tail.
     """
-    fields = orjson.dumps({**labels, **own}, option=orjson.OPT_SORT_KEYS)
+    told = {**labels, **own}
+    for name in [name for name in own if name.endswith(_HIDDEN)]:
+        if (label := name.removesuffix(_HIDDEN)) in labels:
+            told[label] = told.pop(name)
+    fields = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
     return f"{timestamp_ns:016x}{hashlib.blake2b(fields + text.encode(), digest_size=8).hexdigest()}"
 
 

@@ -17,7 +17,7 @@ from .loki_cursor import LokiCursor
 from .loki_fetch import LINES, Ask, Fetcher
 from .loki_histogram import counts
 from .loki_walk import FIRST_SLICE_NS, Walk
-from .matching import check_search, storable
+from .matching import storable
 
 __all__ = ["LokiQueries"]
 
@@ -68,7 +68,7 @@ class LokiQueries:
         """Read one page as LogQuery defines it; positions are 0, since Loki has no order of arrival.
 
         Raises:
-            BadInput: the cursor is none; OutOfRange: the limit is below 1 or the search text too long.
+            BadInput: the cursor is none; OutOfRange: the limit is below 1.
             Unavailable, UpstreamError, TooMany: Loki's.
         """
         if query.limit < 1:
@@ -178,7 +178,6 @@ class LokiQueries:
         self, query: LogQuery, cursor: LokiCursor | None, *, backward: bool, limit: int, export: bool = False
     ) -> Walk | None:
         """Make the way through what a query asks for; None where no line can be."""
-        check_search(query.filter.search)
         if not (storable(query.filter.source) and storable(query.filter.search)):
             return None
         now = self._clock()

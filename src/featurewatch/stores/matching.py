@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-from ..errors import OutOfRange
 from ..model import LogEntry
 from .base import LogFilter
 
-__all__ = ["check_search", "compile_filter", "matches", "storable"]
-
-SEARCH_LIMIT: Final = 1000
-
-
-def check_search(search: str) -> None:
-    """Refuse a search text that is too long.
-
-    Raises:
-        OutOfRange: it is.
-    """
-    if len(search) > SEARCH_LIMIT:
-        raise OutOfRange(f"search: expected at most {SEARCH_LIMIT} characters, got {len(search)}")
+__all__ = ["compile_filter", "matches", "storable"]
 
 
 def storable(text: str) -> bool:

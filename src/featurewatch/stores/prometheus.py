@@ -34,8 +34,11 @@ Recorded: TypeAlias = Literal["auto", "on", "off"]
 MOST_UNRECORDED: Final = 200
 """From more features on, uptime needs the recording rules: a day of it from raw series takes longer than a tick."""
 
-MOST_MINUTES: Final = 30_000
-"""So many minutes of features are judged in one query; of more every second, third … minute."""
+MOST_MINUTES: Final = 25_000
+"""So many minutes of features are judged in one query; of more every second, third … minute.
+
+VictoriaMetrics refuses more than 30,000 (`-search.maxPointsPerTimeseries`).
+"""
 
 _MINUTE_NS: Final = 60 * NS
 
@@ -177,9 +180,14 @@ class PrometheusStore:
         row, points = metric_of(metric), points_of(start_ms, end_ms, step_s)
         if not points:
             return []
-        raw = self._raw(step_s, [key], heard_s=step_s + _GRACE_S)
-        told = await self._api.range(render(row.expression, raw), points[0], points[-1], step_s)
-        values = next((one.values for one in told if key_of(one.labels) == key), {})
+        raw = replace(self._raw(step_s, [key], heard_s=step_s + _GRACE_S), every=ceil(step_s / 60 / MOST_MINUTES))
+        # Each point of an uptime is of a window of minutes, and all that one query asks for are judged in it.
+        size = max(1, MOST_MINUTES * 60 // step_s - 1) if isinstance(row.expression, Uptime) else len(points)
+        values: dict[int, float] = {}
+        for begin in range(0, len(points), size):
+            part = points[begin : begin + size]
+            told = await self._api.range(render(row.expression, raw), part[0], part[-1], step_s)
+            values.update(next((one.values for one in told if key_of(one.labels) == key), {}))
         return [(at, values.get(at)) for at in points]
 
     async def series(

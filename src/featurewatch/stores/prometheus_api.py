@@ -23,9 +23,6 @@ T = TypeVar("T")
 
 __all__ = ["QueryApi", "Series", "Values", "read_answer"]
 
-MOST_BYTES: Final = 128 * 1024**2
-"""A longer answer is no answer to a question of ours: 1,000 features from raw series make some 5 MB."""
-
 _BESIDE_LOOP: Final = 256 * 1024
 """From so many bytes on an answer is read in a thread."""
 
@@ -89,7 +86,7 @@ class QueryApi:
             "partial_response": "false",
         }
         try:
-            answer = await self._upstream.ask("POST", f"/api/v1/{path}", data=given, at_most=MOST_BYTES)
+            answer = await self._upstream.ask("POST", f"/api/v1/{path}", data=given)
         except TooMany as busy:
             raise Unavailable(busy.message) from None
         with suppress(ValueError):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Target", "Upstream", "credentials_of", "ssl_context", "target_of", "targets_of"]
 
 TENANT_HEADER: Final = "X-Scope-OrgID"
+MOST_BYTES: Final = 128 * 1024**2
+"""A longer answer is no answer to a question of ours: 1,000 features from raw series make some 5 MB."""
 _SHOWN: Final = 300
 """Characters of an upstream's own words that a message repeats."""
 
@@ -169,7 +171,7 @@ class Upstream:
         """Ask, and return the answer whatever its status.
 
         Args:
-            at_most: bytes; of a longer answer no more is read.
+            at_most: bytes; of a longer answer no more is read. None: MOST_BYTES.
             options: as `httpx.AsyncClient.request`: params, data, content, json, headers, timeout.
 
         Raises:
@@ -185,7 +187,7 @@ class Upstream:
                 async with asyncio.timeout(patience if isinstance(patience, (int, float)) else None):
                     url = f"{self.target.bare}{path}"
                     async with self._http.stream(method, url, headers=headers, **options) as answer:
-                        whole = await self._read(answer, at_most)
+                        whole = await self._read(answer, MOST_BYTES if at_most is None else at_most)
             except TimeoutError:
                 raise httpx.ReadTimeout("the whole answer took too long") from None
         self.stats.answered(time.perf_counter() - began, whole.status_code)
@@ -249,11 +251,8 @@ class Upstream:
         kind = Unavailable if status >= 500 else UpstreamError
         return kind(f"{self.target.shown} answered {status}{said}")
 
-    async def _read(self, answer: httpx.Response, at_most: int | None) -> httpx.Response:
+    async def _read(self, answer: httpx.Response, at_most: int) -> httpx.Response:
         """Read an answer to its end, at most so many bytes of it."""
-        if at_most is None:
-            await answer.aread()
-            return answer
         parts, size = [], 0
         async for part in answer.aiter_bytes():
             parts.append(part)

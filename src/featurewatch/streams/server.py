@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets import http11
 from websockets.http11 import Request
 
 __all__ = ["FRAMES", "StreamProtocol", "uvicorn_options"]
@@ -16,6 +17,12 @@ FRAMES: Final = "featurewatch.frames"
 
 A frame that a server sends is not masked, so that all clients receive the same bytes: they are made once. The
 extension's `write` writes them at once, without the coroutines of a `send`, or says that it has to wait.
+"""
+
+LINE_BYTES: Final = 64 * 1024
+"""How long the request line and each header may be, as over HTTP; websockets takes 8 KB.
+
+A thousand features in the address are more than that, and so are the cookies of some sites.
 """
 
 ABORT_S: Final = 10.0
@@ -64,8 +71,17 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         # Nothing is read of a client that was told why it goes, but the socket must be emptied: what lies unread in it
         # when it is closed makes the system take back the close that is on its way.
-        if not self._refused:
-            super().data_received(data)
+        if self._refused:
+            return
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            # uvicorn waits for the event of a request, which a refused one does not make, and would never answer.
+            self._refused = True
+            answer = b"".join(self.conn.data_to_send())
+            self.transport.write(
+                answer or b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text" and not _is_text(self.frames):
@@ -110,6 +126,7 @@ def uvicorn_options(max_message_bytes: int) -> Mapping[str, Any]:
     The ping's time-out is longer than the time after which a client that does not read is closed with 1013, so that
     it is told the reason. Compression would cost each socket 50 KB.
     """
+    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, LINE_BYTES)  # for all of the process; there is no other way
     return {
         "ws": StreamProtocol,
         "ws_max_size": max_message_bytes,
