@@ -1,6 +1,6 @@
 """A Celery worker whose tasks are calls of a feature.
 
-    pip install featurewatch celery
+    pip install . celery                    # in this checkout
     FEATUREWATCH_ENDPOINT=http://127.0.0.1:8400 celery -A examples.celery_app worker
     python -c 'from examples.celery_app import *; print(summarize_text.delay("a long text").get(timeout=60))'
 

@@ -1,10 +1,10 @@
 """A FastAPI app with two features: one counted by its route, one that streams.
 
-pip install 'featurewatch[bridge]'
+pip install '.[bridge]'                 # in this checkout
 featurewatch serve &                    # or leave it out: /metrics alone needs no bridge
 FEATUREWATCH_ENDPOINT=http://127.0.0.1:8400 uvicorn examples.fastapi_app:app
 
-curl -X POST 'http://127.0.0.1:8000/summarize?text=…'
+curl -X POST 'http://127.0.0.1:8000/summarize?text=a+long+text'
 curl -N 'http://127.0.0.1:8000/chat?question=why'
 curl http://127.0.0.1:8000/metrics
 """

@@ -1,9 +1,9 @@
 """A Flask app with a feature, counted by its route.
 
-pip install featurewatch flask
+pip install . flask                     # in this checkout
 FEATUREWATCH_ENDPOINT=http://127.0.0.1:8400 flask --app examples.flask_app run
 
-curl -X POST http://127.0.0.1:5000/summarize -d '…'
+curl -X POST http://127.0.0.1:5000/summarize -d 'a long text'
 curl http://127.0.0.1:5000/metrics
 """
 
