@@ -192,7 +192,8 @@ def test_a_second_bridge_is_told_who_holds_the_data_or_the_port(tmp_path: Path) 
     ("options", "env", "expected"),
     [
         (("--host", "0.0.0.0"), {}, "FEATUREWATCH_API_TOKENS_FILE"),
-        (("--port", "70000"), {}, "FEATUREWATCH_PORT"),
+        (("--port", "70000"), {}, "FEATUREWATCH_PORT: expected at least 0 and at most 65535, got '70000'"),
+        (("--port", "many"), {}, "--port: expected a number, got 'many'"),
         ((), {"FEATUREWATCH_METRICS_INTERVAL": "often"}, "FEATUREWATCH_METRICS_INTERVAL"),
         ((), {"FEATUREWATCH_API_TOKENS_FILE": "/no/such/tokens.json"}, "featurewatch token create"),
         ((), {"FEATUREWATCH_LOKI_URL": "127.0.0.1:3100"}, "FEATUREWATCH_LOKI_URL"),

@@ -48,6 +48,36 @@ def test_all_wrong_settings_are_named_at_once() -> None:
     assert "expected a duration such as 30s" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ALERT_RETENTION", "2h30m", "at least 1d, got '2h30m'"),
+        ("METRICS_INTERVAL", "2h", "at least 0.5s and at most 1h, got '2h'"),
+        ("LOKI_TIMEOUT", "0s", "more than 0s and at most 5m, got '0s'"),
+        ("MAX_LINE_BYTES", "64", "at least 256, got '64'"),
+        ("LOG_MAX_BYTES", "10GiB", "a whole number of bytes, got '10GiB'"),
+        ("QUERY_RATE", "many", "a number, got 'many'"),
+        ("PROMETHEUS_TLS_VERIFY", "never", "1 or 0, got 'never'"),
+        ("UNKNOWN_METRICS", "none", "'null' or 'zero', got 'none'"),
+        ("ALLOWED_HOSTS", "https://watch.example.com", "host names such as watch.example.com"),
+    ],
+)
+def test_what_is_expected_is_told_in_the_settings_own_unit_and_what_came_as_it_was_written(
+    name: str, value: str, expected: str
+) -> None:
+    assert f"FEATUREWATCH_{name}: expected {expected}" in refused(**{name: value})
+
+
+def test_nought_is_a_duration_where_it_means_something() -> None:
+    assert load({"FEATUREWATCH_DOCTOR_INTERVAL": "0s"}).doctor_interval == 0
+
+
+@pytest.mark.parametrize("name", ["PROMETHEUS", "LOKI", "OTLP_FORWARD", "ALERTMANAGER", "MIMIR"])
+def test_a_password_without_a_user_which_would_never_be_shown_is_refused(name: str) -> None:
+    said = refused(**{f"{name}_PASSWORD_FILE": "/run/secrets/password"})
+    assert f"FEATUREWATCH_{name}_PASSWORD_FILE is set without FEATUREWATCH_{name}_USER" in said
+
+
 def test_origins_are_brought_into_the_form_that_browsers_send() -> None:
     given = "HTTPS://App.Example.com:443/, http://localhost:3000,capacitor://localhost, https://app.example.com,"
     origins = load({"FEATUREWATCH_ALLOWED_ORIGINS": given}).allowed_origins
@@ -101,7 +131,7 @@ def test_an_address_that_none_can_be_asked_at_is_refused_at_the_start(name: str,
         ({"JWT_SECRET": "abcd" * 20}, "JWT_SECRET: expected random text"),
         ({"JWT_SECRET": f"-----BEGIN PUBLIC KEY-----\\n{SECRET}"}, "JWT_SECRET: a public or private key is no shared"),
         ({"JWT_SECRET": ""}, "JWT_AUDIENCE is set, but nothing to verify JWTs with"),
-        ({"ALERTMANAGER_URLS": "http://a:9093, b:9093"}, "http:// or https://, got 'http://a:9093,b:9093'"),
+        ({"ALERTMANAGER_URLS": "http://a:9093, b:9093"}, "perhaps a port, got 'http://a:9093,b:9093'"),
         ({"JWT_JWKS_URL": "ftp://issuer/keys"}, "JWT_JWKS_URL: expected a URL that starts with http"),
         ({"JWT_JWKS_URL": f"https://user:{SECRET}@issuer/keys"}, "JWT_JWKS_URL: expected a URL without credentials"),
         ({"AUTH_COOKIE": "two words"}, "FEATUREWATCH_AUTH_COOKIE"),

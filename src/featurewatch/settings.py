@@ -6,19 +6,20 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .confidential import redacted, weakness
+from .confidential import weakness
 from .errors import BadInput, SettingsError
 from .model import ENVIRONMENT, ENVIRONMENT_RULE
 from .settings_alerting import DURATIONS as ALERTING_DURATIONS
 from .settings_alerting import LISTS as ALERTING_LISTS
 from .settings_alerting import Alerting, http_url, lacking
+from .settings_explain import explain
+from .settings_hosts import hosts, networks, origins
 from .times import parse_duration
 
 PREFIX = "FEATUREWATCH_"
@@ -33,14 +34,12 @@ EXPORTER_NAMES = frozenset(
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
 
 COMMAND_NAMES = {
-    "URL": "The bridge that `apply`, `rules`, `tail` and `logs export` ask; default http://127.0.0.1:8400.",
-    "TOKEN": "The API token that they show.",
+    "URL": "The bridge that a command asks; default http://127.0.0.1:8400.",
+    "TOKEN": "The API token that it shows.",
+    "API_PREFIX": "Where that bridge's API lives, as above.",
     "DEBUG": "1: a command that fails shows where, as a traceback.",
 }
 """Names that the command line reads."""
-
-SECRETS = frozenset({"jwt_secret", "jwt_secret_file"})
-"""Settings of whose value nothing is shown: the path of a secret's file too, since it may be the secret by mistake."""
 
 DURATIONS = (
     "metrics_interval", "metrics_window", "log_retention", "metric_retention", "prometheus_timeout", "loki_timeout",
@@ -50,7 +49,12 @@ DURATIONS = (
 """Settings in seconds that may be written as text such as 5s, 15m, 30d."""
 
 
+_ZERO = re.compile("0+(s|m|h|d)")
+
+
 def _seconds(value: object) -> object:
+    if isinstance(value, str) and _ZERO.fullmatch(value.strip()):
+        return 0.0
     if isinstance(value, str) and value.strip() and not value.strip().replace(".", "", 1).isdigit():
         try:
             return parse_duration(value, name="value", at_most=100 * 366 * 86_400)
@@ -61,32 +65,6 @@ def _seconds(value: object) -> object:
 
 def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Bring origins into the form in which browsers write them; they are then compared as text."""
-    normal = []
-    for text in value:
-        try:
-            parts = urlsplit(text.strip().lower())
-            port = parts.port
-        except ValueError:
-            port, parts = None, urlsplit("")
-        if not (parts.scheme and parts.hostname) or "*" in text or parts.username is not None or parts.path.strip("/"):
-            raise ValueError("expected origins such as https://app.example.com (no *, no path), separated by commas")
-        default = {"http": 80, "https": 443}.get(parts.scheme)
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        normal.append(f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}"))
-    return tuple(dict.fromkeys(normal))
-
-
-def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for text in value:
-        try:
-            ip_network(text)
-        except ValueError:
-            raise ValueError("expected addresses or networks such as 127.0.0.1 or 10.0.0.0/8") from None
-    return value
 
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -207,7 +185,9 @@ class Settings(Alerting):
         200.0, ge=0, description="Other requests a second of one caller, ten seconds' worth at once; 0: any."
     )
     metrics_interval: float = Field(5.0, ge=0.5, le=3600, description="Seconds between two metrics updates.")
-    metrics_window: float = Field(300.0, ge=10, le=86_400, description="Window of a snapshot, default 5m.")
+    metrics_window: float = Field(
+        300.0, ge=10, le=86_400, description="What a snapshot's figures are taken over, unless a request says."
+    )
     uptime_threshold: float = Field(
         50.0, gt=0, le=100, description="A minute is down from this percentage of failed calls on."
     )
@@ -253,8 +233,9 @@ class Settings(Alerting):
         *ALERTING_LISTS,
         mode="before",
     )(_split)
-    _as_origins = field_validator("allowed_origins")(_origins)
-    _as_networks = field_validator("trusted_proxies")(_networks)
+    _as_origins = field_validator("allowed_origins")(origins)
+    _as_hosts = field_validator("allowed_hosts")(hosts)
+    _as_networks = field_validator("trusted_proxies")(networks)
 
     @field_validator("prometheus_matchers")
     @classmethod
@@ -282,6 +263,14 @@ class Settings(Alerting):
     @classmethod
     def _page(cls, value: str) -> str:
         return http_url(value, query=True)
+
+    @model_validator(mode="after")
+    def _shows_passwords(self) -> Settings:
+        for name in ("prometheus", "loki", "otlp_forward", "alertmanager", "mimir"):
+            if getattr(self, f"{name}_password_file") is not None and not getattr(self, f"{name}_user"):
+                setting = f"{PREFIX}{name.upper()}"
+                raise ValueError(f"{setting}_PASSWORD_FILE is set without {setting}_USER: say whose password it is")
+        return self
 
     @model_validator(mode="after")
     def _publishes(self) -> Settings:
@@ -369,7 +358,13 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
+        raise SettingsError("; ".join(_told(problem, given) for problem in error.errors())) from None
+
+
+def _told(problem: Any, given: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    field = Settings.model_fields.get(name)
+    return explain(problem, PREFIX, field, given.get(name, ""), duration=name in DURATIONS)
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
@@ -384,16 +379,3 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
         hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         sentences.append(f"{variable} is not a setting{hint}")
     return sentences
-
-
-def _explain(problem: Any) -> str:
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    if not problem["loc"]:
-        return said
-    name, text = str(problem["loc"][0]), said.partition(", got ")[0]
-    told = f"{PREFIX}{name.upper()}: {text[0].lower()}{text[1:]}"
-    if name in SECRETS:
-        return f"{told}, got {len(str(problem['input']))} characters, which are not shown"
-    given = problem["input"]
-    shown = redacted(",".join(map(str, given)) if isinstance(given, tuple) else str(given))
-    return f"{told}, got {shown if len(shown) <= 60 else shown[:60] + '…'!r}"

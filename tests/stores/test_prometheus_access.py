@@ -223,7 +223,7 @@ async def test_a_wrong_path_asks_whether_the_address_is_right(proxy: Proxy, prom
         ({"matchers": "a b=c"}, "expected labels such as cluster=eu"),
         ({"matchers": "__name__=up"}, "expected labels such as cluster=eu"),
         ({"recorded": "maybe"}, "'auto', 'on' or 'off'"),
-        ({"timeout": "0"}, "greater than 0"),
+        ({"timeout": "0"}, "more than 0s"),
     ],
 )
 def test_a_setting_that_is_none_is_named(given: dict[str, str], said: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 
 __all__ = ["Commands", "Connection", "Parser", "add_command", "add_connection", "connection", "number", "suggest"]
 
+_NO_NUMBER = re.compile(r"argument (\S+): invalid (?:int|float) value: (.*)")
 _INVALID = re.compile(r"(?:argument \S+: )?invalid choice: '?(.*?)'? \(choose from (.*)\)")
 
 
@@ -31,6 +32,8 @@ class Parser(argparse.ArgumentParser):
         if found := _INVALID.fullmatch(message):
             wrong, choices = found[1], re.findall(r"[\w-]+", found[2])
             message = f"{wrong!r} is not one of {', '.join(choices)}{suggest(wrong, choices)}"
+        if found := _NO_NUMBER.fullmatch(message):
+            message = f"argument {found[1]}: expected a number, got {found[2]}"
         print(f"featurewatch: {message}; '{self.prog} --help' shows what there is", file=sys.stderr)
         self.exit(2)
 

@@ -21,7 +21,7 @@ def register(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = add_command(
         commands, "serve", _serve, extra="bridge",
-        help="run the bridge: API, streams and console over the embedded stores",
+        help="run the bridge: API, streams and console",
         examples=(
             "  featurewatch serve\n"
             "  featurewatch serve --port 9000 --data-dir /var/lib/featurewatch\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from ..exporter.config import Config
 from ..settings import COMMAND_NAMES, DURATIONS, PREFIX, Settings
 from ..settings_alerting import Alerting
+from ..settings_explain import bounds, shown
 
 __all__ = ["page"]
 
@@ -22,8 +23,9 @@ _HEAD: Final = """\
 <!-- Made by python -m featurewatch.commands.generated; edit the descriptions in the code. -->
 
 Everything is set by environment variables. Durations are seconds or text such as `5s`, `15m`, `24h`, `30d`; lists are
-separated by commas. A wrong value is refused at the start with what was expected and what came; a variable that
-begins with `FEATUREWATCH_` and is none of these is warned about, with the nearest name.
+separated by commas; sizes are whole numbers of bytes. The bridge refuses a wrong value at its start, with what was
+expected and what came, and warns about a variable that begins with `FEATUREWATCH_` and is none of these, with the
+nearest name. An app is never stopped: the exporter tells a wrong or mistyped variable in the app's log and ignores it.
 """
 
 
@@ -51,14 +53,12 @@ def page() -> str:
 
 def _setting(item: tuple[str, FieldInfo]) -> tuple[str, ...]:
     name, field = item
-    bounds: Mapping[str, Any] = {
-        sign: getattr(mark, sign) for mark in field.metadata for sign in ("ge", "gt", "le", "lt") if hasattr(mark, sign)
-    }
-    low = bounds.get("ge", bounds.get("gt"))
-    high = bounds.get("le", bounds.get("lt"))
+    limits = bounds(field)
+    low = limits.get("ge", limits.get("gt"))
+    high = limits.get("le", limits.get("lt"))
     match low is not None, high is not None:
         case True, True:
-            span = f"{'above ' if 'gt' in bounds else ''}{_shown(name, low)} to {_shown(name, high)}"
+            span = f"{'above ' if 'gt' in limits else ''}{_shown(name, low)} to {_shown(name, high)}"
         case True, False:
             span = f"from {_shown(name, low)}"
         case _:
@@ -78,25 +78,7 @@ def _exporter() -> Iterable[tuple[str, ...]]:
 def _shown(name: str, value: Any) -> str:
     if value is None or value is False or value in ("", ()):
         return ""
-    if name in DURATIONS or name in ("push_interval", "exit_timeout"):
-        return _duration(float(value))
-    if name.endswith("_bytes"):
-        return _size(int(value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"
-
-
-def _size(count: int) -> str:
-    for unit, length in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-        if count % length == 0:
-            return f"{count} ({count // length} {unit})"
-    return str(count)
+    return shown(name, value, duration=name in DURATIONS or name in ("push_interval", "exit_timeout"))
 
 
 def _code(text: str) -> str:
