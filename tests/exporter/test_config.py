@@ -145,6 +145,7 @@ def test_an_unknown_keyword_names_the_nearest() -> None:
         ({"push_interval": 0}, "push_interval: expected a number from 0.1"),
         ({"push_interval": "soon"}, "push_interval: expected a duration such as"),
         ({"push_interval": "2d"}, "push_interval: expected a number from 0.1 to 86400"),
+        ({"spool_bytes": 1}, "spool_bytes: expected a number from 1048576 to 1125899906842624"),
         ({"push_interval": "1.x.2"}, "push_interval: expected a number"),
         ({"log_level": "loud"}, "log_level: expected one of debug, info"),
         ({"disabled": "perhaps"}, "disabled: expected true or false"),

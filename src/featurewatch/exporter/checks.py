@@ -89,10 +89,15 @@ def number(least: float, most: float) -> Callable[[object], float]:
         except ValueError:
             number = math.nan
         if not least <= number <= most:
-            raise ValueError(f"expected a number from {least:g} to {most:g}, got {value!r}")
+            raise ValueError(f"expected a number from {_plain(least)} to {_plain(most)}, got {value!r}")
         return number
 
     return check
+
+
+def _plain(limit: float) -> str:
+    """Write a limit with all its digits: a size to be copied is no 1.04858e+06."""
+    return f"{limit:g}" if limit < 1 else f"{limit:.0f}"
 
 
 def seconds(least: float, most: float) -> Callable[[object], float]:
