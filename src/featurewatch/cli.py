@@ -30,6 +30,7 @@ examples:
   featurewatch doctor                                 what is wrong with the installation, and what to do
 
 Settings are FEATUREWATCH_* variables. FEATUREWATCH_URL and FEATUREWATCH_TOKEN say which bridge to ask and as whom.
+Exit codes: 0 done, 1 failed, 2 the command or a setting was wrong, 3 'apply --dry-run' found changes, 130 Ctrl-C.
 """
 
 

@@ -89,6 +89,7 @@ def test_what_is_refused_is_told_and_the_others_are_done(url: str, run: Run) -> 
     wrong = run("alerts", "list", "--status", "closed")
     assert wrong.code != 0
     assert "expected active, acknowledged, resolved or open" in wrong.err
+    assert "--since: expected a duration such as 30s" in run("alerts", "list", "--since", "yesterday").err
     misspelt = run("alerts", "list", "serch")
     assert (misspelt.code, misspelt.out) == (1, ""), "which is not all clear"
     assert "did you mean search?" in misspelt.err

@@ -384,6 +384,8 @@ def test_the_command_tells_in_words_and_by_its_exit_code(
     with pytest.raises(SystemExit) as ended:
         main(["doctor", "--only", "nothing"])
     assert (ended.value.code, "expected some of local, bridge" in capsys.readouterr().err) == (2, True)
+    assert main(["doctor", "--only", "local", "--dashboards", "/nowhere"]) == 2
+    assert "--dashboards: expected a folder of dashboards' JSON, got '/nowhere'" in capsys.readouterr().err
     monkeypatch.setenv("FEATUREWATCH_PROT", "1")
     assert main(["doctor", "--only", "local"]) == 1
     assert main(["doctor", "--only", "local", "--fail-on", "error", "--all"]) == 0

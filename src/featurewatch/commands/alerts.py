@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ..times import parse_duration
 from .parser import Commands, add_command, add_connection, connection, number
 from .rule_views import check_features, table
 
@@ -38,7 +39,7 @@ def register(commands: Commands) -> None:
     )  # fmt: skip
     listing.add_argument("--environment", help="only this one")
     listing.add_argument("--since", metavar="DURATION", help="only what fired or lasted within, such as 24h")
-    listing.add_argument("--limit", type=int, default=100, help="how many at most; 100 where it is not said")
+    listing.add_argument("--limit", type=int, default=100, help="how many, 1000 at most; 100 where it is not said")
     for name, run, what in (
         ("ack", _acknowledge, "take alerts on: nobody is notified of them until they resolve"),
         ("unack", _unacknowledge, "take an acknowledgement back: people are notified again"),
@@ -64,6 +65,9 @@ def register(commands: Commands) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     from .asking import Asker
+
+    if arguments.since:
+        parse_duration(arguments.since, name="--since")
 
     query = {
         "feature_id": ",".join(arguments.feature),

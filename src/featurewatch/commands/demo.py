@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Final
 
 from ..errors import BadInput
-from .parser import Commands, add_command
+from .parser import Commands, Parser, add_command
 
 __all__ = ["Apps", "app_commands", "app_options", "register", "welcome"]
 
@@ -55,7 +55,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.app_only:
         from ..demo import app
 
-        return app.main(alone)
+        return app.main(alone, parser=Parser("featurewatch demo"))
     if alone:
         raise BadInput(f"expected --app-only beside {alone[0]}: the demo's own bridge needs none of it")
     from ..settings import load

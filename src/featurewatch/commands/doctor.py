@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..errors import BadInput
 from .parser import Commands, add_command, add_connection, connection
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def register(commands: Commands) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    if arguments.dashboards is not None and not arguments.dashboards.is_dir():
+        raise BadInput(f"--dashboards: expected a folder of dashboards' JSON, got {str(arguments.dashboards)!r}")
     from ..doctor.bridge import BridgeLine
     from ..doctor.examination import Wishes, examine
     from ..settings import load

@@ -37,9 +37,9 @@ from .metrics import serve_metrics
 from .workload import RHYTHMS, Step, Walk
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the app until it is told to stop."""
-    parser = make_parser()
+def main(argv: Sequence[str] | None = None, *, parser: argparse.ArgumentParser | None = None) -> int:
+    """Run the app until it is told to stop. A `parser` that is given tells what is wrong with the options."""
+    parser = make_parser(parser)
     args = parser.parse_args(argv)
     if not (args.endpoint or args.listen):
         parser.error("expected --endpoint or --listen: nobody would hear of what the app does")
@@ -121,8 +121,8 @@ async def serve(handlers: Mapping[str, Handler], step: Step) -> None:
         log.exception("%s failed: %s", step.wish.subject, error, extra={"feature": step.feature})
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    parser = parser or argparse.ArgumentParser(
         prog="python -m featurewatch.demo.app",
         description="An assistant for the standard library's documentation, instrumented with featurewatch.",
     )
