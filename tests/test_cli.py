@@ -68,7 +68,7 @@ def test_without_a_command_it_shows_what_there_is(capsys: pytest.CaptureFixture[
         ("tail", "FEATURE"),
         ("tail chat --level wrong", "debug, info, warn, error, fatal"),
         ("tail chat -n many", "expected a number of lines"),
-        ("serve --port x", "invalid int value"),
+        ("serve --port x", "expected a number, got 'x'"),
         ("logs export chat --format xml", "'xml' is not one of json, csv"),
         ("quite-something-else", "is not one of"),
     ],

@@ -173,7 +173,9 @@ class Settings(Alerting):
     )
     allowed_origins: tuple[str, ...] = Field((), description="Origins of other sites' UIs that may call the API.")
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="Host names, besides loopback and HOST, that requests may name."
+        (),
+        description="Host names, besides loopback, IP addresses and HOST, that requests may name; "
+        "*.example.com: all below it.",
     )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
