@@ -88,6 +88,7 @@ def endpoint(
     also: Mapping[str, Any] | None = None,
     loose: bool = False,
     conflicts: bool = False,
+    guarded: bool = False,
     ticket: bool = False,
     failure: Failure | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -101,6 +102,7 @@ def endpoint(
         ticket: whether a ticket opens it, as it does streams.
         failure: how this endpoint tells of what went wrong, where it speaks another protocol.
         conflicts: whether it can be refused because of what there is already.
+        guarded: it asks for a credential in its own way, though `action` is None.
         loose: unknown query parameters pass, for protocols of others.
     """
 
@@ -135,7 +137,15 @@ def endpoint(
             response_class=Response,
             responses={status: {"description": "The answer." if content else "Done.", "content": content}},
             openapi_extra=_operation(
-                method, path, action, parameters, body, example, own=failure is not None, conflicts=conflicts
+                method,
+                path,
+                action,
+                parameters,
+                body,
+                example,
+                own=failure is not None,
+                conflicts=conflicts,
+                guarded=guarded,
             ),
         )
         if method == "GET" and not ticket:
@@ -164,13 +174,14 @@ def _operation(
     *,
     own: bool,
     conflicts: bool,
+    guarded: bool,
 ) -> dict[str, Any]:
     """Document an operation; `own`: it tells of failures in the way of its own protocol."""
     operation: dict[str, Any] = {
         "parameters": [*map(_path_parameter, _PATH_PARAMETER.findall(path)), *(item.openapi() for item in parameters)],
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
-            for status, name in _failures(path, action, parameters, body is not None, conflicts)
+            for status, name in _failures(path, action, parameters, body is not None, conflicts, guarded)
             if not (own and status == 408)  # told as 503, which shippers try again
         },
     }
@@ -185,14 +196,15 @@ def _operation(
 
 
 def _failures(
-    path: str, action: Need, parameters: Sequence[Parameter], writes: bool, conflicts: bool
+    path: str, action: Need, parameters: Sequence[Parameter], writes: bool, conflicts: bool, guarded: bool
 ) -> list[tuple[int, str]]:
     named = "{" in path or any(parameter.name == "feature_id" for parameter in parameters)
     found: list[tuple[int, str]] = []
     if parameters or writes or named:
         found.append((400, "BadRequest"))
-    if action is not None:
-        found += [(401, "Unauthenticated"), (403, "Forbidden")]
+    if action is not None or guarded:
+        found.append((401, "Unauthenticated"))
+    found.append((403, "Forbidden"))  # Host and Origin are checked everywhere
     if named:
         found.append((404, "NotFound"))
     if conflicts:
@@ -205,6 +217,8 @@ def _failures(
         found.append((422, "OutOfRange"))
     if writes or action is not None:
         found.append((429, "TooMany"))
+    if action is not None and (parameters or writes or named):
+        found.append((502, "UpstreamRefused"))
     return [*found, (503, "Unavailable")]
 
 
