@@ -117,6 +117,7 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         ("delete", "/alerts/{alert_id}/acknowledge", "409"),
         ("post", "/session", "401"),
         ("post", "/webhooks/alertmanager", "401"),
+        ("get", "/me", "400"),
         ("get", "/logs", "404"),
         ("get", "/logs", "502"),
         ("get", "/metrics/current", "404"),
@@ -126,6 +127,11 @@ def test_a_refusal_that_callers_meet_is_documented(
     document: dict[str, Any], method: str, path: str, status: str
 ) -> None:
     assert status in document["paths"][f"/api/v1{path}"][method]["responses"]
+
+
+def test_unready_is_told_in_the_same_shape_as_ready(document: dict[str, Any]) -> None:
+    answers = document["paths"]["/readyz"]["get"]["responses"]
+    assert answers["503"]["content"] == answers["200"]["content"]
 
 
 def test_an_export_is_documented_in_both_formats(document: dict[str, Any]) -> None:

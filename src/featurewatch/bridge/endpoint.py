@@ -89,6 +89,7 @@ def endpoint(
     loose: bool = False,
     conflicts: bool = False,
     guarded: bool = False,
+    unready: str | None = None,
     ticket: bool = False,
     failure: Failure | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -102,6 +103,7 @@ def endpoint(
         ticket: whether a ticket opens it, as it does streams.
         failure: how this endpoint tells of what went wrong, where it speaks another protocol.
         conflicts: whether it can be refused because of what there is already.
+        unready: when its answer comes with 503.
         guarded: it asks for a credential in its own way, though `action` is None.
         loose: unknown query parameters pass, for protocols of others.
     """
@@ -146,6 +148,8 @@ def endpoint(
                 own=failure is not None,
                 conflicts=conflicts,
                 guarded=guarded,
+                loose=loose,
+                same={} if unready is None else {503: {"description": unready, "content": content}},
             ),
         )
         if method == "GET" and not ticket:
@@ -175,15 +179,26 @@ def _operation(
     own: bool,
     conflicts: bool,
     guarded: bool,
+    loose: bool,
+    same: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Document an operation; `own`: it tells of failures in the way of its own protocol."""
     operation: dict[str, Any] = {
         "parameters": [*map(_path_parameter, _PATH_PARAMETER.findall(path)), *(item.openapi() for item in parameters)],
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
-            for status, name in _failures(path, action, parameters, body is not None, conflicts, guarded)
+            for status, name in _failures(
+                path,
+                action,
+                parameters,
+                writes=body is not None,
+                conflicts=conflicts,
+                guarded=guarded,
+                loose=loose,
+            )
             if not (own and status == 408)  # told as 503, which shippers try again
-        },
+        }
+        | {str(status): dict(content) for status, content in same.items()},
     }
     if action is None:
         operation["security"] = []
@@ -196,11 +211,18 @@ def _operation(
 
 
 def _failures(
-    path: str, action: Need, parameters: Sequence[Parameter], writes: bool, conflicts: bool, guarded: bool
+    path: str,
+    action: Need,
+    parameters: Sequence[Parameter],
+    *,
+    writes: bool,
+    conflicts: bool,
+    guarded: bool,
+    loose: bool,
 ) -> list[tuple[int, str]]:
     named = "{" in path or any(parameter.name == "feature_id" for parameter in parameters)
     found: list[tuple[int, str]] = []
-    if parameters or writes or named:
+    if parameters or writes or named or not loose:
         found.append((400, "BadRequest"))
     if action is not None or guarded:
         found.append((401, "Unauthenticated"))
@@ -215,7 +237,7 @@ def _failures(
         found += [(408, "SlowBody"), (413, "TooLarge"), (415, "Unsupported")]
     if parameters or writes:
         found.append((422, "OutOfRange"))
-    if writes or action is not None:
+    if writes or action is not None or guarded:
         found.append((429, "TooMany"))
     if action is not None and (parameters or writes or named):
         found.append((502, "UpstreamRefused"))
