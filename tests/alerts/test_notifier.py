@@ -189,6 +189,33 @@ async def test_it_tries_again_and_gives_up_at_last() -> None:
     assert [told[0] for told in await world.told(again)] == ["ops"]
 
 
+async def test_each_try_goes_to_the_channel_as_it_is_then() -> None:
+    world = World(failures=[Unavailable("down")] * 3)
+    notifier, tried = world.notifier(), []
+
+    async def pause(seconds: float) -> None:
+        tried.append(seconds)
+        world.channels["ops"] = replace(world.channels["ops"], kind="slack")
+        if len(tried) == 2:
+            del world.channels["ops"]
+
+    notifier._pause = pause
+    await notifier.look([episode()])
+    assert await world.told(notifier) == []
+    assert (len(tried), len(world.failures)) == (2, 1), "a channel that was removed is not tried any more"
+
+
+async def test_of_what_a_channel_is_not_told_no_delivery_is_noted() -> None:
+    world = World(rules={"r1": RULE, "r2": replace(RULE, id="r2", metric="response_time")})
+    world.channels["ops"] = replace(world.channels["ops"], severities=("critical",))
+    slow = episode("r2", severity="critical")
+    slow = replace(slow, alert=replace(slow.alert, metadata={"metric": "response_time"}))
+    notifier = world.notifier()
+    await notifier.look([episode(), slow])
+    assert await world.told(notifier) == [("ops", "firing", ["firing"])]
+    assert [(remark.alert_id, remark.text) for remark in world.recorded] == [("alert-r2-production", "firing")]
+
+
 async def test_a_channel_that_hangs_holds_up_no_other_and_its_queue_is_bounded() -> None:
     both = replace(RULE, channels=("ops", "mail"))
     world = World(rules={"r1": both}, held=asyncio.Event())
