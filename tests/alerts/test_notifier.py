@@ -11,7 +11,7 @@ import pytest
 from featurewatch.alert_model import AlertRule, Channel
 from featurewatch.alerts.episodes import close, hear
 from featurewatch.alerts.notifications import Group
-from featurewatch.alerts.notifier import ATTEMPTS, QUEUED, Notifier
+from featurewatch.alerts.notifier import ATTEMPTS, QUEUED, Notifier, more_severe
 from featurewatch.alerts.signals import Signal
 from featurewatch.episode_model import Episode, Maintenance, Remark
 from featurewatch.errors import Unavailable, UpstreamError
@@ -162,6 +162,17 @@ async def test_a_more_severe_alert_on_the_same_figure_stands_for_the_others() ->
     await notifier.look([episode(severity="medium"), episode("r2", severity="critical")])
     assert await world.told(notifier) == [("ops", "firing", ["firing"])]
     assert {remark.alert_id for remark in world.recorded} == {"alert-r2-production"}
+
+
+async def test_a_more_severe_alert_that_nobody_is_told_of_stands_for_none() -> None:
+    world = World()
+    world.rules["r2"] = replace(RULE, id="r2", channels=())
+    notifier = world.notifier()
+    fires, outage = episode(severity="medium"), episode("r2", severity="critical")
+    await notifier.look([fires, outage])
+    assert await world.told(notifier) == [("ops", "firing", ["firing"])]
+    assert more_severe(fires.alert, [fires, outage], world.rules) == []
+    assert more_severe(fires.alert, [fires, outage], {"r2": RULE}) == ["Errors Alert"]
 
 
 async def test_it_tries_again_and_gives_up_at_last() -> None:

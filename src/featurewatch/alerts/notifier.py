@@ -129,8 +129,8 @@ class Notifier:
         """
         now = self._clock()
         firing = [episode for episode in unsettled if episode.alert.status == "active"]
-        firing = await self._unhindered(firing, now)
         rules = await self._rules({episode.alert.rule_id for episode in (*firing, *ended)})
+        firing = await self._unhindered(firing, rules, now)
         due: defaultdict[tuple[str, FeatureKey], list[tuple[Episode, bool]]] = defaultdict(list)
         for episode in firing:
             rule = rules.get(episode.alert.rule_id)
@@ -149,18 +149,21 @@ class Notifier:
         for (channel, key), alerts in due.items():
             self._put(_Letter(channel, self._group(channel, key, alerts), _named(alerts)))
 
-    async def _unhindered(self, firing: Sequence[Episode], now_ns: int) -> list[Episode]:
-        """Leave those that nothing keeps quiet: no maintenance, no more severe alert on the same figure."""
+    async def _unhindered(
+        self, firing: Sequence[Episode], rules: Mapping[str, AlertRule], now_ns: int
+    ) -> list[Episode]:
+        """Leave those that nothing keeps quiet: no maintenance, no more severe alert that stands for them."""
         windows = await self._maintenance({episode.alert.key.feature for episode in firing}) if firing else ()
         worst: dict[tuple[FeatureKey, str], int] = {}
         for episode in firing:
-            figure = _figure(episode.alert)
-            worst[figure] = max(worst.get(figure, 0), SEVERITIES.index(episode.alert.severity))
+            if _reaches_people(episode.alert, rules):
+                figure = _figure(episode.alert)
+                worst[figure] = max(worst.get(figure, 0), SEVERITIES.index(episode.alert.severity))
         return [
             episode
             for episode in firing
             if not any(window.covers(episode.alert.key, now_ns) for window in windows)
-            and SEVERITIES.index(episode.alert.severity) == worst[_figure(episode.alert)]
+            and SEVERITIES.index(episode.alert.severity) >= worst.get(_figure(episode.alert), 0)
         ]
 
     def _group(self, channel: str, key: FeatureKey, alerts: Sequence[tuple[Episode, bool]]) -> Group:
@@ -241,7 +244,7 @@ class Notifier:
         )
 
 
-def more_severe(alert: Alert, unsettled: Iterable[Episode]) -> list[str]:
+def more_severe(alert: Alert, unsettled: Iterable[Episode], rules: Mapping[str, AlertRule]) -> list[str]:
     """Return the titles of the alerts beside which `alert` is told to nobody: active, on its figure, more severe."""
     return [
         episode.alert.title
@@ -249,7 +252,14 @@ def more_severe(alert: Alert, unsettled: Iterable[Episode]) -> list[str]:
         if episode.alert.status == "active"
         and _figure(episode.alert) == _figure(alert)
         and SEVERITIES.index(episode.alert.severity) > SEVERITIES.index(alert.severity)
+        and _reaches_people(episode.alert, rules)
     ]
+
+
+def _reaches_people(alert: Alert, rules: Mapping[str, AlertRule]) -> bool:
+    """Whether its rule names a channel: what nobody is told of stands for no other alert."""
+    rule = rules.get(alert.rule_id)
+    return rule is not None and bool(rule.channels)
 
 
 def _figure(alert: Alert) -> tuple[FeatureKey, str]:

@@ -58,7 +58,8 @@ class Alerting:
     async def explain(self, episode: Episode) -> dict[str, Any]:
         """Gather what is known of an alert, and say why somebody was or was not notified."""
         alert, now = episode.alert, self.clock()
-        found = await self.rules({alert.rule_id})
+        near = [] if self.notifier is None else [one for one in self.history.unsettled if one.alert.key == alert.key]
+        found = await self.rules({alert.rule_id, *(one.alert.rule_id for one in near)})
         remarks = await self.history.alerts.remarks(alert.id)
         windows = await self.windows.listed({alert.key.feature}, ending_after_ns=now)
         told = Evidence(
@@ -72,7 +73,7 @@ class Alerting:
                 for name, channel in (await self.channels()).items()
                 if channel.severities and alert.severity not in channel.severities
             ],
-            above=[] if self.notifier is None else more_severe(alert, self.history.unsettled),
+            above=more_severe(alert, near, found),
         )
         return explain(told if self.api is None else await self._asked(self.api, told))
 
