@@ -55,8 +55,12 @@ def told_by_the_bridge(**more: Any) -> dict[str, Any]:
 def test_a_channel_that_is_not_told_of_the_severity_is_not_said_to_be() -> None:
     assert told_by_the_bridge(deaf={"hi"})["route"]["channels"] == ["mail", "ops"]
     told = told_by_the_bridge(deaf={"hi", "mail", "ops"})
-    assert told["summary"] == "channels that are not told of severity low: hi, mail, ops"
+    assert told["summary"] == "no channel of its rule is told of severity low: hi, mail, ops"
     assert told["next_notification_at"] is None
+    receivers = ("featurewatch/bridge", "featurewatch/hi+mail+ops@60m/low", "pager")
+    seen = [Seen(Signal("r1", KEY, "f1", NOW_NS, None, {}), "active", receivers=receivers)]
+    by_alertmanager = told_by_the_bridge(deaf={"hi"}, reachable=True, seen=seen)
+    assert by_alertmanager["summary"] == "notified: pager, mail, ops"
 
 
 def test_what_the_bridge_delivered_is_the_answer() -> None:

@@ -63,7 +63,7 @@ def explain(told: Evidence) -> dict[str, Any]:
     channels = [name for name in named if name not in told.deaf]
     reasons = _reasons(told, people, silenced, inhibited)
     if named and not channels:
-        reasons.append(f"channels that are not told of severity {alert.severity}: {', '.join(named)}")
+        reasons.append(f"no channel of its rule is told of severity {alert.severity}: {', '.join(named)}")
     due = None if reasons or (not people and told.reachable) else _next(told, cooldown)
     shown: dict[str, Any] = {
         "summary": reasons[0] if reasons else _notified(told, people, channels),
@@ -119,7 +119,9 @@ def _reasons(told: Evidence, people: Sequence[str], silenced: Sequence[str], inh
 
 def _notified(told: Evidence, people: Sequence[str], channels: Sequence[str]) -> str:
     if people:
-        return f"notified: {', '.join(people)}"
+        # Receivers of ours are named after all channels of a rule; those that leave the severity out are told nothing.
+        theirs = [name for name in people if not name.startswith(f"{OWN_RECEIVERS[0]}/")]
+        return f"notified: {', '.join([*theirs, *channels] if len(theirs) < len(people) and channels else people)}"
     if told.reachable is not None or not channels:
         return "nobody is notified"
     last = {remark.author: remark.text for remark in told.remarks if remark.kind == "delivery"}
