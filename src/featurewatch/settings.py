@@ -33,7 +33,7 @@ EXPORTER_NAMES = frozenset(
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
 
 COMMAND_NAMES = {
-    "URL": "The bridge that `apply`, `rules`, `tail` and `logs export` ask; default http://127.0.0.1:8400.",
+    "URL": "The bridge that `apply`, `rules`, `alerts`, `tail`, `logs export` and `doctor` ask; default http://127.0.0.1:8400.",
     "TOKEN": "The API token that they show.",
     "DEBUG": "1: a command that fails shows where, as a traceback.",
 }
