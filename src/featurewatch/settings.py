@@ -34,8 +34,8 @@ EXPORTER_NAMES = frozenset(
 """Names with the same prefix that the exporter reads: not the bridge's, and not a mistake either."""
 
 COMMAND_NAMES = {
-    "URL": "The bridge that a command asks; default http://127.0.0.1:8400.",
-    "TOKEN": "The API token that it shows.",
+    "URL": "The bridge that `apply`, `rules`, `alerts`, `tail`, `logs export` and `doctor` ask; default http://127.0.0.1:8400.",
+    "TOKEN": "The API token that they show.",
     "API_PREFIX": "Where that bridge's API lives, as above.",
     "DEBUG": "1: a command that fails shows where, as a traceback.",
 }

@@ -79,21 +79,17 @@ def snapshot(value: MetricsSnapshot, *, unknown_as_zero: bool = False) -> dict[s
 def figures(metrics: Mapping[str, float | None], *, unknown_as_zero: bool = False) -> dict[str, float | None]:
     """Render figures at seven significant digits: more is noise of the arithmetic, not measurement."""
     return {
-        name: (0 if unknown_as_zero else None)
-        if value is None
-        else value
-        if isinstance(value, int)
-        else float(f"{value:.7g}")
-        for name, value in metrics.items()
+        name: (0 if unknown_as_zero else None) if value is None else _rounded(value) for name, value in metrics.items()
     }
 
 
 def model_cost(value: ModelCost) -> dict[str, Any]:
+    """Render what one model cost, its sums rounded as other figures are."""
     return {
         "model": value.model,
-        "cost_usd": value.cost_usd,
-        "reported_usd": value.reported_usd,
-        "estimated_usd": value.estimated_usd,
+        "cost_usd": _rounded(value.cost_usd),
+        "reported_usd": _rounded(value.reported_usd),
+        "estimated_usd": _rounded(value.estimated_usd),
         "tokens": dict(value.tokens),
         "unpriced_requests": value.unpriced_requests,
     }
@@ -137,6 +133,10 @@ def _slo(value: Slo | None) -> dict[str, Any] | None:
     if value.channels:
         shown |= {"notification_channels": list(value.channels), "cooldown_minutes": value.cooldown_minutes}
     return shown
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.7g}")
 
 
 def _mended(value: Any) -> Any:

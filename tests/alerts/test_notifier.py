@@ -11,7 +11,7 @@ import pytest
 from featurewatch.alert_model import AlertRule, Channel
 from featurewatch.alerts.episodes import close, hear
 from featurewatch.alerts.notifications import Group
-from featurewatch.alerts.notifier import ATTEMPTS, QUEUED, Notifier
+from featurewatch.alerts.notifier import ATTEMPTS, QUEUED, Notifier, more_severe
 from featurewatch.alerts.signals import Signal
 from featurewatch.episode_model import Episode, Maintenance, Remark
 from featurewatch.errors import Unavailable, UpstreamError
@@ -164,6 +164,17 @@ async def test_a_more_severe_alert_on_the_same_figure_stands_for_the_others() ->
     assert {remark.alert_id for remark in world.recorded} == {"alert-r2-production"}
 
 
+async def test_a_more_severe_alert_that_nobody_is_told_of_stands_for_none() -> None:
+    world = World()
+    world.rules["r2"] = replace(RULE, id="r2", channels=())
+    notifier = world.notifier()
+    fires, outage = episode(severity="medium"), episode("r2", severity="critical")
+    await notifier.look([fires, outage])
+    assert await world.told(notifier) == [("ops", "firing", ["firing"])]
+    assert more_severe(fires.alert, [fires, outage], world.rules) == []
+    assert more_severe(fires.alert, [fires, outage], {"r2": RULE}) == ["Errors Alert"]
+
+
 async def test_it_tries_again_and_gives_up_at_last() -> None:
     world = World(failures=[Unavailable("down")] * 3)
     notifier = world.notifier()
@@ -187,6 +198,33 @@ async def test_it_tries_again_and_gives_up_at_last() -> None:
     again.resume(world.recorded)
     await again.look([], [episode()])
     assert [told[0] for told in await world.told(again)] == ["ops"]
+
+
+async def test_each_try_goes_to_the_channel_as_it_is_then() -> None:
+    world = World(failures=[Unavailable("down")] * 3)
+    notifier, tried = world.notifier(), []
+
+    async def pause(seconds: float) -> None:
+        tried.append(seconds)
+        world.channels["ops"] = replace(world.channels["ops"], kind="slack")
+        if len(tried) == 2:
+            del world.channels["ops"]
+
+    notifier._pause = pause
+    await notifier.look([episode()])
+    assert await world.told(notifier) == []
+    assert (len(tried), len(world.failures)) == (2, 1), "a channel that was removed is not tried any more"
+
+
+async def test_of_what_a_channel_is_not_told_no_delivery_is_noted() -> None:
+    world = World(rules={"r1": RULE, "r2": replace(RULE, id="r2", metric="response_time")})
+    world.channels["ops"] = replace(world.channels["ops"], severities=("critical",))
+    slow = episode("r2", severity="critical")
+    slow = replace(slow, alert=replace(slow.alert, metadata={"metric": "response_time"}))
+    notifier = world.notifier()
+    await notifier.look([episode(), slow])
+    assert await world.told(notifier) == [("ops", "firing", ["firing"])]
+    assert [(remark.alert_id, remark.text) for remark in world.recorded] == [("alert-r2-production", "firing")]
 
 
 async def test_a_channel_that_hangs_holds_up_no_other_and_its_queue_is_bounded() -> None:

@@ -95,6 +95,7 @@ def test_uptime_is_taken_over_a_day_unless_the_rule_says_otherwise() -> None:
         ({"name": "  "}, "name", "what people call the rule"),
         ({"name": "a\nb"}, "name", "one line"),
         ({"name": ["x"]}, "name", "expected text"),
+        ({"name": " SLO burn rate (critical) "}, "name", "what a rule of an objective is called"),
         ({"notification_channels": "ops"}, "notification_channels", "expected a list"),
         ({"notification_channels": ["ops", 7]}, "notification_channels", "expected a list"),
         ({"notification_channels": ["a b"]}, "notification_channels", "letters, digits"),
@@ -200,6 +201,11 @@ def test_null_gives_a_field_its_default_back() -> None:
         ("environment", "notification_channels", "window_minutes", "enabled", "for_minutes", "on_no_data")
     )
     assert read_rule(given, "chat", base=base) == read()
+
+
+def test_a_rule_that_has_an_objectives_name_from_before_can_still_be_changed() -> None:
+    base = replace(read(), name="SLO burn rate (low)")
+    assert read_rule({"name": base.name, "threshold": 30}, "chat", base=base).threshold == 30
 
 
 def test_a_change_is_checked_as_a_whole() -> None:

@@ -46,8 +46,13 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         await stores.channels.save(
             Channel("ops", "webhook", {"url": f"{sink.url}/hook"}), Deed("test", "channel", "", "ops", 0)
         )
+        await stores.channels.save(
+            Channel("boss", "webhook", {"url": f"{sink.url}/hook"}, severities=("critical",)),
+            Deed("test", "channel", "", "boss", 0),
+        )
         await calls(client, 10, 10)
-        made = await client.post(f"{API}/features/chat/alerts/rules", json=RULE)
+        rule = {**RULE, "notification_channels": ["boss", "ops"]}
+        made = await client.post(f"{API}/features/chat/alerts/rules", json=rule)
         assert made.status_code in (200, 201), made.text
         fired = (await until(client, bool))[0]
         assert fired["message"] == "error_rate is 50 %, which is greater than threshold of 20 %"
@@ -67,7 +72,7 @@ async def test_a_rule_fires_tells_its_channel_and_ends(tmp_path: Path, sink: Sin
         assert await asyncio.to_thread(sink.wait_told, 2) == ["firing", "resolved"]
         why = (await client.get(f"{API}/alerts/{fired['id']}/explain")).json()
         assert [one["status"] for one in why["deliveries"]] == ["firing", "resolved"]
-        assert why["rule"]["channels"] == ["ops"]
+        assert (why["rule"]["channels"], why["route"]["channels"]) == (["boss", "ops"], ["ops"])
         (rule,) = (await client.get(f"{API}/features/chat/alerts/rules")).json()["rules"]
         assert (rule["deployment"]["state"], rule["deployment"]["revision"]) == ("evaluated", 1)
 

@@ -32,7 +32,7 @@ OK = {"outcome": "success", "duration_ms": 100}
 async def test_usage_performance_and_costs_are_of_the_same_calls(client: httpx.AsyncClient) -> None:
     await told(
         client,
-        *[{**OK, "model": "m", "tokens": {"input": 80, "output": 20}, "cost_usd": 0.5}] * 3,
+        *[{**OK, "model": "m", "tokens": {"input": 80, "output": 20}, "cost_usd": 0.1}] * 3,
         {"outcome": "error", "error_type": "timeout", "duration_ms": 500},
     )
     usage = await shown(client, "metrics")
@@ -42,8 +42,8 @@ async def test_usage_performance_and_costs_are_of_the_same_calls(client: httpx.A
     assert performance["avg_response_time"] == performance["response_time"] == 200.0
     assert performance["errors_by_type"] == {"timeout": 1}
     costs = await shown(client, "costs")
-    assert (costs["total_cost"], costs["cost_per_request"]) == (1.5, 0.375)
-    assert [(cost["model"], cost["cost_usd"], cost["reported_usd"]) for cost in costs["by_model"]] == [("m", 1.5, 1.5)]
+    assert (costs["total_cost"], costs["cost_per_request"]) == (0.3, 0.075)
+    assert [(cost["model"], cost["cost_usd"], cost["reported_usd"]) for cost in costs["by_model"]] == [("m", 0.3, 0.3)]
     for answer in (usage, performance, costs):
         assert (answer["environment"], answer["time_range"], answer["stale"]) == ("production", "5m", False)
 

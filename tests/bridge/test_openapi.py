@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from featurewatch.bridge.app import create_app
@@ -112,7 +113,13 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         ("post", "/features/{feature_id}/requests", "422"),
         ("post", "/features/{feature_id}/alerts/rules", "409"),
         ("put", "/features/{feature_id}/alerts/rules/{rule_id}", "412"),
+        ("post", "/alerts/{alert_id}/resolve", "409"),
+        ("delete", "/alerts/{alert_id}/acknowledge", "409"),
+        ("post", "/session", "401"),
+        ("post", "/webhooks/alertmanager", "401"),
+        ("get", "/me", "400"),
         ("get", "/logs", "404"),
+        ("get", "/logs", "502"),
         ("get", "/metrics/current", "404"),
     ],
 )
@@ -120,6 +127,11 @@ def test_a_refusal_that_callers_meet_is_documented(
     document: dict[str, Any], method: str, path: str, status: str
 ) -> None:
     assert status in document["paths"][f"/api/v1{path}"][method]["responses"]
+
+
+def test_unready_is_told_in_the_same_shape_as_ready(document: dict[str, Any]) -> None:
+    answers = document["paths"]["/readyz"]["get"]["responses"]
+    assert answers["503"]["content"] == answers["200"]["content"]
 
 
 def test_an_export_is_documented_in_both_formats(document: dict[str, Any]) -> None:
@@ -130,3 +142,21 @@ def test_an_export_is_documented_in_both_formats(document: dict[str, Any]) -> No
 def test_receivers_refuse_in_their_own_protocols(document: dict[str, Any]) -> None:
     for path in ("/v1/metrics", "/v1/logs", "/loki/api/v1/push"):
         assert set(document["paths"][path]["post"]["responses"]["400"]) == {"description"}
+
+
+@pytest.mark.anyio
+async def test_features_and_rules_have_the_shape_that_is_documented(client: httpx.AsyncClient) -> None:
+    """Among them rules that nobody wrote: of a preview, and of an objective."""
+    chat, rule = (
+        "/api/v1/features/chat",
+        {"name": "Errors", "metric": "error_rate", "condition": "greater_than", "threshold": 20, "severity": "high"},
+    )
+    feature = (await client.put(chat, json={"slo": {"objective": 99.5}})).json()
+    written = (await client.post(f"{chat}/alerts/rules", json=rule)).json()["rule"]
+    tried = (await client.post(f"{chat}/alerts/rules/preview", json=rule)).json()["rule"]
+    listed = (await client.get(f"{chat}/alerts/rules")).json()["rules"]
+    shapes = (await client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
+    assert {one["kind"] for one in listed} == {"metric", "slo"}
+    for name, answer in [("FeatureShape", feature), *(("AlertRuleShape", one) for one in (written, tried, *listed))]:
+        shape = shapes[name]
+        assert set(shape["required"]) <= set(answer) <= set(shape["properties"]), (name, answer)

@@ -77,6 +77,9 @@ def test_all_widgets_share_one_connection_under_a_strict_policy(page: Page, cons
     page.evaluate("document.body.style.setProperty('--feature-surface', 'rgb(1, 2, 3)')")
     tile = page.locator("feature-metrics [part=tile]").first
     assert tile.evaluate("(tile) => getComputedStyle(tile).backgroundColor") == "rgb(1, 2, 3)"
+    page.evaluate("document.querySelector('feature-metrics').setAttribute('metrics', 'eror_rate total_requests')")
+    expect(page.locator("feature-metrics .failed")).to_have_text("There is no figure 'eror_rate'.")
+    expect(page.locator("feature-metrics [part=tile]")).to_have_count(1)
     page.evaluate("document.querySelector('feature-health').setAttribute('feature', 'summarize')")
     expect(page.locator("feature-health .health-word")).to_have_text("Healthy")
     page.evaluate("addEventListener('alertaction', ({ detail }) => { window.done = detail.action; })")

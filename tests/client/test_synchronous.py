@@ -73,7 +73,7 @@ def test_a_feature_is_declared_told_of_and_asked_about(client: Client) -> None:
     assert client.metrics("summarize", time_range="5m")["total_requests"] == 12
     assert client.performance("summarize")["error_rate"] == 0
     assert client.costs("summarize")["total_cost"] == pytest.approx(0.12)
-    assert client.health("summarize")["status"] in ("healthy", "unknown", "warning")
+    assert client.health("summarize", time_range="5m")["status"] in ("healthy", "unknown", "warning")
     assert client.current("summarize")["metrics"]["total_requests"] == 12
     assert {one["featureId"] for one in client.snapshots(["summarize"])} == {"summarize"}
     now = datetime.now(UTC)

@@ -298,6 +298,7 @@ groups:
       - {alert: Traffic, expr: 'sum(rate(feature_requests_total{feature="summarize"}[5m])) > 2'}
       - {alert: Elsewhere, expr: 'sum(rate(feature_requests_total{feature="unknown"}[5m])) > 2'}
 """)
+    assert "--channel: 'nobody' is no channel; there " in run("rules", "import", str(path), "--channel", "nobody").err
     told = run("rules", "import", str(path)).out.splitlines()
     assert told[0] == f"x {path}:4: a:b: it is a recording rule: those are not alerts"
     assert told[1].startswith(f"x {path}:5: Down: up is compared as it stands")

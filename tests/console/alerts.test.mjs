@@ -7,7 +7,7 @@ import { axisOf } from "../../src/featurewatch/console/static/rules-chart.js";
 
 const alert = (more = {}) => ({ id: "1", title: "Errors Alert", severity: "high", status: "active", triggered_at: "2026-01-31T12:00:00Z", metadata: {}, message: "m", ...more });
 const told = (more = {}) => ({
-  summary: "the bridge notifies its rule's channels", reasons: [], rule: null, route: { label: null, channels: ["ops"] }, receivers: [], silences: [],
+  summary: "not told yet: ops", reasons: [], rule: null, route: { label: null, channels: ["ops"] }, receivers: [], silences: [],
   inhibited_by: [], maintenance: [], cooldown_minutes: 60, deliveries: [], firing_in_alertmanager: null, next_notification_at: null, ...more,
 });
 
@@ -53,7 +53,7 @@ test("whether anyone was notified has an answer in each case", () => {
   assert.equal(word({ reasons: ["its rule names no notification channel"] }), "No");
   // The bridge's own webhook keeps the history: it is nobody who was told.
   assert.equal(word({ deliveries: [{ ...delivery, receiver: "featurewatch/bridge" }], reasons: ["x"] }), "No");
-  assert.equal(answerOf(told({ receivers: ["featurewatch/bridge", "featurewatch/mail+ops@60m"] })).text, "Alertmanager tells mail, ops.");
+  assert.equal(answerOf(told({ receivers: ["featurewatch/bridge", "featurewatch/hi+mail+ops@60m/low"], route: { label: null, channels: ["mail", "ops"] } })).text, "Alertmanager tells mail, ops.");
 });
 
 test("an axis holds every value, and leaves zero out where nothing is near it", () => {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from featurewatch.doctor import bridge, dashboards, exporters, loki, prometheus
+from featurewatch.doctor import alertmanager, bridge, dashboards, exporters, loki, prometheus
 from featurewatch.doctor.asking import Got
 from featurewatch.doctor.catalog import CHECKS
 from featurewatch.doctor.emptiness import Seen, judge_empty
@@ -123,6 +123,26 @@ ROUTES = {
 )
 def test_routes_lead_where_alertmanager_leads(labels: dict[str, str], receivers: list[str]) -> None:
     assert receivers_of(ROUTES, labels) == receivers
+
+
+@pytest.mark.parametrize(
+    ("receiver", "url", "bridge", "others"),
+    [
+        ("mine", "http://bridge/", True, []),
+        ("mine", "http://people/", False, ["mine"]),
+        ("mine", "<secret>", None, ["mine"]),
+        ("featurewatch", "<secret>", True, []),
+    ],
+)
+def test_the_bridge_is_known_by_its_address_or_where_that_is_hidden_by_its_name(
+    receiver: str, url: str, bridge: bool | None, others: list[str]
+) -> None:
+    """Newer Alertmanagers show the addresses of webhooks as <secret>."""
+    config = {"route": {"receiver": receiver}, "receivers": [{"name": receiver, "webhook_configs": [{"url": url}]}]}
+    assert alertmanager.leads(config, {"a": "b"}, "http://bridge/") == (bridge, others)
+    facts = alertmanager.AlertmanagerFacts("AM", "ALERTMANAGER_URLS", Got({}, ahead_s=0.0), "0.30.0", config)
+    (told,) = (one for one in alertmanager.judge(facts, file=None, address="http://bridge/") if one.check == "receiver")
+    assert told.severity == {True: "ok", False: "error", None: "skipped"}[bridge]
 
 
 def test_receivers_that_tell_people_are_told_apart() -> None:

@@ -210,10 +210,16 @@ def routed(manager: Alertmanager, url: str, *, token: str = "open sesame", peopl
     receivers: list[dict[str, Any]] = [{"name": "nobody"}]
     routes: list[dict[str, Any]] = []
     if url:
-        receivers.append({"name": "bridge", "webhook_configs": [{"url": url, **authorization}]})
+        receivers.append({"name": "featurewatch", "webhook_configs": [{"url": url, **authorization}]})
         matchers = ['featurewatch_route=~".+"']
         routes.append(
-            {"receiver": "bridge", "matchers": matchers, "continue": True, "group_wait": "0s", "group_by": ["..."]}
+            {
+                "receiver": "featurewatch",
+                "matchers": matchers,
+                "continue": True,
+                "group_wait": "0s",
+                "group_by": ["..."],
+            }
         )
     if people:
         receivers.append({"name": "people", "webhook_configs": [{"url": people}]})

@@ -100,6 +100,8 @@ def test_a_field_with_the_name_of_a_label_leaves_a_line_its_id_and_its_place() -
         {"streams": [{"stream": LABELS, "values": [[str(NOW), "hello", {"structuredMetadata": {"pod": "y"}}]]}]}
     )
     assert [entry.id for entry in read_frame(hidden, "production").entries] == [found.id]
+    compared = one({"pod_extracted": "y", "pod": "x"})
+    assert compared.id == found.id, "Loki tells a label that it compared among the line's own"
     for name in ("feature", "environment"):
         whose = json.dumps(
             {"streams": [{"stream": LABELS, "values": [[str(NOW), "hello", {"structuredMetadata": {name: "other"}}]]}]}

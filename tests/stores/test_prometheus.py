@@ -188,6 +188,7 @@ async def test_figures_are_read_as_recorded_once_the_rules_run() -> None:
         assert store.recorded
         assert store.notice == ""
         assert (figures["error_rate"], figures["total_requests"], figures["uptime"]) == (12.5, 40, 99.5)
+        assert isinstance(figures["total_requests"], int), "shown as 40, as without the rules"
         assert figures["total_cost"] is None
         assert "feature:error_rate:over5m" in fake.ticks()[-1]["query"]
         await store.measure(None, 600, 3600)

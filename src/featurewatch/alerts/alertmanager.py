@@ -19,7 +19,7 @@ from ..alert_model import SEVERITIES, Channel
 from ..model import Severity
 from .alertmanager_base import Base
 from .alertmanager_channels import Abilities, Integration, Secrets, Unfit, integration_of
-from .routes import ROUTE_LABEL, TEST_LABEL, TESTS, Route, route_label
+from .routes import NOBODY, ROUTE_LABEL, TEST_LABEL, TESTS, Route, route_label
 
 __all__ = ["BRIDGE", "HEADER", "Bridge", "Rendered", "render"]
 
@@ -195,13 +195,13 @@ def _receiver(name: str, entries: Sequence[Integration]) -> dict[str, Any]:
 
 
 def _inhibitions() -> list[dict[str, Any]]:
-    """Let an alert silence the less severe ones of the same feature, environment and metric."""
+    """Let an alert that has channels silence the less severe ones of the same feature, environment and metric."""
     rules = []
     for position in range(len(SEVERITIES) - 1, 0, -1):
         lower = "|".join(reversed(SEVERITIES[:position]))
         rules.append(
             {
-                "source_matchers": [OURS, f'severity="{SEVERITIES[position]}"'],
+                "source_matchers": [OURS, f'{ROUTE_LABEL}!="{NOBODY}"', f'severity="{SEVERITIES[position]}"'],
                 "target_matchers": [OURS, f'severity=~"{lower}"'],
                 "equal": ["feature", "environment", "metric"],
             }

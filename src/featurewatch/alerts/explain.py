@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ class Evidence:
         reachable: whether Alertmanager could be asked; None where there is none.
         remarks: what was told of the episode, deliveries among it.
         inhibitors: titles of the alerts that inhibit it, by fingerprint.
+        deaf: channels that are not told of alerts of its severity.
+        above: titles of more severe alerts on the same figure, beside which the bridge itself tells nobody of it.
     """
 
     episode: Episode
@@ -41,6 +43,8 @@ class Evidence:
     remarks: Sequence[Remark] = ()
     maintenance: Sequence[Maintenance] = ()
     inhibitors: Mapping[str, str] | None = None
+    deaf: Collection[str] = ()
+    above: Sequence[str] = ()
 
 
 def explain(told: Evidence) -> dict[str, Any]:
@@ -55,13 +59,17 @@ def explain(told: Evidence) -> dict[str, Any]:
     )
     cooldown = _cooldown(told)
     deliveries = [remark for remark in told.remarks if remark.kind == "delivery"]
+    named = _channels(told, label)
+    channels = [name for name in named if name not in told.deaf]
     reasons = _reasons(told, people, silenced, inhibited)
+    if named and not channels:
+        reasons.append(f"no channel of its rule is told of severity {alert.severity}: {', '.join(named)}")
     due = None if reasons or (not people and told.reachable) else _next(told, cooldown)
     shown: dict[str, Any] = {
-        "summary": reasons[0] if reasons else _notified(told, people),
+        "summary": reasons[0] if reasons else _notified(told, people, channels),
         "reasons": reasons,
         "rule": _rule(told),
-        "route": {"label": label, "channels": list(_channels(told, label))},
+        "route": {"label": label, "channels": channels},
         "receivers": receivers,
         "silences": [_silence(told, id_) for id_ in silenced],
         "inhibited_by": [{"fingerprint": name, "title": (told.inhibitors or {}).get(name, "")} for name in inhibited],
@@ -98,7 +106,8 @@ def _reasons(told: Evidence, people: Sequence[str], silenced: Sequence[str], inh
         if silence is not None and id_ not in said:
             reasons.append(f"{silence.created_by} silenced it until {format_instant(silence.ends_ns)}")
     titles = told.inhibitors or {}
-    reasons += [f"a more severe alert inhibits it: {titles.get(name) or name}" for name in inhibited]
+    held_by = [*(titles.get(name) or name for name in inhibited), *told.above]
+    reasons += [f"a more severe alert inhibits it: {title}" for title in held_by]
     if told.rule is not None and not told.rule.channels:
         reasons.append("its rule names no notification channel")
     elif told.reachable and told.seen and not people:
@@ -108,10 +117,21 @@ def _reasons(told: Evidence, people: Sequence[str], silenced: Sequence[str], inh
     return reasons
 
 
-def _notified(told: Evidence, people: Sequence[str]) -> str:
+def _notified(told: Evidence, people: Sequence[str], channels: Sequence[str]) -> str:
     if people:
-        return f"notified: {', '.join(people)}"
-    return "the bridge notifies its rule's channels" if told.reachable is None else "nobody is notified"
+        # Receivers of ours are named after all channels of a rule; those that leave the severity out are told nothing.
+        theirs = [name for name in people if not name.startswith(f"{OWN_RECEIVERS[0]}/")]
+        return f"notified: {', '.join([*theirs, *channels] if len(theirs) < len(people) and channels else people)}"
+    if told.reachable is not None or not channels:
+        return "nobody is notified"
+    last = {remark.author: remark.text for remark in told.remarks if remark.kind == "delivery"}
+    failed = [name for name in channels if last.get(name, "").startswith("failed: ")]
+    said = {
+        "notified": [name for name in channels if name in last and name not in failed],
+        "could not be told": failed,
+        "not told yet": [name for name in channels if name not in last],
+    }
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items() if names)
 
 
 def _rule(told: Evidence) -> dict[str, Any] | None:

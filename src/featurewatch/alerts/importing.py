@@ -162,7 +162,9 @@ def _written_by_hand(name: str, told: Mapping[str, Any], line: int) -> Found:
         ),
         "origin": "import",
     }
-    notes.append("who is told is decided by Alertmanager's routes there; here by notification_channels: none is set")
+    notes.append(
+        "who is told is decided by Alertmanager's routes there; here by notification_channels, which --channel sets"
+    )
     return Found(name, line, read_rule(body, _feature(value)), notes=tuple(notes))
 
 

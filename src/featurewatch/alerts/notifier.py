@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from ..alert_model import SEVERITIES, AlertRule, Channel
+from ..alert_model import SEVERITIES, Alert, AlertRule, Channel
 from ..episode_model import Episode, Maintenance, Remark
 from ..errors import FeaturewatchError, TooMany, Unavailable
 from ..model import FeatureKey
@@ -23,7 +23,7 @@ from ..times import NS, format_instant
 from . import texts
 from .notifications import NEVER, Group, wanted
 
-__all__ = ["Notifier", "NotifierStats", "Send"]
+__all__ = ["Notifier", "NotifierStats", "Send", "more_severe"]
 
 Send: TypeAlias = Callable[[Channel, Group], Awaitable[str]]
 """Tells a channel of a group; raises Unavailable or TooMany where it is worth trying again."""
@@ -129,8 +129,8 @@ class Notifier:
         """
         now = self._clock()
         firing = [episode for episode in unsettled if episode.alert.status == "active"]
-        firing = await self._unhindered(firing, now)
         rules = await self._rules({episode.alert.rule_id for episode in (*firing, *ended)})
+        firing = await self._unhindered(firing, rules, now)
         due: defaultdict[tuple[str, FeatureKey], list[tuple[Episode, bool]]] = defaultdict(list)
         for episode in firing:
             rule = rules.get(episode.alert.rule_id)
@@ -149,19 +149,21 @@ class Notifier:
         for (channel, key), alerts in due.items():
             self._put(_Letter(channel, self._group(channel, key, alerts), _named(alerts)))
 
-    async def _unhindered(self, firing: Sequence[Episode], now_ns: int) -> list[Episode]:
-        """Leave those that nothing keeps quiet: no maintenance, no more severe alert on the same figure."""
+    async def _unhindered(
+        self, firing: Sequence[Episode], rules: Mapping[str, AlertRule], now_ns: int
+    ) -> list[Episode]:
+        """Leave those that nothing keeps quiet: no maintenance, no more severe alert that stands for them."""
         windows = await self._maintenance({episode.alert.key.feature for episode in firing}) if firing else ()
         worst: dict[tuple[FeatureKey, str], int] = {}
         for episode in firing:
-            figure = (episode.alert.key, str(episode.alert.metadata.get("metric", "")))
-            worst[figure] = max(worst.get(figure, 0), SEVERITIES.index(episode.alert.severity))
+            if _reaches_people(episode.alert, rules):
+                figure = _figure(episode.alert)
+                worst[figure] = max(worst.get(figure, 0), SEVERITIES.index(episode.alert.severity))
         return [
             episode
             for episode in firing
             if not any(window.covers(episode.alert.key, now_ns) for window in windows)
-            and SEVERITIES.index(episode.alert.severity)
-            == worst[episode.alert.key, str(episode.alert.metadata.get("metric", ""))]
+            and SEVERITIES.index(episode.alert.severity) >= worst.get(_figure(episode.alert), 0)
         ]
 
     def _group(self, channel: str, key: FeatureKey, alerts: Sequence[tuple[Episode, bool]]) -> Group:
@@ -203,14 +205,19 @@ class Notifier:
             del self._queues[name]
 
     async def _deliver(self, letter: _Letter) -> None:
-        channel = (await self._channels()).get(letter.channel)
-        if channel is None:
-            _log.error("channel %r is gone: nobody is told of %d alerts", letter.channel, len(letter.alerts))
-            return
-        group = wanted(channel, letter.group)
-        if group is None:
-            return
         for attempt in range(1, ATTEMPTS + 1):
+            # As it is now: one whose address was mended meanwhile is told there, one that was removed is left alone.
+            channel = (await self._channels()).get(letter.channel)
+            if channel is None:
+                _log.error("channel %r is gone: nobody is told of %d alerts", letter.channel, len(letter.alerts))
+                return
+            group = wanted(channel, letter.group)
+            if group is None:
+                return
+            # Of a group a channel may be told a part: of the others it heard nothing.
+            alerts = [
+                one for one, told in zip(letter.alerts, letter.group["alerts"], strict=True) if told in group["alerts"]
+            ]
             try:
                 await self._send(channel, group)
                 break
@@ -218,23 +225,45 @@ class Notifier:
                 again = isinstance(error, Unavailable | TooMany) and attempt < ATTEMPTS
                 _log.log(logging.WARNING if again else logging.ERROR, "%s", error.message)
                 if not again:
-                    self.stats.failed[channel.name] += 1
-                    await self._note(letter, f"failed: {error.message}")
+                    self.stats.failed[letter.channel] += 1
+                    await self._note(letter.channel, alerts, f"failed: {error.message}")
                     return
                 longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 1))
                 await self._pause(longest * random.uniform(0.5, 1))
-        self.stats.sent[channel.name] += 1
-        await self._note(letter)
+        self.stats.sent[letter.channel] += 1
+        await self._note(letter.channel, alerts)
 
-    async def _note(self, letter: _Letter, failure: str = "") -> None:
-        """Record what became of a letter: what was told by it, or why it could not be."""
+    async def _note(self, channel: str, alerts: Sequence[tuple[str, bool]], failure: str = "") -> None:
+        """Record what became of alerts: that they were told, or why they could not be."""
         now = self._clock()
         await self._record(
             [
-                Remark(alert_id, "delivery", now, letter.channel, failure or ("firing" if fires else "resolved"))
-                for alert_id, fires in letter.alerts
+                Remark(alert_id, "delivery", now, channel, failure or ("firing" if fires else "resolved"))
+                for alert_id, fires in alerts
             ]
         )
+
+
+def more_severe(alert: Alert, unsettled: Iterable[Episode], rules: Mapping[str, AlertRule]) -> list[str]:
+    """Return the titles of the alerts beside which `alert` is told to nobody: active, on its figure, more severe."""
+    return [
+        episode.alert.title
+        for episode in unsettled
+        if episode.alert.status == "active"
+        and _figure(episode.alert) == _figure(alert)
+        and SEVERITIES.index(episode.alert.severity) > SEVERITIES.index(alert.severity)
+        and _reaches_people(episode.alert, rules)
+    ]
+
+
+def _reaches_people(alert: Alert, rules: Mapping[str, AlertRule]) -> bool:
+    """Whether its rule names a channel: what nobody is told of stands for no other alert."""
+    rule = rules.get(alert.rule_id)
+    return rule is not None and bool(rule.channels)
+
+
+def _figure(alert: Alert) -> tuple[FeatureKey, str]:
+    return alert.key, str(alert.metadata.get("metric", ""))
 
 
 def _named(alerts: Sequence[tuple[Episode, bool]]) -> tuple[tuple[str, bool], ...]:

@@ -29,6 +29,7 @@ from ..formulas import METRICS, Quantile, metric_named
 from ..levels import parse_level
 from ..model import ENVIRONMENT, ENVIRONMENT_RULE, LEVELS, Level
 from .conditions import NEAR, counts
+from .slo import SLO_NAMES
 from .texts import plain
 
 __all__ = ["LONGEST_MINUTES", "read_channels", "read_rule"]
@@ -161,6 +162,8 @@ class _Reader:
             self._wrong("name", f"expected what people call the rule, got {shown(given)}")
         if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in trimmed):
             self._wrong("name", "expected one line of text, got control characters")
+        if trimmed in SLO_NAMES and (self._base is None or trimmed != self._base.name):
+            self._wrong("name", f"{trimmed!r} is what a rule of an objective is called: take another name")
         return trimmed
 
     def _metric(self, kind: str) -> str:

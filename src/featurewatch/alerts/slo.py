@@ -17,7 +17,7 @@ from ..errors import OutOfRange
 from ..model import FeatureRecord, Severity, Slo
 from ..times import parse_duration
 
-__all__ = ["SHORTEST_WINDOW_S", "check_window", "slo_rules"]
+__all__ = ["SHORTEST_WINDOW_S", "SLO_NAMES", "check_window", "slo_rules"]
 
 SHORTEST_WINDOW_S: Final = 86_400.0
 """An objective over less than a day leaves no time between its windows."""
@@ -44,6 +44,10 @@ class _Pace:
     def factor(self) -> float:
         return round(self.share * _MONTH_MINUTES / self.long_minutes, 4)
 
+    @property
+    def name(self) -> str:
+        return f"SLO burn rate ({self.severity})"
+
 
 _PACES: Final = (
     _Pace(0.02, 60, "critical"),
@@ -51,6 +55,9 @@ _PACES: Final = (
     _Pace(0.10, 1440, "medium"),
     _Pace(0.10, 4320, "low"),
 )
+
+SLO_NAMES: Final = frozenset(pace.name for pace in _PACES)
+"""What the rules of an objective are called, and no other rule: people, previews and imports know rules by name."""
 
 
 def slo_rules(record: FeatureRecord) -> tuple[AlertRule, ...]:
@@ -88,7 +95,7 @@ def _rule(record: FeatureRecord, slo: Slo, minutes: float, index: int, pace: _Pa
     return AlertRule(
         id=f"slo-{record.id}-{index}",
         feature=record.id,
-        name=f"SLO burn rate ({pace.severity})",
+        name=pace.name,
         metric="error_rate",
         condition="greater_than",
         threshold=min(_MOST, round(burn.factor * (100 - slo.objective), 10)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..alert_model import Deed, RuleKind
+from ..alert_model import Channel, Deed, RuleKind
 from ..alerts import silencing
 from ..alerts.actions import Actions
 from ..alerts.alertmanager_client import AlertmanagerClient
@@ -21,7 +21,7 @@ from ..alerts.endings import RuleFinder
 from ..alerts.evaluator import Evaluator, Out
 from ..alerts.explain import Evidence, explain
 from ..alerts.history import History
-from ..alerts.notifier import Notifier
+from ..alerts.notifier import Notifier, more_severe
 from ..alerts.outlets import ToAlertmanager, ToPeople
 from ..alerts.retelling import retell
 from ..alerts.watch import Watch
@@ -48,6 +48,7 @@ class Alerting:
     actions: Actions
     windows: Windows
     rules: RuleFinder
+    channels: Callable[[], Awaitable[Mapping[str, Channel]]]
     api: AlertmanagerClient | None
     watch: Watch | None
     evaluator: Evaluator
@@ -57,7 +58,8 @@ class Alerting:
     async def explain(self, episode: Episode) -> dict[str, Any]:
         """Gather what is known of an alert, and say why somebody was or was not notified."""
         alert, now = episode.alert, self.clock()
-        found = await self.rules({alert.rule_id})
+        near = [] if self.notifier is None else [one for one in self.history.unsettled if one.alert.key == alert.key]
+        found = await self.rules({alert.rule_id, *(one.alert.rule_id for one in near)})
         remarks = await self.history.alerts.remarks(alert.id)
         windows = await self.windows.listed({alert.key.feature}, ending_after_ns=now)
         told = Evidence(
@@ -66,6 +68,12 @@ class Alerting:
             now,
             remarks=remarks,
             maintenance=[window for window in windows if window.covers(alert.key, now)],
+            deaf=[
+                name
+                for name, channel in (await self.channels()).items()
+                if channel.severities and alert.severity not in channel.severities
+            ],
+            above=more_severe(alert, near, found),
         )
         return explain(told if self.api is None else await self._asked(self.api, told))
 
@@ -184,7 +192,9 @@ async def start(
     running.push_async_callback(evaluator.stop)
     keeper = asyncio.create_task(_forget_the_old(stores, settings, clock), name="featurewatch-alert-retention")
     running.callback(keeper.cancel)
-    return Alerting(history, actions, stores.windows, book.find, api, watch, evaluator, notifier, clock)
+    return Alerting(
+        history, actions, stores.windows, book.find, stores.channels.channels, api, watch, evaluator, notifier, clock
+    )  # fmt: skip
 
 
 def evaluated_elsewhere(settings: Settings) -> frozenset[RuleKind]:

@@ -88,6 +88,8 @@ def endpoint(
     also: Mapping[str, Any] | None = None,
     loose: bool = False,
     conflicts: bool = False,
+    guarded: bool = False,
+    unready: str | None = None,
     ticket: bool = False,
     failure: Failure | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -101,6 +103,8 @@ def endpoint(
         ticket: whether a ticket opens it, as it does streams.
         failure: how this endpoint tells of what went wrong, where it speaks another protocol.
         conflicts: whether it can be refused because of what there is already.
+        unready: when its answer comes with 503.
+        guarded: it asks for a credential in its own way, though `action` is None.
         loose: unknown query parameters pass, for protocols of others.
     """
 
@@ -135,7 +139,17 @@ def endpoint(
             response_class=Response,
             responses={status: {"description": "The answer." if content else "Done.", "content": content}},
             openapi_extra=_operation(
-                method, path, action, parameters, body, example, own=failure is not None, conflicts=conflicts
+                method,
+                path,
+                action,
+                parameters,
+                body,
+                example,
+                own=failure is not None,
+                conflicts=conflicts,
+                guarded=guarded,
+                loose=loose,
+                same={} if unready is None else {503: {"description": unready, "content": content}},
             ),
         )
         if method == "GET" and not ticket:
@@ -164,15 +178,27 @@ def _operation(
     *,
     own: bool,
     conflicts: bool,
+    guarded: bool,
+    loose: bool,
+    same: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Document an operation; `own`: it tells of failures in the way of its own protocol."""
     operation: dict[str, Any] = {
         "parameters": [*map(_path_parameter, _PATH_PARAMETER.findall(path)), *(item.openapi() for item in parameters)],
         "responses": {
             str(status): {"description": OWN_FAILURE} if own else {"$ref": f"#/components/responses/{name}"}
-            for status, name in _failures(path, action, parameters, body is not None, conflicts)
+            for status, name in _failures(
+                path,
+                action,
+                parameters,
+                writes=body is not None,
+                conflicts=conflicts,
+                guarded=guarded,
+                loose=loose,
+            )
             if not (own and status == 408)  # told as 503, which shippers try again
-        },
+        }
+        | {str(status): dict(content) for status, content in same.items()},
     }
     if action is None:
         operation["security"] = []
@@ -185,14 +211,22 @@ def _operation(
 
 
 def _failures(
-    path: str, action: Need, parameters: Sequence[Parameter], writes: bool, conflicts: bool
+    path: str,
+    action: Need,
+    parameters: Sequence[Parameter],
+    *,
+    writes: bool,
+    conflicts: bool,
+    guarded: bool,
+    loose: bool,
 ) -> list[tuple[int, str]]:
     named = "{" in path or any(parameter.name == "feature_id" for parameter in parameters)
     found: list[tuple[int, str]] = []
-    if parameters or writes or named:
+    if parameters or writes or named or not loose:
         found.append((400, "BadRequest"))
-    if action is not None:
-        found += [(401, "Unauthenticated"), (403, "Forbidden")]
+    if action is not None or guarded:
+        found.append((401, "Unauthenticated"))
+    found.append((403, "Forbidden"))  # Host and Origin are checked everywhere
     if named:
         found.append((404, "NotFound"))
     if conflicts:
@@ -203,8 +237,10 @@ def _failures(
         found += [(408, "SlowBody"), (413, "TooLarge"), (415, "Unsupported")]
     if parameters or writes:
         found.append((422, "OutOfRange"))
-    if writes or action is not None:
+    if writes or action is not None or guarded:
         found.append((429, "TooMany"))
+    if action is not None and (parameters or writes or named):
+        found.append((502, "UpstreamRefused"))
     return [*found, (503, "Unavailable")]
 
 

@@ -42,7 +42,11 @@ FAILURES: Final = {
         "limit: expected a whole number from 1 to 5000, got 'many'",
     ),
     "Unauthenticated": ("No credential, or one that does not hold.", "unauthenticated", "a credential is missing"),
-    "Forbidden": ("The credential does not allow this.", "forbidden", "role viewer of 'ci' does not include 'edit'"),
+    "Forbidden": (
+        "The credential does not allow this; or Host or Origin is none that may call.",
+        "forbidden",
+        "role viewer of 'ci' does not include 'edit'",
+    ),
     "NotFound": ("There is none, or none that the caller may see.", "not_found", "feature 'sumarize' is not known"),
     "Conflict": (
         "What there is already stands against it.",
@@ -74,6 +78,11 @@ FAILURES: Final = {
         "More than can be taken now; Retry-After says when to come back.",
         "too_many",
         "the disk is slower than what comes",
+    ),
+    "UpstreamRefused": (
+        "Prometheus, Loki or Alertmanager refuses, or answers something else than it does.",
+        "upstream",
+        "Loki at http://loki:3100 answered a query with something else: is FEATUREWATCH_LOKI_URL right?",
     ),
     "Unavailable": ("A store cannot be reached, or its disk is full.", "unavailable", "the disk is full"),
 }

@@ -118,9 +118,11 @@ class AsyncClient:
         """Return what a feature costs, by model."""
         return await self._get(_of(feature, "costs"), time_range=time_range, environment=environment)
 
-    async def health(self, feature: str, *, environment: str | None = None) -> dict[str, Any]:
+    async def health(
+        self, feature: str, *, time_range: str | None = None, environment: str | None = None
+    ) -> dict[str, Any]:
         """Return how a feature does, with the reasons."""
-        return await self._get(_of(feature, "health"), environment=environment)
+        return await self._get(_of(feature, "health"), time_range=time_range, environment=environment)
 
     async def current(self, feature: str, *, environment: str | None = None) -> dict[str, Any]:
         """Return a feature's MetricsSnapshot."""

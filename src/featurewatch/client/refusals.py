@@ -28,6 +28,7 @@ _BY_CODE: Final[Mapping[str, type[FeaturewatchError]]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, FeaturewatchError) and "code" in vars(kind)
 }
+_OF_PROXIES: Final = frozenset({401, 403, 413, 429, 503})
 
 
 class Lost(Exception):
@@ -57,10 +58,17 @@ class Blocked(Lost):
 
 
 def refusal(status: int, body: bytes, retry_after: str | None = None) -> FeaturewatchError:
-    """Make the error that an answer tells of; of an answer that is none of a bridge's, by its status."""
+    """Make the error that an answer tells of.
+
+    Of an answer that is none of a bridge's, what a proxy before one may say of itself keeps its meaning; another
+    server's 404 says nothing of a feature.
+    """
     told = _told(body)
     if told is None:
-        return BY_STATUS.get(status, UpstreamError)(f"the bridge answered {status}")
+        if status in _OF_PROXIES:
+            error = BY_STATUS[status](f"something before the bridge answered {status}")
+            return _patient(error, retry_after)
+        return UpstreamError(f"something else than a bridge answered {status}: is the address right?")
     problems = [
         Problem(str(one.get("field")), str(one.get("message")), one.get("index"))
         for one in told.get("details") or ()
@@ -69,15 +77,12 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> Feature
     kind = named(told.get("code")) or BY_STATUS.get(status, UpstreamError)
     error = kind(str(told["error"]))
     error.problems = tuple(problems)
-    if isinstance(error, TooMany) and retry_after is not None and retry_after.strip().isdigit():
-        error.retry_after = int(retry_after)
-    return error
+    return _patient(error, retry_after)
 
 
 def said_by_a_bridge(body: bytes) -> bool:
     """Tell whether the body of a refusal is a bridge's own."""
-    told = _told(body)
-    return told is not None and "code" in told
+    return _told(body) is not None
 
 
 def named(code: Any) -> type[FeaturewatchError] | None:
@@ -95,4 +100,11 @@ def _told(body: bytes) -> Mapping[str, Any] | None:
         told = json.loads(body)
     except ValueError:
         return None
-    return told if isinstance(told, Mapping) and isinstance(told.get("error"), str) else None
+    whole = isinstance(told, Mapping) and isinstance(told.get("error"), str) and "code" in told
+    return told if whole else None
+
+
+def _patient(error: FeaturewatchError, retry_after: str | None) -> FeaturewatchError:
+    if isinstance(error, TooMany) and retry_after is not None and retry_after.strip().isdigit():
+        error.retry_after = int(retry_after)
+    return error

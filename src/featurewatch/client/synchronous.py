@@ -102,9 +102,9 @@ class Client:
         """Return what a feature costs, by model."""
         return self._loop.run(self._client.costs(feature, time_range=time_range, environment=environment))
 
-    def health(self, feature: str, *, environment: str | None = None) -> dict[str, Any]:
+    def health(self, feature: str, *, time_range: str | None = None, environment: str | None = None) -> dict[str, Any]:
         """Return how a feature does, with the reasons."""
-        return self._loop.run(self._client.health(feature, environment=environment))
+        return self._loop.run(self._client.health(feature, time_range=time_range, environment=environment))
 
     def current(self, feature: str, *, environment: str | None = None) -> dict[str, Any]:
         """Return a feature's MetricsSnapshot."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
     found = read_rule_file(read_file(arguments.file), name=str(arguments.file))
     with Asker(connection(arguments)) as bridge:
+        _check_channels(bridge, arguments.channel)
         kept = {(rule["featureId"], rule["name"]): rule for rule in rules_of(bridge)}
         made = same = skipped = 0
         for one in found:
@@ -134,6 +135,18 @@ def _import(arguments: argparse.Namespace) -> int:
     verb = "would be made" if arguments.dry_run else "made"
     print(f"{made} {verb}, {same} there already, {skipped} not imported")
     return 0
+
+
+def _check_channels(bridge: Asker, names: Sequence[str]) -> None:
+    """Refuse a channel that there is not, which a dry run would not notice otherwise."""
+    from ..errors import BadInput
+    from ..fields import nearest
+
+    known = {channel["name"] for channel in bridge.ask("GET", "/channels")["channels"]} if names else set()
+    for name in names:
+        if name not in known:
+            there = f"there are {', '.join(sorted(known)[:20])}" if known else "there is none yet"
+            raise BadInput(f"--channel: {name!r} is no channel{nearest(name, known) or '; ' + there}")
 
 
 def _make(bridge: Asker, rule: AlertRule, kept: Mapping[Any, Mapping[str, Any]], arguments: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..alerts.alertmanager import BRIDGE
 from ..alerts.alertmanager_api import config_hash
@@ -19,9 +19,13 @@ from .findings import Finding, broken, fine, left_out
 from .routing import receivers_of, webhooks_of
 from .upstreams import answers, clock, recent
 
-__all__ = ["AlertmanagerFacts", "gather", "judge", "leads", "test_labels"]
+__all__ = ["AlertmanagerFacts", "Led", "gather", "hidden", "judge", "leads", "test_labels"]
 
 OLDEST: Final = (0, 25)
+BY_HAND: Final = "featurewatch"
+"""The bridge's receiver in a configuration that people write, by the guide."""
+_SECRET: Final = "<secret>"
+"""What newer Alertmanagers show of a webhook's address."""
 _HASH: Final = re.compile(r"^alertmanager_config_hash (\S+)$", re.MULTILINE)
 
 
@@ -80,12 +84,35 @@ def test_labels(id: str) -> dict[str, str]:
     return {"alertname": "FeaturewatchDoctor", ROUTE_LABEL: TESTS, TEST_LABEL: id}
 
 
-def leads(config: Mapping[str, Any], labels: Mapping[str, str], address: str) -> tuple[bool, list[str]]:
-    """Tell whether an alert with these labels reaches the bridge, and which others are told of it."""
+class Led(NamedTuple):
+    """Where an alert is led.
+
+    Attributes:
+        bridge: whether to the bridge; None: it may be one of `others`, whose webhooks' addresses are not shown.
+        others: who else is told of it.
+    """
+
+    bridge: bool | None
+    others: list[str]
+
+
+def leads(config: Mapping[str, Any], labels: Mapping[str, str], address: str) -> Led:
+    """Tell where an alert with these labels is led."""
     reached = receivers_of(config, labels)
     others = [name for name in reached if not _is_bridge(config, name, address)]
+    arrives = len(others) < len(reached)
+    hidden = any(set(webhooks_of(config, name) or ()) == {_SECRET} for name in others)
     silent = [name for name in others if webhooks_of(config, name) == []]
-    return len(others) < len(reached), [name for name in others if name not in silent]
+    return Led(None if hidden and not arrives else arrives, [name for name in others if name not in silent])
+
+
+def hidden(check: str, shown: str) -> Finding:
+    """Say that who is told of alerts cannot be seen: newer Alertmanagers show no address of a webhook."""
+    return left_out(
+        check,
+        shown,
+        f"it shows no address of a webhook, so which one is the bridge's is not known: name its receiver {BY_HAND!r}",
+    )
 
 
 def _receiver(facts: AlertmanagerFacts, file: Path | None, address: str) -> Finding:
@@ -95,7 +122,10 @@ def _receiver(facts: AlertmanagerFacts, file: Path | None, address: str) -> Find
     if facts.config is None:
         return left_out(check, shown, "it does not show its configuration")
     alert = {"alertname": "x", "feature": "x", "environment": "x", "rule_id": "x", "severity": "low", ROUTE_LABEL: "x"}
-    if not leads(facts.config, alert, address)[0]:
+    arrives = leads(facts.config, alert, address).bridge
+    if arrives is None:
+        return hidden(check, shown)
+    if not arrives:
         return broken(
             check,
             shown,
@@ -136,4 +166,5 @@ def _is_bridge(config: Mapping[str, Any], name: str, address: str) -> bool:
     if name == BRIDGE:
         return True
     urls: Sequence[str] | None = webhooks_of(config, name)
-    return bool(urls) and all(url == address for url in urls or ())
+    known = {address, _SECRET} if name == BY_HAND else {address}
+    return bool(urls) and known.issuperset(urls or ())

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..alerts.routes import TEST_LABEL
 from ..errors import FeaturewatchError
 from ..stores.upstream import Upstream
-from .alertmanager import AlertmanagerFacts, leads, test_labels
+from .alertmanager import AlertmanagerFacts, hidden, leads, test_labels
 from .asking import an_object, get, listed, objects
 from .bridge import BridgeLine
 from .findings import Finding, broken, fine, left_out
@@ -60,6 +60,8 @@ async def examine_webhook(
     if facts.config is None:
         return [left_out("webhook", subject, "it does not show its configuration, so who would be told is not known")]
     arrives, others = leads(facts.config, test_labels(id_), address)
+    if arrives is None:
+        return [hidden("webhook", subject)]
     if not arrives:
         return [
             broken(

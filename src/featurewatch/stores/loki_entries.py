@@ -183,11 +183,11 @@ def make_id(labels: Mapping[str, str], timestamp_ns: int, text: str, own: Mappin
     """Make the id of a line that has none: the same line gets the same, wherever it is read.
 
     It begins with the time, as `ids.new_id` does, and for the same reason. A field hides the label of its name, as it
-    does in a tail.
+    does in a tail; a label that a query compares is told among the line's own.
     """
     told = {**labels, **own}
     for name in [name for name in own if name.endswith(_HIDDEN)]:
-        if (label := name.removesuffix(_HIDDEN)) in labels:
+        if (label := name.removesuffix(_HIDDEN)) in told:
             told[label] = told.pop(name)
     fields = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
     return f"{timestamp_ns:016x}{hashlib.blake2b(fields + text.encode(), digest_size=8).hexdigest()}"

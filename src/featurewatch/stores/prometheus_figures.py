@@ -16,7 +16,7 @@ from typing import Final
 
 from .. import families
 from ..families import FAMILIES
-from ..formulas import METRICS, Histogram, Window, evaluate
+from ..formulas import METRICS, Gain, Histogram, Window, evaluate
 from ..model import ENVIRONMENT, FEATURE_ID, FeatureKey, Measurement
 from .prometheus_api import Series
 from .promql import BY, Matchers, by, selector, tagged
@@ -150,7 +150,9 @@ def _sort(answer: Answer, key: FeatureKey, stat: str, labels: Mapping[str, str],
     elif stat.endswith("_bucket"):
         answer.buckets[key].setdefault(stat.removesuffix("_bucket"), {})[float(labels["le"])] = value
     elif stat in METRICS and stat != UPTIME:
-        answer.figures[key][stat] = value
+        expression = METRICS[stat].expression
+        whole = isinstance(expression, Gain) and expression.whole
+        answer.figures[key][stat] = round(value) if whole else value
     elif stat.startswith(MINUTE):
         answer.minutes[int(stat.removeprefix(MINUTE))][key] = value > 0
     elif stat == UPTIME:

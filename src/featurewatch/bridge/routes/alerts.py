@@ -85,7 +85,15 @@ async def explain_alert(call: Call) -> Response:
     return plain(await call.bridge.alerting.explain(await _episode(call)))
 
 
-@endpoint(router, "POST", "/alerts/{alert_id}/acknowledge", "act", body=schemas.ActionIn, answer=schemas.AlertShape)
+@endpoint(
+    router,
+    "POST",
+    "/alerts/{alert_id}/acknowledge",
+    "act",
+    body=schemas.ActionIn,
+    answer=schemas.AlertShape,
+    conflicts=True,
+)
 async def acknowledge_alert(call: Call) -> Response:
     """Take an alert on: nobody is notified of it until it resolves or the acknowledgement expires."""
     episode, told = await _episode(call), await _told(call, schemas.ActionIn)
@@ -97,14 +105,22 @@ async def acknowledge_alert(call: Call) -> Response:
     )
 
 
-@endpoint(router, "DELETE", "/alerts/{alert_id}/acknowledge", "act", answer=schemas.AlertShape)
+@endpoint(router, "DELETE", "/alerts/{alert_id}/acknowledge", "act", answer=schemas.AlertShape, conflicts=True)
 async def unacknowledge_alert(call: Call) -> Response:
     """Take an acknowledgement back: people are notified again."""
     episode = await _episode(call)
     return await _done(call.bridge.alerting.actions.unacknowledge(episode.alert.id, call.caller.name))
 
 
-@endpoint(router, "POST", "/alerts/{alert_id}/resolve", "act", body=schemas.ActionIn, answer=schemas.AlertShape)
+@endpoint(
+    router,
+    "POST",
+    "/alerts/{alert_id}/resolve",
+    "act",
+    body=schemas.ActionIn,
+    answer=schemas.AlertShape,
+    conflicts=True,
+)
 async def resolve_alert(call: Call) -> Response:
     """Close an alert by hand.
 

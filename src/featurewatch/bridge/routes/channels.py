@@ -101,6 +101,7 @@ async def test_channel(call: Call) -> Response:
     body=GROUP,
     status=204,
     loose=True,
+    guarded=True,
 )
 async def tell_channel(call: Call) -> Response:
     """Tell a channel of a group of alerts, for an Alertmanager that cannot: 204 once its provider took it.

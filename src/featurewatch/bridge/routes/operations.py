@@ -31,7 +31,7 @@ async def alive(call: Call) -> Response:
     return plain({"status": "ok"})
 
 
-@endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape)
+@endpoint(router, "GET", "/readyz", None, loose=True, answer=schemas.ReadyShape, unready="A store does not answer.")
 async def ready(call: Call) -> Response:
     """Tell whether the stores answer, each by itself: 200 where all do, else 503.
 
@@ -80,6 +80,7 @@ async def ready(call: Call) -> Response:
     "/metrics",
     None,
     loose=True,
+    guarded=True,
     answer={"schema": {"type": "string"}, "example": 'featurewatch_ingested_total{protocol="json",signal="logs"} 12.0'},
     media_type="text/plain",
 )

@@ -49,10 +49,15 @@ _OTLP_BODY: Final = {
     },
 }
 _METRICS_BODY: Final = {
-    "schema": _OTLP_BODY["schema"],
+    "schema": {
+        "type": "object",
+        "description": "An export request of OTLP/HTTP; application/x-protobuf as well. Points without a time are "
+        "of now; older than two days they are refused.",
+    },
     "example": {
         "resourceMetrics": [
             {
+                "resource": {"attributes": [{"key": "service.instance.id", "value": {"stringValue": "app-1"}}]},
                 "scopeMetrics": [
                     {
                         "metrics": [
@@ -64,8 +69,6 @@ _METRICS_BODY: Final = {
                                     "dataPoints": [
                                         {
                                             "asInt": "12",
-                                            "startTimeUnixNano": "1769860800000000000",
-                                            "timeUnixNano": "1769860860000000000",
                                             "attributes": [
                                                 {"key": "feature", "value": {"stringValue": "summarize"}},
                                                 {"key": "outcome", "value": {"stringValue": "success"}},
@@ -76,13 +79,17 @@ _METRICS_BODY: Final = {
                             }
                         ]
                     }
-                ]
+                ],
             }
         ]
     },
 }
 _PUSH_BODY: Final = {
-    "schema": {"type": "object", "description": "A push of Loki; protobuf in snappy as well."},
+    "schema": {
+        "type": "object",
+        "description": "A push of Loki; protobuf in snappy as well. A value is the time in nanoseconds, the line, and "
+        "its metadata. The example's time is past: a Loki refuses lines of more than a week ago.",
+    },
     "example": {
         "streams": [
             {

@@ -17,7 +17,7 @@ from ..http import plain
 router = APIRouter(tags=["access"])
 
 
-@endpoint(router, "POST", "/session", None, body=schemas.TokenIn, answer=schemas.SessionShape)
+@endpoint(router, "POST", "/session", None, body=schemas.TokenIn, answer=schemas.SessionShape, guarded=True)
 async def open_session(call: Call) -> Response:
     """Open a browser's session: an API token or a JWT in, an HttpOnly cookie out.
 

@@ -38,7 +38,7 @@ BODY: Final = {
 }  # fmt: skip
 
 
-@endpoint(router, "POST", "/webhooks/alertmanager", None, body=BODY, status=204, loose=True)
+@endpoint(router, "POST", "/webhooks/alertmanager", None, body=BODY, status=204, loose=True, guarded=True)
 async def receive_alertmanager(call: Call) -> Response:
     """Take Alertmanager's webhook: 204 once it is stored; sent again it changes nothing.
 

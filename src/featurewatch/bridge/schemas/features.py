@@ -99,6 +99,9 @@ class FeatureShape(Schema):
     slo: SloShape | None
     revision: int = Field(description="Counts the edits; what If-Match compares.", examples=[3])
     metrics: Figures
+    statuses: dict[str, str] = Field(
+        description="good, warning, error or unknown, by figure.", examples=[{"error_rate": "good"}]
+    )
     health_indicators: HealthIndicators
 
 

@@ -97,10 +97,14 @@ class AlertRuleShape(Schema):
     burn: BurnShape | None = Field(None, description="Where `kind` is slo.")
     origin: Literal["api", "file", "import", "slo"] = Field(description="file: it is kept by a features.yml.")
     revision: int = Field(description="Counts the edits; what If-Match compares.", examples=[3])
-    created_at: str = Field(examples=[AT])
-    created_by: str = Field(examples=["ada"])
-    updated_at: str = Field(examples=[AT])
-    updated_by: str = Field(examples=["ada"])
+    created_at: str | None = Field(
+        None,
+        description="Left out, as the three below, where nobody wrote it: in a preview, or of an objective.",
+        examples=[AT],
+    )
+    created_by: str | None = Field(None, examples=["ada"])
+    updated_at: str | None = Field(None, examples=[AT])
+    updated_by: str | None = Field(None, examples=["ada"])
     deployment: DeploymentShape
 
 

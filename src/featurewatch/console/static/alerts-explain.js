@@ -18,8 +18,8 @@ export const isOurs = (name) => name === "featurewatch" || name === "featurewatc
 /** Why a delivery failed, "" where it did not. @param {string} status */
 export const failureOf = (status) => (status.startsWith("failed: ") ? status.slice(8) : "");
 
-/** A receiver that stands for channels is named by them: featurewatch/ops@60m. @param {string} name */
-const plainly = (name) => name.replace(/^featurewatch\//, "").replace(/@\d+m(\/.*)?$/, "").replaceAll("+", ", ");
+/** A receiver of ours stands for channels, and is named by those that are told of this alert. @param {string} name @param {string[]} channels */
+const plainly = (name, channels) => (name.startsWith("featurewatch/") && channels.length > 0 ? channels.join(", ") : name);
 
 /**
  * Answer in a word and a sentence.
@@ -42,7 +42,7 @@ export function answerOf(told) {
     return { tone: "healthy", word: "Yes", text: `${names} took it ${times}.${missing}${why === "" ? "" : ` Nothing more is sent: ${why}.`}`, deliveries };
   }
   const people = told.receivers.filter((name) => !isOurs(name));
-  if (why === "" && people.length > 0) return { tone: "healthy", word: "Yes", text: `Alertmanager tells ${people.map(plainly).join(", ")}.`, deliveries };
+  if (why === "" && people.length > 0) return { tone: "healthy", word: "Yes", text: `Alertmanager tells ${people.map((name) => plainly(name, told.route.channels)).join(", ")}.`, deliveries };
   if (why === "" && failures.length > 0) return { tone: "warning", word: "No", text: failures.join(" "), deliveries };
   if (why === "" && told.route.channels.length > 0) {
     return { tone: "warning", word: "Not yet", text: `${told.route.channels.join(", ")} should be told, and no delivery is known so far. If this stays, test the channel.`, deliveries };

@@ -31,11 +31,13 @@ export class FeatureMetrics extends FeatureElement {
     const { feature } = this;
     this.refresh = async () => {};
     if (feature === "") return this.fill();
-    const asked = (this.getAttribute("metrics") ?? "").split(/[\s,]+/).filter((name) => name in FIGURES);
+    const named = (this.getAttribute("metrics") ?? "").split(/[\s,]+/).filter((name) => name !== "");
+    const asked = named.filter((name) => Object.hasOwn(FIGURES, name));
+    const unknown = named.filter((name) => !asked.includes(name)).map((name) => `There is no figure '${name}'.`).join(" ");
     const tiles = (asked.length > 0 ? asked : USUAL).map((name) => ({ name, ...tile(name, {}) }));
     for (const { element } of tiles) element.setAttribute("part", "tile");
     const at = h("time", { part: "updated" });
-    const failure = h("span", { class: "failed", part: "failure", role: "status" });
+    const failure = h("span", { class: "failed", part: "failure", role: "status" }, unknown);
     const list = h("dl", { class: "tiles", part: "tiles" }, ...tiles.map(({ element }) => element));
     this.fill(list, h("div", { class: "foot" }, at, failure));
     const { refresh, end } = watchMetrics(
@@ -43,7 +45,7 @@ export class FeatureMetrics extends FeatureElement {
       feature,
       ({ snapshot, at: measured, error, isLoading }) => {
         list.setAttribute("aria-busy", String(isLoading));
-        setText(failure, error !== null ? error.message : snapshot?.stale ? "The store cannot be reached: last known figures" : "");
+        setText(failure, error !== null ? error.message : snapshot?.stale ? "The store cannot be reached: last known figures" : unknown);
         if (snapshot === null || measured === null) return;
         for (const { name, show } of tiles) show(snapshot.metrics[name], snapshot.statuses?.[name]);
         at.setAttribute("datetime", snapshot.timestamp);
