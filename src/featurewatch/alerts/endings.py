@@ -20,6 +20,7 @@ from ..model import FeatureKey
 from ..stores.base import LogFilter, LogStore, MetricStore
 from ..times import NS, parse_duration
 from .conditions import holds
+from .past_figures import AT_ONCE, MINUTE_NS, figure_of_minute, minute_of
 
 __all__ = ["MOST_LATE", "RuleFinder", "why"]
 
@@ -30,8 +31,6 @@ LATE_NS: Final = 30 * NS
 """An end that was heard of so much later is judged by the figure of its own minute."""
 MOST_LATE: Final = 200
 """Figures of past minutes that are asked for at once; why further alerts ended stays unknown."""
-_AT_ONCE: Final = 8
-_MINUTE_NS: Final = 60 * NS
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +96,8 @@ def _figure(key: FeatureKey, rule: AlertRule, alert: Alert | None, end_ns: int, 
     """Name the figure: that of the rule as it was when the alert fired, which says so in its metadata."""
     told = {} if alert is None else alert.metadata
     metric = told.get("metric")
-    minute = -(-end_ns // _MINUTE_NS)
-    late = now_ns - end_ns >= LATE_NS and minute * _MINUTE_NS <= now_ns
+    minute = minute_of(end_ns)
+    late = now_ns - end_ns >= LATE_NS and minute * MINUTE_NS <= now_ns
     return _Figure(
         key,
         metric if metric in METRICS else rule.metric,
@@ -118,10 +117,12 @@ def _window(told: object) -> int:
 async def _values(asked: Collection[_Figure], metrics: MetricStore) -> dict[_Figure, float | None]:
     values: dict[_Figure, float | None] = {}
     now: defaultdict[int, list[_Figure]] = defaultdict(list)
-    late = [figure for figure in asked if figure.minute is not None]
+    late: list[tuple[_Figure, int]] = []
     for figure in asked:
         if figure.minute is None:
             now[figure.window_minutes].append(figure)
+        else:
+            late.append((figure, figure.minute))
     for window, figures in now.items():
         try:
             measured = await metrics.measure({figure.key for figure in figures}, window * 60.0, window * 60.0)
@@ -131,19 +132,18 @@ async def _values(asked: Collection[_Figure], metrics: MetricStore) -> dict[_Fig
         for figure in figures:
             told = measured.get(figure.key)
             values[figure] = None if told is None else told.metrics.get(figure.metric)
-    turns = asyncio.Semaphore(_AT_ONCE)
+    turns = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(figure: _Figure) -> None:
-        at_ms = (figure.minute or 0) * 60_000
+    async def ask(figure: _Figure, minute: int) -> None:
         async with turns:
             try:
-                told = await metrics.series(figure.key, figure.metric, figure.window_minutes * 60, at_ms, at_ms)
+                told = await figure_of_minute(metrics, figure.key, figure.metric, figure.window_minutes, minute)
             except FeaturewatchError as error:
                 _log.warning("why an alert of %s ended is not known: %s", figure.key.feature, error)
                 return
-        values[figure] = dict(told).get(at_ms)
+        values[figure] = told
 
-    await asyncio.gather(*map(ask, late[:MOST_LATE]))
+    await asyncio.gather(*(ask(figure, minute) for figure, minute in late[:MOST_LATE]))
     return values
 
 
@@ -152,7 +152,7 @@ async def _lines(rule: AlertRule, alert: Alert, end_ns: int, logs: LogStore) -> 
     wanted, minutes = rule.logs or LogSelection(), _window(alert.metadata.get("window")) or rule.window_minutes
     chosen = LogFilter(frozenset(wanted.levels), wanted.source, wanted.search)
     try:
-        return sum(await logs.counts(alert.key, chosen, end_ns - minutes * _MINUTE_NS, end_ns, minutes * 60))
+        return sum(await logs.counts(alert.key, chosen, end_ns - minutes * MINUTE_NS, end_ns, minutes * 60))
     except FeaturewatchError as error:
         _log.warning("why an alert of %s ended is not known: %s", alert.key.feature, error)
         return None

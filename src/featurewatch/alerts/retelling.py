@@ -12,10 +12,10 @@ from ..alert_model import AlertRule
 from ..errors import FeaturewatchError
 from ..formulas import METRICS
 from ..stores.base import MetricStore
-from ..times import NS
 from . import texts
 from .conditions import holds, readings
 from .endings import RuleFinder
+from .past_figures import AT_ONCE, figure_of_minute, minute_of
 from .prometheus import NO_DATA_LABEL, window_of
 from .signals import Signal
 
@@ -23,8 +23,6 @@ __all__ = ["MOST_VALUES", "retell"]
 
 MOST_VALUES: Final = 200
 """Values that are asked for at once; of further alerts only the threshold is told."""
-_AT_ONCE: Final = 8
-_MINUTE_NS: Final = 60 * NS
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ async def retell(signals: Sequence[Signal], rules: RuleFinder, metrics: MetricSt
     except FeaturewatchError as error:
         _log.warning("what alerts said is not known: %s", error)
         return list(signals)
-    turns = asyncio.Semaphore(_AT_ONCE)
+    turns = asyncio.Semaphore(AT_ONCE)
 
     async def told(number: int, signal: Signal) -> Signal:
         rule = found.get(signal.rule_id)
@@ -57,13 +55,12 @@ async def retell(signals: Sequence[Signal], rules: RuleFinder, metrics: MetricSt
 
 
 async def _value(rule: AlertRule, signal: Signal, metrics: MetricStore) -> float | None:
-    reading, at_ms = readings(rule)[0], -(-signal.starts_ns // _MINUTE_NS) * 60_000
+    reading, minute = readings(rule)[0], minute_of(signal.starts_ns)
     try:
-        points = await metrics.series(signal.key, reading.metric, reading.window_minutes * 60, at_ms, at_ms)
+        value = await figure_of_minute(metrics, signal.key, reading.metric, reading.window_minutes, minute)
     except FeaturewatchError as error:
         _log.warning("the value with which an alert of %s fired is not known: %s", signal.key.feature, error)
         return None
-    value = dict(points).get(at_ms)
     return value if holds(rule.metric, rule.condition, rule.threshold, value) else None
 
 

@@ -20,7 +20,7 @@ Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 async def send_what_waits(runtime: Runtime) -> None:
     """Flush, for `exit_timeout` seconds at most; not again where that was in vain just now."""
     timeout = runtime.config.exit_timeout
-    if (runtime.pusher is None and runtime.shipper is None) or time.monotonic() < runtime.gave_up_at + timeout:
+    if (runtime.pusher is None and runtime.shipper is None) or time.monotonic() < runtime.in_vain_until:
         return
     import asyncio
 
@@ -31,7 +31,7 @@ async def send_what_waits(runtime: Runtime) -> None:
     else:
         done = await asyncio.to_thread(runtime.flush, timeout)
     if not done:
-        runtime.gave_up_at = time.monotonic()
+        runtime.in_vain_until = time.monotonic() + timeout
 
 
 def ending(runtime: Runtime, send: Send) -> Send:

@@ -55,7 +55,7 @@ class Runtime:
         self.pusher: Pusher | Reporter | None = None
         self.shipper: Shipper | None = None
         self.instance = _new_instance()
-        self.gave_up_at = -1e9
+        self.in_vain_until = -1e9
 
     @property
     def config(self) -> Config:
@@ -320,7 +320,7 @@ class Runtime:
                 if call._outcome is None:
                     call.cancel()
                 call._end()
-        waited = time.monotonic() < self.gave_up_at + self.config.exit_timeout  # in vain, at its server's end
+        waited = time.monotonic() < self.in_vain_until  # at its server's end
         self.shutdown(0 if waited else self.config.exit_timeout)
         self.estimator.worker.stop(time.monotonic(), flush=False)
 
